@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MIT
+"""The fit: rate-distortion optimization of a scene model to one light field.
+
+Phases: noisy rounding whose temperature and noise fall (C3, Kim et al., CVPR 2024), with the
+swept disparity as a guide in the first tenth; then hard rounding with straight-through gradients.
+Must not know of files or of the bitstream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.presets import Preset
+from sanrcodec.encoder.quantize import noisy_round, straight_through
+from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.lightfield import LightField
+
+__all__ = ["FitProgress", "fit"]
+
+_GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
+_HARD = 0.8  # from here on latents are rounded hard
+_GUIDE_WEIGHT = 60.0
+_LOG_EVERY = 25
+_BETAS = (0.9, 0.99)
+
+# Full-range BT.709, as in format_spec.md section 8.4.
+_YCC_FROM_RGB = (
+    (0.2126, 0.7152, 0.0722),
+    (-0.2126 / 1.8556, -0.7152 / 1.8556, 0.5),
+    (0.5, -0.7152 / 1.5748, -0.0722 / 1.5748),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FitProgress:
+    """State of a fit, for progress lines.
+
+    Attributes:
+        step, steps: Done and planned.
+        bpp: Estimated bits per pixel of the file.
+        psnr_yuv: Of the latest views, in dB, before rounding to samples.
+        seconds_left: Estimate.
+    """
+
+    step: int
+    steps: int
+    bpp: float
+    psnr_yuv: float
+    seconds_left: float
+
+
+class _Adam:
+    """Adam for one flat tensor, with its rate in a tensor so that a CUDA graph can replay it."""
+
+    def __init__(self, parameter: Tensor) -> None:
+        self.parameter = parameter
+        self.mean = torch.zeros_like(parameter)
+        self.square = torch.zeros_like(parameter)
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, rate: Tensor, count: Tensor) -> None:
+        b1, b2 = _BETAS
+        self.mean.lerp_(gradient, 1 - b1)
+        self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+        corrected = (self.square / (1 - b2**count)).sqrt_().add_(1e-12)
+        self.parameter.sub_(self.mean / corrected * (rate / (1 - b1**count)))
+
+
+class _Views:
+    """The views as YCbCr targets, converted per batch; samples stay integers on the device."""
+
+    def __init__(self, light_field: LightField, device: torch.device) -> None:
+        v, u, h, w, c = light_field.shape
+        samples = light_field.samples.reshape(v * u, h, w, c)
+        if samples.dtype == np.uint16:
+            samples = samples.astype(np.int32)
+        self.samples = torch.as_tensor(samples, device=device)
+        self.peak = float((1 << light_field.bit_depth) - 1)
+        self.matrix = torch.tensor(_YCC_FROM_RGB, device=device)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """``[B]`` -> ``[B, C, H, W]``."""
+        batch = self.samples[index].float() / self.peak
+        if batch.shape[-1] == 3:
+            batch = batch @ self.matrix.T
+        return batch.permute(0, 3, 1, 2)
+
+
+class _Fit:
+    """One running fit: the step as a function of the phase, captured as CUDA graphs where possible."""
+
+    def __init__(self, model: SceneModel, views: _Views, preset: Preset, steps: int, lmbda: float, geometry: Geometry | None, seed: int) -> None:
+        self.model, self.views, self.preset, self.lmbda = model, views, preset, lmbda
+        device = model.latents.device
+        self.device = device
+        header = model.header
+        n_views = header.n_v * header.n_u
+        self.batch = min(preset.views_per_step, n_views)
+        generator = torch.Generator().manual_seed(seed)
+        # Every view once per round, in random order.
+        rounds = -(-steps * self.batch // n_views) + 2
+        order = torch.cat([torch.randperm(n_views, generator=generator) for _ in range(rounds)])
+        self.order = order.to(device)
+        self.offsets = torch.arange(self.batch, device=device)
+        self.count = torch.zeros((), device=device)
+        self.total = torch.full((), float(steps), device=device)
+        self.figures = torch.zeros(2, device=device)
+        self.optimizers = (_Adam(model.latents), _Adam(model.weights))
+        self.guide = _guide(model, geometry)
+        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+
+    def phase(self, progress: float) -> str:
+        if progress >= _HARD:
+            return "hard"
+        return "guided" if progress < _GUIDED and self.guide is not None else "noisy"
+
+    def advance(self, phase: str) -> None:
+        """One optimization step."""
+        if self.device.type != "cuda":
+            self._step(phase)
+            return
+        if phase not in self.graphs:
+            self._capture(phase)
+        self.graphs[phase].replay()
+
+    def _capture(self, phase: str) -> None:
+        # Warm-up steps outside the graph must not count: keep and restore the state.
+        state = [t.clone() for t in self._state()]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(2):
+                self._step(phase)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(phase)
+        with torch.no_grad():
+            for tensor, kept in zip(self._state(), state, strict=True):
+                tensor.copy_(kept)
+        self.graphs[phase] = graph
+
+    def _state(self) -> list[Tensor]:
+        return [self.count, self.model.latents.data, self.model.weights.data] + [
+            t for o in self.optimizers for t in (o.mean, o.square)
+        ]
+
+    def _step(self, phase: str) -> None:
+        model = self.model
+        progress = (self.count / self.total).clamp(max=1.0)
+        start = (self.count * self.batch).long() % (len(self.order) - self.batch + 1)
+        index = self.order[start + self.offsets]
+
+        if phase == "hard":
+            quantize = straight_through
+        else:
+            relative = progress / _HARD
+            temperature = 0.3 - 0.2 * relative
+            noise = 0.22 - 0.08 * relative
+
+            def quantize(x: Tensor) -> Tensor:
+                return noisy_round(x, temperature, noise)
+
+        loss, figures, scene = model.loss(index, self.views[index], quantize, self.lmbda)
+        if phase == "guided":
+            loss = loss + self.guide(scene) * (1 - progress / _GUIDED)
+        gradients = torch.autograd.grad(loss, (model.latents, model.weights))
+        self.count += 1
+        cosine = 0.5 * (1 + torch.cos(torch.pi * progress))
+        warm = (self.count / 20).clamp(max=1.0)
+        rates = (self.preset.latent_rate * cosine.clamp(min=0.02), self.preset.weight_rate * cosine.clamp(min=0.02))
+        for optimizer, gradient, rate in zip(self.optimizers, gradients, rates, strict=True):
+            optimizer.step(gradient, rate * warm, self.count)
+        self.figures.lerp_(torch.stack([figures["bits"], figures["mse"].log()]), 0.1)
+        first = (self.count <= 1).float()
+        self.figures.add_(first * (torch.stack([figures["bits"], figures["mse"].log()]) - self.figures))
+
+
+def _guide(model: SceneModel, geometry: Geometry | None) -> Callable[..., Tensor] | None:
+    """Squared distance of the scene's geometry from the swept one, on the canvas."""
+    header = model.header
+    if not header.layers or geometry is None:
+        return None
+    n = header.layers
+    fractions = [i / max(1, n - 1) for i in range(n)]
+    planes = torch.stack([geometry.near + f * (geometry.far - geometry.near) for f in fractions] + [geometry.visibility])
+    margins = (header.margin_x, header.margin_x, header.margin_y, header.margin_y)
+    planes = torch.nn.functional.pad(planes[None], margins, mode="replicate")[0]
+    target, visible = planes[:n], planes[n]
+
+    def guide(scene: tuple[Tensor, Tensor | None]) -> Tensor:
+        texture, disparity = scene
+        cost = (disparity - target).square().mean()
+        if n > 1:
+            seen = texture[: n - 1, -1, ::2, ::2]
+            cost = cost + 0.5 * (seen - visible).square().mean()
+        return _GUIDE_WEIGHT * cost
+
+    return guide
+
+
+def fit(
+    model: SceneModel,
+    light_field: LightField,
+    geometry: Geometry | None,
+    preset: Preset,
+    *,
+    lmbda: float,
+    steps: int,
+    time_budget: float | None = None,
+    seed: int = 0,
+    progress: Callable[[FitProgress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Fit a model in place.
+
+    Args:
+        model: From its initial state.
+        light_field: What to fit.
+        geometry: From the plane sweep, or None.
+        preset: Rates and batch size.
+        lmbda: Weight of the rate in ``D + lmbda * R``.
+        steps: Planned steps.
+        time_budget: Seconds after which the fit must be over; the schedule shrinks to fit it.
+        seed: Of the order of views and of the noise.
+        progress: Called every few steps.
+        should_stop: Polled every step; True ends the fit early with the state reached.
+
+    Returns:
+        Steps done.
+    """
+    device = model.latents.device
+    torch.manual_seed(seed)
+    begun = time.monotonic()
+    run = _Fit(model, _Views(light_field, device), preset, steps, lmbda, geometry, seed)
+    n_pixels = int(np.prod(light_field.shape[:4]))
+    planned, done, timed_at, timed_from = steps, 0, 0, begun
+    while done < planned and not should_stop():
+        run.advance(run.phase(done / planned))
+        done += 1
+        if done % _LOG_EVERY and done not in (5, planned):
+            continue
+        bits, log_mse = run.figures.tolist()  # waits for the device
+        now = time.monotonic()
+        if done == 5:
+            timed_at, timed_from = done, now
+            continue
+        per_step = (now - timed_from) / max(1, done - timed_at)
+        if time_budget is not None:
+            # Hard rounding costs no more per step than noisy rounding: time extrapolates.
+            affordable = done + max(0, int((time_budget - (now - begun)) / max(per_step, 1e-6)))
+            planned = min(steps, max(done, affordable))
+            run.total.fill_(float(planned))
+        if progress:
+            psnr = 10 * np.log10(255.0**2 / np.exp(log_mse))
+            progress(FitProgress(done, planned, bits / n_pixels, float(psnr), (planned - done) * per_step))
+    return done

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: MIT
+"""The scene model in torch: the differentiable float twin of latents.Arm and synthesis.Scene.
+
+Holds two flat parameter vectors, one of all latents and one of all weights, so that quantization,
+rate and optimizer are a handful of large operations. Must not write files or schedule a fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sanrcodec import modelspec, synthesis
+from sanrcodec.encoder.quantize import laplace_bits, straight_through
+from sanrcodec.header import StreamHeader
+from sanrcodec.latents import CONTEXT_MAX
+from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
+from sanrcodec.weights import WEIGHT_MAX
+
+__all__ = ["SceneModel"]
+
+Quantizer = Callable[[Tensor], Tensor]
+
+_LUMA_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
+
+
+class _ClampInward(torch.autograd.Function):
+    """Clamp whose gradient survives outside the range where it points back into it."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        ctx.range = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        low, high = ctx.range
+        outward = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))
+        return gradient.masked_fill(outward, 0.0), None, None
+
+
+class SceneModel(nn.Module):
+    """Scene of one light field: latents, networks, and how they become views and bits.
+
+    Args:
+        header: Shape of the scene.
+        device: Where the parameters live.
+    """
+
+    def __init__(self, header: StreamHeader, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.header = header
+        self.grids = modelspec.grids(header)
+        # In the flat vector the texture grids come first, so that each entropy network owns a slice.
+        self._flat_order = sorted(self.grids, key=lambda g: (g.entropy_model, g.index))
+        sizes = [g.shape[0] * g.shape[1] for g in self._flat_order]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._slices = {g.index: slice(int(a), int(b)) for g, a, b in zip(self._flat_order, starts[:-1], starts[1:], strict=True)}
+        self.latents = nn.Parameter(torch.zeros(int(starts[-1]), device=device))
+
+        self.specs = modelspec.tensor_specs(header)
+        weight_sizes = [int(np.prod(s.shape)) for s in self.specs]
+        weight_starts = np.concatenate([[0], np.cumsum(weight_sizes)])
+        self._weight_slices = [slice(int(a), int(b)) for a, b in zip(weight_starts[:-1], weight_starts[1:], strict=True)]
+        self.weights = nn.Parameter(torch.zeros(int(weight_starts[-1]), device=device))
+
+        def constant(name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
+            self.register_buffer(name, torch.as_tensor(values, dtype=dtype, device=device), persistent=False)
+
+        segment = np.repeat(np.arange(len(self.specs)), weight_sizes)
+        constant("_segment", segment, torch.int64)
+        constant("_segment_size", np.array(weight_sizes))
+        # A parameter of 1 is one real unit, but at least 2**7 steps of tensors with coarse steps.
+        constant("_weight_unit", np.repeat([2.0 ** max(7, s.exponent) for s in self.specs], weight_sizes))
+        constant("_weight_step", np.repeat([2.0**-s.exponent for s in self.specs], weight_sizes))
+        constant("_weight_default", np.concatenate([s.default.ravel() for s in self.specs]))
+        self._build_context(constant)
+        h, w = header.height, header.width
+        constant("_y", np.arange(h)[:, None] + np.zeros((1, w)))
+        constant("_x", np.arange(w)[None, :] + np.zeros((h, 1)))
+        constant("_half_taps", np.array(synthesis.HALF_SAMPLE_TAPS) / 64)
+        self.last_bits: dict[str, Tensor] = {}
+
+    # ---------------------------------------------------------------- parameters
+
+    def _build_context(self, constant) -> None:  # type: ignore[no-untyped-def]
+        """Index tables of the ARM contexts, built by the decoder's own functions on arrays of indices."""
+        n_total = self.latents.numel()
+        index = [np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape) for g in self.grids]
+        for model, name in enumerate(("texture", "geometry")[: 2 if self.header.layers else 1]):
+            mine = [g for g in self._flat_order if g.entropy_model == model]
+            tables, kinds, numbers = [], [], []
+            for number, grid in enumerate(mine):
+                h, w = grid.shape
+                table = np.full((h, w, N_CONTEXT), n_total)
+                kind = np.zeros((h, w), np.int64)
+                padded = np.full((h + 2 * PAD, w + 2 * PAD), n_total)
+                padded[PAD : PAD + h, PAD : PAD + w] = index[grid.index]
+                cross = modelspec.cross_scale_context(index, grid)
+                for p in modelspec.passes(grid.shape):
+                    rows = np.s_[p.y0 :: p.stride, p.x0 :: p.stride]
+                    kind[rows] = p.kind
+                    columns = modelspec.neighbour_context(padded, grid.shape, p)
+                    columns += [None if c is None else c[rows] for c in cross]
+                    for i, column in enumerate(columns):
+                        if column is not None:
+                            table[(*rows, i)] = column
+                tables.append(table.reshape(-1, N_CONTEXT))
+                kinds.append(kind.ravel())
+                numbers.append(np.full(h * w, number))
+            constant(f"_context_{name}", np.concatenate(tables).ravel(), torch.int64)
+            constant(f"_kind_{name}", np.eye(4)[np.concatenate(kinds)])
+            constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)])
+
+    def quantized_weights(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Real weights after rounding (straight-through), per tensor, and their bits."""
+        steps = straight_through(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX)
+        real = (steps + self._weight_default) * self._weight_step
+        magnitude = steps.detach().abs()
+        mean = torch.zeros_like(self._segment_size).index_add(0, self._segment, magnitude) / self._segment_size
+        scale = mean.clamp(0.0526, 45.0)[self._segment]
+        bits = laplace_bits(steps, torch.zeros_like(steps), scale).sum()
+        named = {s.name: real[p].reshape(s.shape) for s, p in zip(self.specs, self._weight_slices, strict=True)}
+        return named, bits
+
+    # ---------------------------------------------------------------- rate
+
+    def latent_bits(self, latents: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Estimated bits of quantized latents ``[N]``, summed."""
+        padded = torch.cat([latents, latents.new_zeros(1)])
+        start, total = 0, latents.new_zeros(())
+        for name in ("texture", "geometry")[: 2 if self.header.layers else 1]:
+            kind = getattr(self, f"_kind_{name}")
+            context = padded[getattr(self, f"_context_{name}")].reshape(-1, N_CONTEXT)
+            near = context.clamp(-CONTEXT_MAX, CONTEXT_MAX)
+            x = torch.cat([near, torch.log2(1 + near.abs())], 1)
+            part = {key: weights[f"arm.{name}.{key}"] for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")}
+            h = F.relu(torch.addmm(kind @ part["hidden_bias"], x, part["hidden"].T))
+            y = torch.addmm(kind @ part["pass_bias"], h, part["output"].T) + getattr(self, f"_number_{name}") @ part["grid_bias"]
+            y = torch.addmm(y, x, part["shortcut"].T)
+            stop = start + len(kind)
+            # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
+            scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
+            bits = laplace_bits(latents[start:stop], y[:, 0], scale).sum()
+            self.last_bits[name] = bits.detach()
+            total = total + bits
+            start = stop
+        return total
+
+    # ---------------------------------------------------------------- scene
+
+    def _grid_values(self, latents: Tensor) -> dict[tuple[int, int], Tensor]:
+        return {(g.group, g.level): latents[self._slices[g.index]].reshape(g.shape) for g in self.grids}
+
+    def _upsample(self, planes: dict[tuple[int, int], Tensor], groups: list[int], first: int, n_levels: int, taps: Tensor) -> Tensor:
+        """All levels of some groups on the canvas: ``[n_groups, n_levels, Hc, Wc]``."""
+        kernel = torch.stack([F.pad(taps, (0, 1)), F.pad(taps.flip(0), (1, 0))])
+        kernel = torch.einsum("ai,bj->abij", kernel, kernel).reshape(4, 1, 5, 5)
+        stack: Tensor | None = None
+        for level in range(first + n_levels - 1, -1, -1):
+            shape = modelspec.level_shape(self.header.canvas, level)
+            if stack is not None:
+                n, c, h, w = stack.shape
+                doubled = F.conv2d(F.pad(stack.reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate"), kernel)
+                stack = F.pixel_shuffle(doubled, 2)[:, 0, : shape[0], : shape[1]].reshape(n, c, *shape)
+            if level >= first:
+                level_planes = [planes.get((g, level)) for g in groups]
+                like = next(p for p in level_planes if p is not None)
+                plane = torch.stack([torch.zeros_like(like) if p is None else p for p in level_planes])[:, None]
+                stack = plane if stack is None else torch.cat([stack, plane], 1)
+        assert stack is not None
+        return stack
+
+    def _trunk(self, name: str, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """``[n, n_in, Hc, Wc]`` upsampled latents -> ``[n, n_out, Hc * Wc]``."""
+        x = x.flatten(2) * 2.0**-synthesis.LATENT_SHIFT
+
+        def dense(layer: str, z: Tensor) -> Tensor:
+            return weights[f"{name}.{layer}.weight"] @ z + weights[f"{name}.{layer}.bias"][:, None]
+
+        if self.header.attention:
+            x = x * _ClampInward.apply(1 + dense("attention", x), 0.0, 1.0)
+        if f"{name}.hidden.weight" in weights:
+            x = torch.cat([x, F.relu(dense("hidden", x))], 1)
+        return dense("output", x)
+
+    def scene(self, latents: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Canonical scene.
+
+        Returns:
+            Features ``[n_textures, F (+ 1 visibility), Hc, Wc]`` (doubled where there is geometry)
+            and disparities ``[L, Hc, Wc]`` in pixels per view, None without geometry.
+        """
+        header, planes = self.header, self._grid_values(latents)
+        groups = list(range(header.n_textures))
+        up = self._upsample(planes, groups, 0, header.texture_levels, weights["texture.upsampling"])
+        features = self._trunk("texture", up, weights).reshape(len(groups), header.features, *header.canvas)
+        if not header.layers:
+            return features, None
+        up = self._upsample(planes, [modelspec.GEOMETRY], header.geometry_first, header.geometry_levels, weights["geometry.upsampling"])
+        geometry = self._trunk("geometry", up, weights)[0].reshape(-1, *header.canvas)
+        disparity = geometry[: header.layers] * synthesis.DISPARITY_GAIN
+        if header.layers > 1:
+            visibility = _ClampInward.apply(geometry[header.layers :] + 0.5, 0.0, 1.0)
+            visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
+            features = torch.cat([features, visibility[:, None]], 1)
+        return self._double(features), disparity
+
+    def _double(self, x: Tensor) -> Tensor:
+        """Half-sample interpolation along both axes, as synthesis._double."""
+        n, c, h, w = x.shape
+        x = x.reshape(n * c, 1, h, w)
+        half = F.conv2d(F.pad(x, (0, 0, 3, 4), mode="replicate"), self._half_taps.reshape(1, 1, 8, 1))
+        x = torch.stack([x, half], 3).reshape(n * c, 1, 2 * h, w)
+        half = F.conv2d(F.pad(x, (3, 4, 0, 0), mode="replicate"), self._half_taps.reshape(1, 1, 1, 8))
+        return torch.stack([x, half], 4).reshape(n, c, 2 * h, 2 * w)
+
+    # ---------------------------------------------------------------- views
+
+    def _poses(self, index: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Angular offsets ``[B, 2]``, shifts ``[B, 2]`` in pixels, colour offsets ``[B]`` of views."""
+        header = self.header
+        v = torch.div(index, header.n_u, rounding_mode="floor").float() - (header.n_v - 1) / 2
+        u = (index % header.n_u).float() - (header.n_u - 1) / 2
+        angular = torch.stack([v, -u if header.mirrored else u], 1)
+        if not header.per_view:
+            return angular, torch.zeros_like(angular), torch.zeros_like(v)
+        extra = weights["per_view"][index]
+        return angular + extra[:, :2] / 256, extra[:, 2:4] / 32, extra[:, 4] / 1024
+
+    def views(self, scene: tuple[Tensor, Tensor | None], weights: dict[str, Tensor], index: Tensor) -> Tensor:
+        """Synthesize views.
+
+        Args:
+            scene: From :meth:`scene`.
+            weights: Real weights per tensor.
+            index: int64 ``[B]``, ``v * U + u``.
+
+        Returns:
+            Colours ``[B, C, H, W]``, YCbCr with chroma around 0 (or grey), range about 0..1.
+        """
+        header, (texture, disparity) = self.header, scene
+        n, h, w = len(index), header.height, header.width
+        angular, shift, offset = self._poses(index, weights)
+        if disparity is None:
+            my, mx = header.margin_y, header.margin_x
+            features = texture[:, :, my : my + h, mx : mx + w].expand(n, -1, -1, -1)
+        else:
+            base = torch.stack([
+                self._y + header.margin_y + shift[:, 0, None, None],
+                self._x + header.margin_x + shift[:, 1, None, None],
+            ], -1)  # fmt: skip
+            features = None
+            for layer in reversed(range(header.layers)):
+                sampled = self._sample(texture[layer], disparity[layer], base, angular)
+                near = sampled[:, : header.features]
+                if features is None:
+                    features = near
+                else:
+                    visibility = sampled[:, header.features :].clamp(0, 1)
+                    features = features + visibility * (near - features)
+        colour = features[:, : header.channels]
+        if header.view_depth:
+            z = features.flatten(2)
+            span = max(header.n_v - 1, header.n_u - 1, 1)
+            place = (angular * (2 / span)).clamp(-2, 2)
+            for i in range(header.view_depth):
+                weight, bias = weights[f"view.hidden{i}.weight"], weights[f"view.hidden{i}.bias"]
+                if i == 0:
+                    inner = weight[:, : header.features]
+                    y = inner @ z + (place @ weight[:, header.features : header.features + 2].T + bias)[..., None]
+                    if header.spatial:
+                        yx = torch.stack([(2 * self._y + 1) / h - 1, (2 * self._x + 1) / w - 1]).flatten(1)
+                        y = y + weight[:, header.features + 2 :] @ yx
+                else:
+                    y = weight @ z + bias[:, None]
+                z = F.relu(y)
+            correction = weights["view.output.weight"] @ z + weights["view.output.bias"][:, None]
+            colour = colour + correction.reshape(n, header.channels, h, w)
+        if header.per_view:
+            luma = torch.zeros_like(colour[:1, :, :1, :1])
+            luma[:, 0] = 1
+            colour = colour + offset[:, None, None, None] * luma
+        return colour
+
+    def _sample(self, texture: Tensor, disparity: Tensor, base: Tensor, angular: Tensor) -> Tensor:
+        """One layer seen from views: ``[F, 2Hc, 2Wc]``, ``[Hc, Wc]``, ``[B, H, W, 2]`` -> ``[B, F, H, W]``."""
+        height, width = disparity.shape
+        flat = disparity.flatten()
+        with torch.no_grad():
+            q = base.detach()
+            for step in range(synthesis.N_DISPARITY_STEPS):
+                row = (q[..., 0] + 0.5).floor().clamp(0, height - 1)
+                column = (q[..., 1] + 0.5).floor().clamp(0, width - 1)
+                nearest = (row * width + column).long()
+                if step < synthesis.N_DISPARITY_STEPS - 1:
+                    q = base - angular[:, None, None, :] * flat[nearest][..., None]
+        q = base - angular[:, None, None, :] * flat[nearest.flatten()].reshape(nearest.shape)[..., None]
+        y = 2 * (2 * q[..., 0].clamp(0, height - 1)) / (2 * height - 1) - 1
+        x = 2 * (2 * q[..., 1].clamp(0, width - 1)) / (2 * width - 1) - 1
+        n, h, w, _ = q.shape
+        grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
+        sampled = F.grid_sample(texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
+        return sampled.reshape(-1, n, h, w).transpose(0, 1)
+
+    # ---------------------------------------------------------------- loss
+
+    def loss(self, index: Tensor, target: Tensor, quantize: Quantizer, lmbda: float | Tensor) -> tuple[Tensor, dict[str, Tensor], tuple]:
+        """Rate-distortion cost ``D + lmbda * R`` of some views.
+
+        D is the mean squared error of which PSNR-YUV is the decibel: the geometric mean of the
+        planes' errors, weighted 6 : 1 : 1. R is the estimated bits of the whole file per pixel of
+        one view.
+
+        Args:
+            index: int64 ``[B]``.
+            target: ``[B, C, H, W]``, as :meth:`views` gives.
+            quantize: Latents ``[N]`` -> quantized latents.
+            lmbda: Weight of the rate.
+
+        Returns:
+            Cost, figures for the log (``bits``, ``mse``), and the scene.
+        """
+        weights, weight_bits = self.quantized_weights()
+        latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
+        bits = self.latent_bits(latents, weights) + weight_bits
+        self.last_bits["weights"] = weight_bits.detach()
+        scene = self.scene(latents, weights)
+        error = (self.views(scene, weights, index) - target).square().mean((0, 2, 3)) * 255.0**2
+        if self.header.channels == 3:
+            log_error = torch.log(error + 1e-3)
+            mse = torch.exp(sum(k * log_error[i] for i, k in enumerate(_LUMA_WEIGHTS)))
+        else:
+            mse = error[0]
+        rate = bits / (self.header.height * self.header.width)
+        return mse + lmbda * rate, {"bits": bits.detach(), "mse": mse.detach()}, scene
+
+    # ---------------------------------------------------------------- integers
+
+    @torch.no_grad()
+    def integers(self) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+        """Weights and latents as the file holds them."""
+        steps = torch.round(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX) + self._weight_default
+        flat_weights = steps.cpu().numpy().astype(np.int32)
+        weights = {s.name: flat_weights[p].reshape(s.shape) for s, p in zip(self.specs, self._weight_slices, strict=True)}
+        flat = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX).cpu().numpy().astype(np.int32)
+        return weights, [flat[self._slices[g.index]].reshape(g.shape) for g in self.grids]

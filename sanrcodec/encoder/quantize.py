@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Differentiable stand-ins for rounding, and the rate of a discretized Laplace distribution."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["laplace_bits", "noisy_round", "soft_round", "straight_through"]
+
+
+def straight_through(x: Tensor) -> Tensor:
+    """Round; the gradient passes as if nothing had been done (Bengio et al., 2013)."""
+    return x + (torch.round(x) - x).detach()
+
+
+def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
+    """Smooth staircase, sharper at lower temperature (Agustsson and Theis, NeurIPS 2020)."""
+    floor = torch.floor(x).detach()
+    rest = x - floor - 0.5
+    return floor + 0.5 + 0.5 * torch.tanh(rest / temperature) / torch.tanh(0.5 / torch.as_tensor(temperature))
+
+
+def noisy_round(x: Tensor, temperature: Tensor | float, noise: Tensor | float) -> Tensor:
+    """Soft round, add Gaussian noise of deviation ``noise``, soft round again (C3, Kim et al., CVPR 2024)."""
+    return soft_round(soft_round(x, temperature) + noise * torch.randn_like(x), temperature)
+
+
+def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+    """-log2 of the mass that Laplace(location, scale) gives to ``x - 1/2 .. x + 1/2``, elementwise.
+
+    The float twin of tables.frequency_table; written so that neither branch over- or underflows.
+    """
+    distance = (x - location).abs()
+    inner = distance.clamp(max=0.5)
+    near = 1 - 0.5 * (torch.exp((inner - 0.5) / scale) + torch.exp((-inner - 0.5) / scale))
+    outer = (distance - 0.5).clamp(min=0)
+    far = 0.5 * (1 - torch.exp(-1 / scale))
+    mass = torch.where(distance < 0.5, near, far)
+    return (outer / scale - torch.log(mass.clamp(min=1e-9))) / math.log(2)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+"""Integers <-> range-coded bytes; the only module that imports constriction.
+
+Feeds integer frequency tables to the coder. Must not let a float decide a probability, nor let
+an exception of constriction escape.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.errors import CorruptSectionError
+from sanrcodec.tables import (
+    ESCAPE,
+    MAX_RESIDUAL,
+    N_FRACTIONS,
+    N_SCALES,
+    TOTAL_WEIGHT,
+    cost_table,
+    frequency_table,
+)
+
+__all__ = ["MAX_ESCAPE_BITS", "SymbolDecoder", "SymbolEncoder", "cost_bits"]
+
+MAX_ESCAPE_BITS = 20  # residuals reach +-(MAX_RESIDUAL + 2**21 - 1)
+
+_BIT = -1  # pseudo table index of the fair coin that codes escapes
+
+
+class _Walk:
+    """The order in which one call's symbols pass the coder, the same in both directions.
+
+    Subclasses supply the two primitives, which code what they are given (encoder) or ignore it
+    (decoder), and return what was coded.
+    """
+
+    def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
+        raise NotImplementedError
+
+    def _code_bit(self, bit: int) -> int:
+        raise NotImplementedError
+
+    def _code(
+        self,
+        residual: npt.NDArray[np.int64],
+        table: npt.NDArray[np.uint16],
+    ) -> npt.NDArray[np.int64]:
+        """Code residuals grouped by table, then their escapes; return the residuals coded.
+
+        Grouping lets one coder call serve all symbols of a table, which is what makes Python
+        fast enough. See format_spec.md, section "Symbol order".
+        """
+        order = np.argsort(table, kind="stable")
+        residual = residual[order]
+        symbols = np.where(np.abs(residual) <= MAX_RESIDUAL, residual + MAX_RESIDUAL, ESCAPE)
+        symbols = symbols.astype(np.int32)
+        counts = np.bincount(table)
+        start = 0
+        for used in np.flatnonzero(counts).tolist():
+            run = slice(start, start := start + int(counts[used]))
+            symbols[run] = self._code_run(symbols[run], used)
+
+        coded = symbols.astype(np.int64) - MAX_RESIDUAL
+        for i in np.flatnonzero(symbols == ESCAPE).tolist():
+            coded[i] = self._code_escape(int(residual[i]))
+        restored = np.empty_like(coded)
+        restored[order] = coded
+        return restored
+
+    def _code_escape(self, residual: int) -> int:
+        """Code a residual beyond +-MAX_RESIDUAL: sign, then Exp-Golomb of order 0."""
+        excess = max(abs(residual) - MAX_RESIDUAL, 1)
+        negative = self._code_bit(int(residual < 0))
+        n_bits = 0
+        while self._code_bit(int(excess >> n_bits > 1)):
+            n_bits += 1
+            if n_bits > MAX_ESCAPE_BITS:
+                raise CorruptSectionError(f"an escape has over {MAX_ESCAPE_BITS} bits")
+        coded = 1
+        for shift in reversed(range(n_bits)):
+            coded = coded << 1 | self._code_bit(excess >> shift & 1)
+        return -(coded + MAX_RESIDUAL) if negative else coded + MAX_RESIDUAL
+
+
+class SymbolEncoder(_Walk):
+    """Writes integers to one range-coded stream."""
+
+    def __init__(self) -> None:
+        """Start an empty stream."""
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def encode(
+        self,
+        values: npt.NDArray[np.int32],
+        location: npt.NDArray[np.int32],
+        scale: npt.NDArray[np.integer[Any]],
+    ) -> None:
+        """Append integers, each with its own Laplace distribution.
+
+        The split into calls is part of the format: the decoder must make the same calls.
+
+        Args:
+            values: int32 array ``[n]``.
+            location: int32 array ``[n]``, centres in eighths of a step.
+            scale: Integer array ``[n]`` of width indices, ``0..N_SCALES - 1``.
+
+        Raises:
+            TypeError: an array is not one-dimensional or not of integers.
+            ValueError: lengths differ, a scale is out of range, or a value is farther than
+                ``MAX_RESIDUAL + 2**21 - 1`` from its centre.
+
+        See format_spec.md, section "Entropy coding".
+        """
+        nearest, table = _locate(location, scale)
+        residual = _residual(values, nearest)
+        self._code(residual, table)
+
+    def finish(self) -> bytes:
+        """Return the stream: little-endian uint32 words, none if nothing was encoded."""
+        words: npt.NDArray[np.uint32] = self._coder.get_compressed()
+        return words.astype("<u4").tobytes()
+
+    def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
+        self._coder.encode(symbols, _model(table))
+        return symbols
+
+    def _code_bit(self, bit: int) -> int:
+        self._coder.encode(bit, _model(_BIT))
+        return bit
+
+
+class SymbolDecoder(_Walk):
+    """Reads the integers of one range-coded stream.
+
+    The coder itself hardly notices damage: rely on the section's CRC-32 for that.
+    """
+
+    def __init__(self, payload: bytes, name: str = "") -> None:
+        """Open a stream.
+
+        Args:
+            payload: Little-endian uint32 words as from `SymbolEncoder.finish`.
+            name: File and section for messages.
+
+        Raises:
+            CorruptSectionError: the length is no multiple of 4 bytes.
+        """
+        self._prefix = f"{name}: " if name else ""
+        if len(payload) % 4:
+            raise self._corrupt(f"payload has {len(payload)} bytes, expected a multiple of 4")
+        self._is_empty = not payload
+        self._is_unread = True
+        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def decode(
+        self,
+        location: npt.NDArray[np.int32],
+        scale: npt.NDArray[np.integer[Any]],
+    ) -> npt.NDArray[np.int32]:
+        """Read the integers of one call of `SymbolEncoder.encode`.
+
+        Args:
+            location: int32 array ``[n]``, centres in eighths of a step, as given to the encoder.
+            scale: Integer array ``[n]`` of width indices, as given to the encoder.
+
+        Returns:
+            int32 array ``[n]``.
+
+        Raises:
+            CorruptSectionError: the words do not decode.
+            TypeError: an array is not one-dimensional or not of integers.
+            ValueError: lengths differ, or a scale is out of range.
+
+        See format_spec.md, section "Entropy coding".
+        """
+        nearest, table = _locate(location, scale)
+        if self._is_empty and table.size:
+            raise self._corrupt(f"payload is empty, expected {table.size} symbols")
+        self._is_unread &= table.size == 0
+        try:
+            residual = self._code(np.zeros_like(nearest), table)
+        except CorruptSectionError as error:
+            raise self._corrupt(str(error)) from None
+        return (nearest + residual).astype(np.int32)
+
+    def finish(self) -> None:
+        """Check that the stream was read to its end.
+
+        Raises:
+            CorruptSectionError: words remain. Not every wrong stream is noticed.
+        """
+        # constriction calls an unread stream of one or two words exhausted.
+        if self._is_unread != self._is_empty or not self._coder.maybe_exhausted():
+            raise self._corrupt("coded words remain after the last symbol")
+
+    def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
+        try:
+            run: npt.NDArray[np.int32] = self._coder.decode(_model(table), symbols.size)
+        except AssertionError:
+            raise CorruptSectionError("coded words are invalid") from None
+        return run
+
+    def _code_bit(self, bit: int) -> int:
+        try:
+            return int(self._coder.decode(_model(_BIT)))
+        except AssertionError:
+            raise CorruptSectionError("coded words are invalid") from None
+
+    def _corrupt(self, reason: str) -> CorruptSectionError:
+        return CorruptSectionError(f"{self._prefix}{reason}; the file is damaged")
+
+
+def cost_bits(
+    values: npt.NDArray[np.int32],
+    location: npt.NDArray[np.int32],
+    scale: npt.NDArray[np.integer[Any]],
+) -> float:
+    """Return the ideal code length of one `SymbolEncoder.encode` call in bits.
+
+    A stream is longer by the coder's rounding (below 0.01 %) and its last one or two words.
+
+    Args:
+        values: int32 array ``[n]``.
+        location: int32 array ``[n]``, centres in eighths of a step.
+        scale: Integer array ``[n]`` of width indices.
+
+    Raises:
+        TypeError, ValueError: as for `SymbolEncoder.encode`.
+    """
+    nearest, table = _locate(location, scale)
+    residual = _residual(values, nearest)
+    excess = np.abs(residual) - MAX_RESIDUAL
+    symbols = np.where(excess <= 0, residual + MAX_RESIDUAL, ESCAPE)
+    table_bits = cost_table().reshape(N_SCALES * N_FRACTIONS, -1)[table, symbols]
+    # Sign, n ones, a zero and n low bits; frexp is an exact bit length here.
+    n_bits = np.frexp(excess[excess > 0].astype(np.float64))[1] - 1
+    return float(table_bits.sum(dtype=np.float64) + (2 * n_bits + 2).sum())
+
+
+def _locate(
+    location: npt.NDArray[np.int32], scale: npt.NDArray[np.integer[Any]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    """Return the integer nearest to each centre, and the table for the fraction left over."""
+    eighths = _integers(location, "location") + 4
+    width = _integers(scale, "scale")
+    if eighths.shape != width.shape:
+        raise ValueError(f"location has {eighths.size} elements, but scale {width.size}")
+    if width.size and (width.min() < 0 or width.max() >= N_SCALES):
+        raise ValueError(f"scale runs {width.min()}..{width.max()}, expected 0..{N_SCALES - 1}")
+    # 16 bits, because numpy's stable sort of those is a radix sort.
+    table = (width * N_FRACTIONS + (eighths & 7)).astype(np.uint16)
+    return eighths >> 3, table
+
+
+def _residual(
+    values: npt.NDArray[np.int32], nearest: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    wanted = _integers(values, "values")
+    if wanted.shape != nearest.shape:
+        raise ValueError(f"values has {wanted.size} elements, but location {nearest.size}")
+    residual = wanted - nearest
+    limit = MAX_RESIDUAL + (2 << MAX_ESCAPE_BITS) - 1
+    if residual.size and (residual.min() < -limit or residual.max() > limit):
+        raise ValueError(
+            f"residuals run {residual.min()}..{residual.max()}, expected -{limit}..{limit}"
+        )
+    return residual
+
+
+def _integers(array: npt.NDArray[np.integer[Any]], name: str) -> npt.NDArray[np.int64]:
+    """Widen to int64, so that no sum or difference here overflows."""
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} is {array.dtype} {list(array.shape)}, expected integers [n]")
+    return array.astype(np.int64)
+
+
+@cache
+def _model(table: int) -> Any:
+    """Return constriction's model with exactly the integer weights of one table.
+
+    constriction adds 1 to every scaled weight; the sum of ``w - 1`` makes its scale exactly 1.0,
+    so that the float arithmetic inside is on integers below 2**24, hence exact.
+    """
+    if table == _BIT:
+        weights = np.full(2, TOTAL_WEIGHT // 2)
+    else:
+        weights = frequency_table(table // N_FRACTIONS, table % N_FRACTIONS - 4)
+    return constriction.stream.model.Categorical((weights - 1).astype(np.float64), perfect=False)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Exception tree of sanrcodec; imports nothing else of the package."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CorruptSectionError",
+    "LightFieldError",
+    "LimitError",
+    "MissingEncoderError",
+    "NotSanrError",
+    "SanrError",
+    "TruncatedError",
+    "UnsupportedFeatureError",
+    "UnsupportedVersionError",
+]
+
+
+class SanrError(Exception):
+    """Base of every error that sanrcodec raises on purpose; its message is one line."""
+
+
+class NotSanrError(SanrError):
+    """The signature is missing: this is no .sanr file."""
+
+
+class UnsupportedVersionError(SanrError):
+    """The file's format version is unknown to this reader."""
+
+
+class UnsupportedFeatureError(SanrError):
+    """The file needs a critical section or a mode that this reader does not know."""
+
+
+class TruncatedError(SanrError):
+    """The file ends before the data that it announces."""
+
+
+class CorruptSectionError(SanrError):
+    """A section's checksum, range or payload is wrong."""
+
+
+class LimitError(SanrError):
+    """The file asks for more than the format's limits allow."""
+
+
+class LightFieldError(SanrError, ValueError):
+    """The input is no usable light field, or a view outside the light field was asked for."""
+
+
+class MissingEncoderError(SanrError, ImportError):
+    """Encoding was asked for, but PyTorch is not installed."""

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Writing a file completely or not at all; knows nothing of any file format."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from sanrcodec.errors import SanrError
+
+__all__ = ["write_atomically"]
+
+
+def write_atomically(
+    path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]
+) -> None:
+    """Write a file under a temporary name in its own folder, then rename it.
+
+    A reader sees the old file or the complete new one. Something that exists and is no regular
+    file, such as ``/dev/null`` or a pipe, is written directly: it must not be replaced.
+
+    Args:
+        path: File to create or to replace; a symbolic link keeps pointing to its target.
+        content: The bytes, or a function that writes them to the open binary file.
+
+    Raises:
+        SanrError: the system refuses (disk full, no permission, no such folder). Whatever is
+            raised, the temporary file is gone and an older file is as it was.
+    """
+    target = Path(path)
+    special = target.exists() and not target.is_file()
+    try:
+        if special:
+            with open(target, "wb") as file:
+                _fill(file, content)
+            return
+        target = Path(os.path.realpath(target))
+        temporary = target.with_name(f".sanr-{secrets.token_hex(6)}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                _fill(file, content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SanrError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content)

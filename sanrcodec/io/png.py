@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""Strict PNG chunks, plus the 16-bit samples that pillow cannot hold; never imports pillow.
+
+Follows "Portable Network Graphics (PNG) Specification", RFC 2083.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.errors import LightFieldError
+
+__all__ = ["GRID_KEY", "SIGNATURE", "Png", "decode_samples", "parse_png", "write_png"]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GRID_KEY = "sanr:grid"  # keyword of the text chunk that tells V x U, for example "9x9"
+
+_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
+_MAX_PIXELS = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Png:
+    """The parts of a PNG file that matter here; the samples are still compressed."""
+
+    width: int
+    height: int
+    channels: int
+    bit_depth: int
+    significant_bits: int
+    interlaced: bool
+    text: dict[str, str]
+    compressed: bytes
+
+
+def parse_png(content: bytes) -> Png:
+    """Split a PNG file into chunks and check all of them, without decompressing.
+
+    Args:
+        content: The whole file.
+
+    Returns:
+        Header, text and compressed samples of an opaque 8- or 16-bit grey or RGB image.
+
+    Raises:
+        LightFieldError: the file is damaged, or has alpha, a palette or fewer than 8 bits.
+    """
+    header: tuple[int, ...] = ()
+    significant_bits = 0
+    text: dict[str, str] = {}
+    compressed: list[bytes] = []
+    position, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        if position + 12 > len(content):
+            raise LightFieldError("the PNG is truncated")
+        length, kind = struct.unpack_from(">I4s", content, position)
+        body = content[position + 8 : position + 8 + length]
+        if position + 12 + length > len(content):
+            raise LightFieldError(f"the PNG is truncated inside chunk {_name(kind)}")
+        (crc,) = struct.unpack_from(">I", content, position + 8 + length)
+        if zlib.crc32(body, zlib.crc32(kind)) != crc:
+            raise LightFieldError(f"the PNG is damaged: chunk {_name(kind)} has a wrong CRC")
+        if not header:
+            if kind != b"IHDR" or length != 13:
+                raise LightFieldError("the PNG is damaged: it does not start with its header")
+            header = struct.unpack(">IIBBBBB", body)
+        elif kind == b"IDAT":
+            compressed.append(body)
+        elif kind == b"sBIT":
+            significant_bits = max(body, default=0)
+        elif kind == b"tRNS":
+            raise LightFieldError("the PNG has a transparent color; remove it, views are opaque")
+        elif kind == b"tEXt":
+            key, _, value = body.partition(b"\0")
+            text[key.decode("latin-1")] = value.decode("latin-1")
+        position += 12 + length
+    width, height, bit_depth, color, compression, filtering, interlace = header
+    if color == _PALETTE:
+        raise LightFieldError("the PNG has a palette; convert it to RGB or grey first")
+    if color in (_GREY_ALPHA, _RGB_ALPHA):
+        raise LightFieldError("the PNG has an alpha channel; remove it, views are opaque")
+    if color not in (_GREY, _RGB) or compression or filtering or interlace > 1:
+        raise LightFieldError("the PNG is damaged: its header has reserved values")
+    if bit_depth not in (8, 16):
+        raise LightFieldError(f"the PNG has {bit_depth} bits per sample, expected 8 or 16")
+    if not 0 < width * height <= _MAX_PIXELS:
+        raise LightFieldError(f"the PNG is {width} x {height}, expected 1..{_MAX_PIXELS} pixels")
+    return Png(
+        width=width,
+        height=height,
+        channels=3 if color == _RGB else 1,
+        bit_depth=bit_depth,
+        significant_bits=significant_bits,
+        interlaced=bool(interlace),
+        text=text,
+        compressed=b"".join(compressed),
+    )
+
+
+def decode_samples(png: Png) -> tuple[np.ndarray, int]:
+    """Decompress the samples of a non-interlaced PNG.
+
+    An ``sBIT`` chunk is believed only where dropping the low bits loses nothing.
+
+    Returns:
+        ``(samples, bit_depth)``: uint8 or uint16 array ``[H, W, C]``.
+
+    Raises:
+        LightFieldError: the PNG is interlaced, or its samples are damaged.
+    """
+    if png.interlaced:
+        raise LightFieldError("the PNG is interlaced (Adam7); save it without interlacing")
+    n_step = png.channels * png.bit_depth // 8
+    n_expected = png.height * (1 + png.width * n_step)
+    inflater = zlib.decompressobj()
+    try:
+        inflated = inflater.decompress(png.compressed, n_expected + 1)
+    except zlib.error:
+        raise LightFieldError("the PNG is damaged: its samples do not decompress") from None
+    if len(inflated) != n_expected:
+        raise LightFieldError(
+            f"the PNG is damaged: {len(inflated)} bytes of samples, expected {n_expected}"
+        )
+    lines = np.frombuffer(inflated, np.uint8).reshape(png.height, -1)
+    raw = _unfilter(lines[:, 1:].reshape(png.height, png.width, n_step), lines[:, 0])
+    if png.bit_depth == 8:
+        return raw, 8
+    samples = np.ascontiguousarray(raw).view(">u2").astype(np.uint16)
+    depth = png.significant_bits
+    if 8 <= depth < 16:
+        reduced = samples >> (16 - depth)
+        if np.array_equal(_widen(reduced, depth), samples):
+            return reduced.astype(np.uint8 if depth == 8 else np.uint16), depth
+    return samples, 16
+
+
+def write_png(
+    file: BinaryIO,
+    bands: Iterable[np.ndarray],
+    height: int,
+    bit_depth: int,
+    text: dict[str, str] | None = None,
+) -> None:
+    """Write a PNG band by band, so that a large image is never held as a whole.
+
+    Depths 9..15 fill all 16 bits by bit replication and are named in an ``sBIT`` chunk, as the
+    specification recommends; `decode_samples` restores them exactly.
+
+    Args:
+        file: Open binary file.
+        bands: Arrays ``[n, width, C]`` of uint8 or uint16, top to bottom, together ``height`` rows.
+        height: Rows of the image.
+        bit_depth: Significant bits of a sample, 8..16.
+        text: Keyword and value of each Latin-1 text chunk.
+    """
+    deflater = zlib.compressobj(6)
+    above: npt.NDArray[np.uint8] | None = None
+    for band in bands:
+        n_rows, width, channels = band.shape
+        if above is None:
+            color = _RGB if channels == 3 else _GREY
+            stored = 8 if bit_depth == 8 else 16
+            header = struct.pack(">IIBBBBB", width, height, stored, color, 0, 0, 0)
+            file.write(SIGNATURE + _chunk(b"IHDR", header))
+            if stored != bit_depth < 16:
+                file.write(_chunk(b"sBIT", bytes([bit_depth] * channels)))
+            for key, value in (text or {}).items():
+                file.write(_chunk(b"tEXt", f"{key}\0{value}".encode("latin-1")))
+            above = np.zeros((1, width, channels * stored // 8), np.uint8)
+        wide = band.astype(np.uint8) if bit_depth == 8 else _widen(band, bit_depth).astype(">u2")
+        raw = np.ascontiguousarray(wide).view(np.uint8).reshape(n_rows, width, -1)
+        packed = deflater.compress(_filter(np.concatenate([above, raw])))
+        if packed:
+            file.write(_chunk(b"IDAT", packed))
+        above = raw[-1:]
+    file.write(_chunk(b"IDAT", deflater.flush()) + _chunk(b"IEND", b""))
+
+
+def _widen(samples: np.ndarray, bit_depth: int) -> npt.NDArray[np.uint16]:
+    """Stretch samples of 8..16 bits to 16 bits; the low bits repeat the high ones."""
+    wide = samples.astype(np.uint16, copy=False)
+    return ((wide << (16 - bit_depth)) | (wide >> (2 * bit_depth - 16))).astype(
+        np.uint16, copy=False
+    )
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _name(kind: bytes) -> str:
+    return kind.decode("ascii", "replace") if kind.isalpha() else repr(kind)
+
+
+def _predict(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Predictions of the five filter types 0..4 from int16 neighbours."""
+    to_left, to_up = abs(up - corner), abs(left - corner)
+    to_corner = abs(left + up - 2 * corner)
+    paeth = np.where(to_up <= to_corner, up, corner)
+    paeth = np.where((to_left <= to_up) & (to_left <= to_corner), left, paeth)
+    return np.zeros_like(left), left, up, (left + up) >> 1, paeth
+
+
+def _filter(raw: npt.NDArray[np.uint8]) -> bytes:
+    """Filter each row but the first with the type of the smallest absolute sum.
+
+    Args:
+        raw: uint8 array ``[1 + n, width, n_step]``; its first row is the row above.
+    """
+    padded = np.pad(raw.astype(np.int16), ((0, 0), (1, 0), (0, 0)))
+    predictions = _predict(padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1])
+    filtered = np.stack([(padded[1:, 1:] - p).astype(np.uint8) for p in predictions])
+    filtered = filtered.reshape(len(predictions), len(raw) - 1, -1)
+    kinds = np.minimum(filtered, 0 - filtered).sum(axis=2, dtype=np.int64).argmin(axis=0)
+    chosen = filtered[kinds, np.arange(len(kinds))]
+    return np.concatenate([kinds[:, None].astype(np.uint8), chosen], axis=1).tobytes()
+
+
+def _unfilter(
+    filtered: npt.NDArray[np.uint8], kinds: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Undo the filters along anti-diagonals, on which no pixel needs another.
+
+    Args:
+        filtered: uint8 array ``[height, width, n_step]``.
+        kinds: uint8 array ``[height]``, the filter type of each row.
+    """
+    if kinds.max() > 4:
+        raise LightFieldError(f"the PNG is damaged: filter type {kinds.max()}, expected 0..4")
+    height, width, n_step = filtered.shape
+    raw = np.zeros((height + 1, width + 1, n_step), np.uint8)
+    for diagonal in range(height + width - 1):
+        y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
+        x = diagonal - y
+        near = (raw[y + 1, x], raw[y, x + 1], raw[y, x])
+        predictions = _predict(*(neighbour.astype(np.int16) for neighbour in near))
+        prediction = np.choose(kinds[y, None], predictions)
+        raw[y + 1, x + 1] = filtered[y, x] + prediction.astype(np.uint8)
+    return raw[1:, 1:]

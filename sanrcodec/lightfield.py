@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The light field type and the notation of its grid; never touches a file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.errors import LightFieldError
+
+__all__ = ["MAX_GRID", "MAX_SIZE", "LightField", "format_grid", "parse_grid"]
+
+MAX_GRID = 64  # views along v, and along u
+MAX_SIZE = 16384  # rows, and columns, of one view
+MIN_BIT_DEPTH, MAX_BIT_DEPTH = 8, 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LightField:
+    """A validated grid of views of one scene.
+
+    Attributes:
+        samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (grey) or 3 (RGB).
+        bit_depth: Significant bits of a sample, 8..16; uint8 arrays have exactly 8.
+
+    Raises:
+        LightFieldError: on construction, when the samples break one of these rules.
+    """
+
+    samples: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    bit_depth: int = 8
+
+    def __post_init__(self) -> None:
+        """Check dtype, shape, limits and the range of the samples."""
+        samples, bit_depth = self.samples, self.bit_depth
+        if not isinstance(samples, np.ndarray):
+            raise LightFieldError(f"samples are {type(samples).__name__}, expected a numpy array")
+        if samples.dtype not in (np.uint8, np.uint16):
+            raise LightFieldError(f"samples are {_describe(samples)}, expected uint8 or uint16")
+        if samples.ndim != 5:
+            raise LightFieldError(f"samples have shape {samples.shape}, expected [V, U, H, W, C]")
+        *sizes, channels = samples.shape
+        limits = (MAX_GRID, MAX_GRID, MAX_SIZE, MAX_SIZE)
+        for name, size, limit in zip("VUHW", sizes, limits, strict=True):
+            if not 1 <= size <= limit:
+                raise LightFieldError(f"{name} is {size}, expected 1..{limit}")
+        if channels not in (1, 3):
+            raise LightFieldError(f"views have {channels} channels, expected 1 (grey) or 3 (RGB)")
+        if not MIN_BIT_DEPTH <= bit_depth <= MAX_BIT_DEPTH:
+            raise LightFieldError(
+                f"bit depth is {bit_depth}, expected {MIN_BIT_DEPTH}..{MAX_BIT_DEPTH}"
+            )
+        if samples.dtype == np.uint8 and bit_depth != 8:
+            raise LightFieldError(f"bit depth {bit_depth} needs uint16 samples, found uint8")
+        if samples.dtype == np.uint16 and bit_depth < 16:
+            largest = int(samples.max())
+            if largest >> bit_depth:
+                raise LightFieldError(
+                    f"a sample is {largest}, but {bit_depth} bits hold 0..{2**bit_depth - 1}; "
+                    f"the bit depth must be at least {largest.bit_length()}"
+                )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Number of views ``(V, U)``."""
+        return self.samples.shape[0], self.samples.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Sizes ``(V, U, H, W, C)``."""
+        n_v, n_u, height, width, channels = self.samples.shape
+        return n_v, n_u, height, width, channels
+
+    def view(self, v: int, u: int) -> np.ndarray:
+        """Return the view at row ``v`` and column ``u``, without a copy.
+
+        Args:
+            v: Row of the grid, 0-based from the top; negative values are refused.
+            u: Column of the grid, 0-based from the left.
+
+        Returns:
+            Array ``[H, W, C]`` of the light field's dtype.
+
+        Raises:
+            LightFieldError: there is no such view.
+        """
+        n_v, n_u = self.grid
+        if not (0 <= v < n_v and 0 <= u < n_u):
+            raise LightFieldError(
+                f"view {v},{u} is outside this light field "
+                f"({n_v} x {n_u} views: v runs 0..{n_v - 1}, u runs 0..{n_u - 1})"
+            )
+        view: np.ndarray = self.samples[v, u]
+        return view
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Read ``"9x9"``, rows of views first, as ``(V, U)``.
+
+    Raises:
+        LightFieldError: the text has another form, or a number is outside ``1..MAX_GRID``.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,3})\s*[xX]\s*([0-9]{1,3})\s*", text)
+    if not match:
+        raise LightFieldError(f"grid {text!r} has the wrong form, expected VxU such as 9x9")
+    grid = int(match[1]), int(match[2])
+    if not all(1 <= size <= MAX_GRID for size in grid):
+        raise LightFieldError(f"grid {text!r} is out of range: V and U run 1..{MAX_GRID}")
+    return grid
+
+
+def format_grid(grid: tuple[int, int]) -> str:
+    """Write ``(V, U)`` in the form that `parse_grid` reads."""
+    return f"{grid[0]}x{grid[1]}"
+
+
+def _describe(samples: np.ndarray) -> str:
+    """Name the dtype of refused samples; tell NaN and infinity apart from mere floats."""
+    if samples.dtype.kind in "fc" and not np.isfinite(samples).all():
+        return f"{samples.dtype} with NaN or infinite values"
+    return str(samples.dtype)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Quality and rate of decoded light fields, in numpy alone; reads no file.
+
+PSNR-YUV follows the JPEG Pleno light field common test conditions: full-range BT.709 YCbCr 4:4:4
+kept in floating point, one PSNR per view and plane, combined as ``(6 Y + Cb + Cr) / 8``; the
+value of a light field is the *mean of the values of its views*, not the PSNR of a mean error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "PSNR_CAP",
+    "LightFieldPsnr",
+    "bd_rate",
+    "bpp",
+    "light_field_psnr_yuv",
+    "luma",
+    "psnr_yuv",
+    "ssim",
+]
+
+PSNR_CAP = 100.0  # dB, given to a plane that is reproduced exactly
+_KR, _KB = 0.2126, 0.0722  # ITU-R BT.709
+_WINDOW_RADIUS, _WINDOW_SIGMA = 5, 1.5
+
+
+class LightFieldPsnr(NamedTuple):
+    """PSNR-YUV in dB over the views of a light field."""
+
+    mean: float
+    minimum: float
+
+
+def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> float:
+    """PSNR-YUV of one view in dB; of a grey view the PSNR of its one plane.
+
+    Args:
+        reference: uint8 or uint16 array ``[H, W, C]``.
+        decoded: Array of the same dtype and shape.
+        bit_depth: Significant bits of a sample; the peak is ``2**bit_depth - 1``.
+
+    Returns:
+        At most `PSNR_CAP`, plane by plane.
+    """
+    _check_pair(reference, decoded)
+    error = reference.astype(np.float64) - decoded
+    planes = [error[..., 0]] if error.shape[-1] == 1 else _ycbcr(error)
+    peak = 2**bit_depth - 1
+    values = [_psnr(float(np.mean(np.square(plane))), peak) for plane in planes]
+    return values[0] if len(values) == 1 else (6 * values[0] + values[1] + values[2]) / 8
+
+
+def light_field_psnr_yuv(
+    reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray], bit_depth: int = 8
+) -> LightFieldPsnr:
+    """PSNR-YUV of each pair of views, averaged; holds one pair at a time.
+
+    Args:
+        reference: Views ``[H, W, C]``, for example a generator.
+        decoded: As many views, in the same order.
+        bit_depth: Significant bits of a sample.
+
+    Returns:
+        Mean of the per-view values, and the worst view.
+    """
+    pairs = zip(reference, decoded, strict=True)
+    values = [psnr_yuv(first, second, bit_depth) for first, second in pairs]
+    if not values:
+        raise ValueError("there are no views to compare")
+    return LightFieldPsnr(float(np.mean(values)), min(values))
+
+
+def bpp(n_bytes: int, shape: Sequence[int]) -> float:
+    """Bits per pixel: all bits of the file over ``V * U * H * W``, the start of ``shape``."""
+    n_v, n_u, height, width = shape[:4]
+    return 8.0 * n_bytes / (n_v * n_u * height * width)
+
+
+def luma(view: np.ndarray) -> npt.NDArray[np.float64]:
+    """BT.709 luma ``[H, W]`` of a view ``[H, W, C]``, unrounded."""
+    samples = view.astype(np.float64)
+    return samples[..., 0] if samples.shape[-1] == 1 else _ycbcr(samples)[0]
+
+
+def ssim(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> float:
+    """Structural similarity of the luma of one view.
+
+    Window: 11 x 11 Gaussian, sigma 1.5, only where it lies inside the view; K = (0.01, 0.03).
+
+    Args:
+        reference: uint8 or uint16 array ``[H, W, C]``, H and W at least 11.
+        decoded: Array of the same dtype and shape.
+        bit_depth: Significant bits of a sample.
+
+    See Wang et al., "Image quality assessment: from error visibility to structural similarity",
+    IEEE Transactions on Image Processing, 2004.
+    """
+    _check_pair(reference, decoded)
+    if min(reference.shape[:2]) < 2 * _WINDOW_RADIUS + 1:
+        raise ValueError(f"a view of {reference.shape[:2]} is smaller than the window of SSIM")
+    first, second = luma(reference), luma(decoded)
+    peak = 2**bit_depth - 1
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    mean_1, mean_2 = _blur(first), _blur(second)
+    variances = _blur(first**2) - mean_1**2 + _blur(second**2) - mean_2**2
+    covariance = _blur(first * second) - mean_1 * mean_2
+    numerator = (2 * mean_1 * mean_2 + c1) * (2 * covariance + c2)
+    return float(np.mean(numerator / ((mean_1**2 + mean_2**2 + c1) * (variances + c2))))
+
+
+def bd_rate(anchor: Iterable[tuple[float, float]], test: Iterable[tuple[float, float]]) -> float:
+    """Bjøntegaard delta rate: mean difference in rate at equal PSNR, in percent.
+
+    Interpolation: log10 of the rate as Akima spline over the PSNR, integrated exactly over the
+    PSNR interval that both curves cover. Unlike in Bjøntegaard's note (VCEG-M33), which fits one
+    cubic polynomial, one odd point does not bend the whole curve. Points that cost more bits
+    without raising the PSNR are dropped first.
+
+    Args:
+        anchor: Points ``(rate, psnr)`` of the curve to compare with, at least four.
+        test: Points of the curve under test, at least four.
+
+    Returns:
+        Negative where the test saves bits.
+
+    Raises:
+        ValueError: fewer than four usable points, or the curves share no PSNR interval.
+
+    See Akima, "A new method of interpolation and smooth curve fitting based on local
+    procedures", Journal of the ACM, 1970.
+    """
+    curves = [_rising(anchor), _rising(test)]
+    low = max(float(psnr[0]) for _, psnr in curves)
+    high = min(float(psnr[-1]) for _, psnr in curves)
+    if high <= low:
+        raise ValueError("the curves share no PSNR interval")
+    areas = [_akima_integral(psnr, np.log10(rate), low, high) for rate, psnr in curves]
+    return float(100 * (10 ** ((areas[1] - areas[0]) / (high - low)) - 1))
+
+
+def _check_pair(reference: np.ndarray, decoded: np.ndarray) -> None:
+    found = [f"{view.dtype} {view.shape}" for view in (reference, decoded)]
+    if found[0] != found[1] or reference.ndim != 3 or reference.shape[-1] not in (1, 3):
+        raise ValueError(f"cannot compare {found[0]} with {found[1]}, expected equal [H, W, C]")
+
+
+def _psnr(mean_square: float, peak: int) -> float:
+    with np.errstate(divide="ignore"):
+        return float(min(PSNR_CAP, 10 * np.log10(peak**2 / np.float64(mean_square))))
+
+
+def _ycbcr(rgb: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+    """Planes Y, Cb, Cr without the chroma offset: linear, thus good for differences too."""
+    red, green, blue = np.moveaxis(rgb, -1, 0)
+    y = _KR * red + (1 - _KR - _KB) * green + _KB * blue
+    return [y, (blue - y) / (2 * (1 - _KB)), (red - y) / (2 * (1 - _KR))]
+
+
+def _blur(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Gaussian mean around each pixel whose window lies inside the plane."""
+    kernel = np.exp(-0.5 * (np.arange(-_WINDOW_RADIUS, _WINDOW_RADIUS + 1) / _WINDOW_SIGMA) ** 2)
+    kernel /= kernel.sum()
+    for _ in range(2):
+        n_inside = len(plane) - len(kernel) + 1
+        shifted = (plane[shift : shift + n_inside] for shift in range(len(kernel)))
+        plane = sum(w * part for w, part in zip(kernel, shifted, strict=True)).T
+    return plane
+
+
+def _rising(points: Iterable[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Rates and PSNRs, sorted by rate, of the points that raise the PSNR."""
+    kept: list[tuple[float, float]] = []
+    for rate, psnr in sorted(points):
+        if rate <= 0:
+            raise ValueError(f"rate {rate} is not positive")
+        if not kept or psnr > kept[-1][1]:
+            kept.append((rate, psnr))
+    if len(kept) < 4:
+        raise ValueError(f"a curve needs four points of rising PSNR, found {len(kept)}")
+    rate, psnr = np.array(kept).T
+    return rate, psnr
+
+
+def _akima_integral(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
+    """Integrate the Akima spline through ``(x, y)``, x rising, from ``low`` to ``high``."""
+    width = np.diff(x)
+    inner = np.diff(y) / width
+    slope = np.concatenate([[0.0, 0.0], inner, [0.0, 0.0]])
+    slope[1], slope[-2] = 2 * slope[2] - slope[3], 2 * slope[-3] - slope[-4]
+    slope[0], slope[-1] = 2 * slope[1] - slope[2], 2 * slope[-2] - slope[-3]
+    change = np.abs(np.diff(slope))
+    after, before = change[2:], change[:-2]
+    total = after + before
+    flat = total <= 1e-9 * total.max()
+    weighted = (after * slope[1:-2] + before * slope[2:-1]) / np.where(flat, 1, total)
+    tangent = np.where(flat, (slope[1:-2] + slope[2:-1]) / 2, weighted)
+
+    c2 = (3 * inner - 2 * tangent[:-1] - tangent[1:]) / width
+    c3 = (tangent[:-1] + tangent[1:] - 2 * inner) / width**2
+    start, end = (np.clip(bound - x[:-1], 0, width) for bound in (low, high))
+
+    def antiderivative(t: np.ndarray) -> np.ndarray:
+        area: np.ndarray = t * (y[:-1] + t * (tangent[:-1] / 2 + t * (c2 / 3 + t * c3 / 4)))
+        return area
+
+    return float(np.sum(antiderivative(end) - antiderivative(start)))

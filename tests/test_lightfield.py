@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""The light field type: what it accepts, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import LightField, format_grid, parse_grid
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 3, 4, 5, 3), (64, 1, 1, 2, 3)])
+def test_accepts(shape):
+    light_field = LightField(np.zeros(shape, np.uint8))
+    assert light_field.shape == shape
+    assert light_field.grid == shape[:2]
+    assert light_field.bit_depth == 8
+
+
+def test_view_is_row_then_column():
+    samples = np.arange(2 * 3, dtype=np.uint16).reshape(2, 3, 1, 1, 1)
+    light_field = LightField(samples, 10)
+    assert light_field.view(1, 0).item() == 3
+    for v, u in [(2, 0), (0, 3), (-1, 0)]:
+        with pytest.raises(LightFieldError, match=rf"view {v},{u} is outside.*\(2 x 3 views"):
+            light_field.view(v, u)
+
+
+@pytest.mark.parametrize(
+    ("samples", "bit_depth", "message"),
+    [
+        ([[1]], 8, "list, expected a numpy array"),
+        (np.zeros((1, 1, 2, 2, 3)), 8, "float64, expected uint8 or uint16"),
+        (np.full((1, 1, 2, 2, 3), np.nan, np.float32), 8, "float32 with NaN"),
+        (np.zeros((1, 1, 2, 2, 3), np.int16), 8, "int16, expected"),
+        (np.zeros((2, 2, 3), np.uint8), 8, r"shape \(2, 2, 3\), expected \[V, U, H, W, C\]"),
+        (np.zeros((1, 0, 2, 2, 3), np.uint8), 8, r"U is 0, expected 1\.\.64"),
+        (np.zeros((65, 1, 2, 2, 3), np.uint8), 8, r"V is 65, expected 1\.\.64"),
+        (np.zeros((1, 1, 1, 16385, 1), np.uint8), 8, r"W is 16385, expected 1\.\.16384"),
+        (np.zeros((1, 1, 2, 2, 4), np.uint8), 8, "4 channels"),
+        (np.zeros((1, 1, 2, 2, 3), np.uint8), 10, "bit depth 10 needs uint16"),
+        (np.zeros((1, 1, 2, 2, 3), np.uint16), 17, r"bit depth is 17, expected 8\.\.16"),
+        (np.full((1, 1, 2, 2, 3), 1024, np.uint16), 10, "sample is 1024.* at least 11"),
+    ],
+)
+def test_refuses(samples, bit_depth, message):
+    with pytest.raises(LightFieldError, match=message):
+        LightField(samples, bit_depth)
+
+
+def test_grid_notation():
+    assert parse_grid("9x17") == (9, 17)
+    assert parse_grid(" 1 X 2 ") == (1, 2)
+    assert format_grid((9, 17)) == "9x17"
+    for text in ["9", "9x", "9*9", "-1x2", "0x3", "65x1", "9x9x9", ""]:
+        with pytest.raises(LightFieldError, match="grid"):
+            parse_grid(text)
