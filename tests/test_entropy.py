@@ -135,17 +135,23 @@ def test_reference_decoder_agrees_on_every_table() -> None:
     assert coder.is_exhausted()
 
 
-def test_reference_coder_agrees_across_carries() -> None:
-    # Ever the last, improbable symbol but one drives the lower end up against the next word.
-    for seed in range(40):
-        call = random_call(seed, 60, n_scales=3)
-        far = call[0] + np.random.default_rng(seed).integers(20, 32, 60).astype(np.int32)
-        intervals: list[tuple[int, list[int]]] = []
-        walk_by_hand(
-            [(far, *call[1:])],
-            lambda s, weights: intervals.append((s, [int(w) for w in weights])) or s,  # noqa: B023
-        )
-        assert reference.encode(intervals) == words_of(encode((far, *call[1:])))
+@pytest.mark.parametrize("n", [1, 2, 10, 30, 59])
+@pytest.mark.parametrize("last", [-9, 0, 9])
+def test_reference_coder_agrees_on_long_carries(n: int, last: int) -> None:
+    # Values around code point 1/2 keep the words 7fffffff ffffffff ... undecided; the last value
+    # settles them, by a carry if it is large.
+    zeros, scale = np.zeros(n, dtype=np.int32), np.full(n, 22, dtype=np.int32)
+    values = SymbolDecoder(bytes.fromhex("00000080") + bytes(120)).decode(zeros, scale)
+    values[-1] += last
+    call = values, zeros, scale
+    weights = frequency_table(22, 0).tolist()
+    words = words_of(encode(call))
+    assert reference.encode([(r + MAX_RESIDUAL, weights) for r in values.tolist()]) == words
+    if n == 59:
+        assert words[1:-1] == [0 if last > 0 else 0xFFFFFFFF] * 5
+    decoder = SymbolDecoder(encode(call))
+    assert np.array_equal(decoder.decode(zeros, scale), values)
+    decoder.finish()
 
 
 def test_words_are_frozen() -> None:

@@ -25,6 +25,7 @@ __all__ = ["SceneModel"]
 
 Quantizer = Callable[[Tensor], Tensor]
 
+_N_ZEROS = 1 << 16
 _LUMA_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 
 
@@ -43,6 +44,61 @@ class _ClampInward(torch.autograd.Function):
         low, high = ctx.range
         outward = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))
         return gradient.masked_fill(outward, 0.0), None, None
+
+
+class _Filter(torch.autograd.Function):
+    """``out[i] = sum_k taps[k] * x[clamp(i + k - before)]`` along an axis, by shifted additions.
+
+    Written out because convolutions of single planes, and the autograd of slices, are many times slower.
+    """
+
+    @staticmethod
+    def _correlate(padded: Tensor, taps: Tensor, axis: int, n: int) -> Tensor:
+        out = padded.narrow(axis, 0, n) * taps[0]
+        for k in range(1, len(taps)):
+            out.addcmul_(padded.narrow(axis, k, n), taps[k])
+        return out
+
+    @staticmethod
+    def _pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+        n = x.shape[axis]
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, n - 1, 1)
+        return torch.cat([first] * before + [x] + [last] * after, axis)
+
+    @staticmethod
+    def forward(ctx, x: Tensor, taps: Tensor, axis: int, before: int) -> Tensor:  # type: ignore[no-untyped-def]
+        padded = _Filter._pad(x, axis, before, len(taps) - 1 - before)
+        ctx.save_for_backward(padded, taps)
+        ctx.place = axis, before, x.shape[axis]
+        return _Filter._correlate(padded, taps, axis, x.shape[axis])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        padded, taps = ctx.saved_tensors
+        axis, before, n = ctx.place
+        taps_gradient = None
+        if ctx.needs_input_grad[1]:
+            taps_gradient = torch.stack([(gradient * padded.narrow(axis, k, n)).sum() for k in range(len(taps))])
+        reach = len(taps) - 1
+        shape = list(gradient.shape)
+        shape[axis] = reach
+        zeros = gradient.new_zeros(shape)
+        full = _Filter._correlate(torch.cat([zeros, gradient, zeros], axis), taps.flip(0), axis, n + reach)
+        # What reached the replicated border belongs to the edge samples.
+        x_gradient = full.narrow(axis, before, n).contiguous()
+        if before:
+            x_gradient.narrow(axis, 0, 1).add_(full.narrow(axis, 0, before).sum(axis, keepdim=True))
+        after = reach - before
+        if after:
+            x_gradient.narrow(axis, n - 1, 1).add_(full.narrow(axis, before + n, after).sum(axis, keepdim=True))
+        return x_gradient, taps_gradient, None, None
+
+
+def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
+    """Alternate samples of two tensors along an axis."""
+    shape = list(even.shape)
+    shape[axis] *= 2
+    return torch.stack([even, odd], axis + 1).reshape(shape)
 
 
 class SceneModel(nn.Module):
@@ -91,6 +147,8 @@ class SceneModel(nn.Module):
 
     def _build_context(self, constant) -> None:  # type: ignore[no-untyped-def]
         """Index tables of the ARM contexts, built by the decoder's own functions on arrays of indices."""
+        # Unknown neighbours point at zeros behind the latents: many, or the atomic additions of the
+        # backward pass would all queue for one address.
         n_total = self.latents.numel()
         index = [np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape) for g in self.grids]
         for model, name in enumerate(("texture", "geometry")[: 2 if self.header.layers else 1]):
@@ -114,7 +172,10 @@ class SceneModel(nn.Module):
                 tables.append(table.reshape(-1, N_CONTEXT))
                 kinds.append(kind.ravel())
                 numbers.append(np.full(h * w, number))
-            constant(f"_context_{name}", np.concatenate(tables).ravel(), torch.int64)
+            table = np.concatenate(tables).ravel()
+            unknown = np.flatnonzero(table == n_total)
+            table[unknown] += np.arange(len(unknown)) % _N_ZEROS
+            constant(f"_context_{name}", table, torch.int32)
             constant(f"_kind_{name}", np.eye(4)[np.concatenate(kinds)])
             constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)])
 
@@ -126,18 +187,19 @@ class SceneModel(nn.Module):
         mean = torch.zeros_like(self._segment_size).index_add(0, self._segment, magnitude) / self._segment_size
         scale = mean.clamp(0.0526, 45.0)[self._segment]
         bits = laplace_bits(steps, torch.zeros_like(steps), scale).sum()
-        named = {s.name: real[p].reshape(s.shape) for s, p in zip(self.specs, self._weight_slices, strict=True)}
-        return named, bits
+        parts = real.split([p.stop - p.start for p in self._weight_slices])
+        return {s.name: part.reshape(s.shape) for s, part in zip(self.specs, parts, strict=True)}, bits
 
     # ---------------------------------------------------------------- rate
 
     def latent_bits(self, latents: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """Estimated bits of quantized latents ``[N]``, summed."""
-        padded = torch.cat([latents, latents.new_zeros(1)])
+        padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
         start, total = 0, latents.new_zeros(())
         for name in ("texture", "geometry")[: 2 if self.header.layers else 1]:
             kind = getattr(self, f"_kind_{name}")
-            context = padded[getattr(self, f"_context_{name}")].reshape(-1, N_CONTEXT)
+            # index_select, since the backward pass of fancy indexing sorts its indices.
+            context = padded.index_select(0, getattr(self, f"_context_{name}")).reshape(-1, N_CONTEXT)
             near = context.clamp(-CONTEXT_MAX, CONTEXT_MAX)
             x = torch.cat([near, torch.log2(1 + near.abs())], 1)
             part = {key: weights[f"arm.{name}.{key}"] for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")}
@@ -156,19 +218,19 @@ class SceneModel(nn.Module):
     # ---------------------------------------------------------------- scene
 
     def _grid_values(self, latents: Tensor) -> dict[tuple[int, int], Tensor]:
-        return {(g.group, g.level): latents[self._slices[g.index]].reshape(g.shape) for g in self.grids}
+        parts = latents.split([g.shape[0] * g.shape[1] for g in self._flat_order])
+        return {(g.group, g.level): part.reshape(g.shape) for g, part in zip(self._flat_order, parts, strict=True)}
 
     def _upsample(self, planes: dict[tuple[int, int], Tensor], groups: list[int], first: int, n_levels: int, taps: Tensor) -> Tensor:
         """All levels of some groups on the canvas: ``[n_groups, n_levels, Hc, Wc]``."""
-        kernel = torch.stack([F.pad(taps, (0, 1)), F.pad(taps.flip(0), (1, 0))])
-        kernel = torch.einsum("ai,bj->abij", kernel, kernel).reshape(4, 1, 5, 5)
         stack: Tensor | None = None
         for level in range(first + n_levels - 1, -1, -1):
             shape = modelspec.level_shape(self.header.canvas, level)
             if stack is not None:
-                n, c, h, w = stack.shape
-                doubled = F.conv2d(F.pad(stack.reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate"), kernel)
-                stack = F.pixel_shuffle(doubled, 2)[:, 0, : shape[0], : shape[1]].reshape(n, c, *shape)
+                for axis in (2, 3):
+                    even = _Filter.apply(stack, taps, axis, 2)
+                    odd = _Filter.apply(stack, taps.flip(0), axis, 1)
+                    stack = _interleave(even, odd, axis).narrow(axis, 0, shape[axis - 2])
             if level >= first:
                 level_planes = [planes.get((g, level)) for g in groups]
                 like = next(p for p in level_planes if p is not None)
@@ -214,12 +276,9 @@ class SceneModel(nn.Module):
 
     def _double(self, x: Tensor) -> Tensor:
         """Half-sample interpolation along both axes, as synthesis._double."""
-        n, c, h, w = x.shape
-        x = x.reshape(n * c, 1, h, w)
-        half = F.conv2d(F.pad(x, (0, 0, 3, 4), mode="replicate"), self._half_taps.reshape(1, 1, 8, 1))
-        x = torch.stack([x, half], 3).reshape(n * c, 1, 2 * h, w)
-        half = F.conv2d(F.pad(x, (3, 4, 0, 0), mode="replicate"), self._half_taps.reshape(1, 1, 1, 8))
-        return torch.stack([x, half], 4).reshape(n, c, 2 * h, 2 * w)
+        for axis in (2, 3):
+            x = _interleave(x, _Filter.apply(x, self._half_taps, axis, 3), axis)
+        return x
 
     # ---------------------------------------------------------------- views
 
@@ -231,7 +290,7 @@ class SceneModel(nn.Module):
         angular = torch.stack([v, -u if header.mirrored else u], 1)
         if not header.per_view:
             return angular, torch.zeros_like(angular), torch.zeros_like(v)
-        extra = weights["per_view"][index]
+        extra = weights["per_view"].index_select(0, index)
         return angular + extra[:, :2] / 256, extra[:, 2:4] / 32, extra[:, 4] / 1024
 
     def views(self, scene: tuple[Tensor, Tensor | None], weights: dict[str, Tensor], index: Tensor) -> Tensor:
@@ -301,7 +360,8 @@ class SceneModel(nn.Module):
                 nearest = (row * width + column).long()
                 if step < synthesis.N_DISPARITY_STEPS - 1:
                     q = base - angular[:, None, None, :] * flat[nearest][..., None]
-        q = base - angular[:, None, None, :] * flat[nearest.flatten()].reshape(nearest.shape)[..., None]
+        d = flat.index_select(0, nearest.flatten()).reshape(nearest.shape)
+        q = base - angular[:, None, None, :] * d[..., None]
         y = 2 * (2 * q[..., 0].clamp(0, height - 1)) / (2 * height - 1) - 1
         x = 2 * (2 * q[..., 1].clamp(0, width - 1)) / (2 * width - 1) - 1
         n, h, w, _ = q.shape

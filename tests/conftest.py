@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sanrcodec.lightfield import LightField
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load_example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # NamedTuple looks its module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def synthetic(
+    grid: tuple[int, int] = (3, 3),
+    size: tuple[int, int] = (24, 32),
+    channels: int = 3,
+    bit_depth: int = 8,
+) -> LightField:
+    """Light field made by code, small enough for a fit of a second."""
+    samples = load_example("synthetic").render(grid, size, seed=1, disparity=(-1.0, 1.5))
+    if channels == 1:
+        samples = samples[..., 1:2]
+    if bit_depth > 8:
+        # Fill the low bits too.
+        samples = samples.astype(np.uint16) * (2**bit_depth - 1) // 255
+    return LightField(samples, bit_depth)
+
+
+@pytest.fixture(scope="session")
+def light_field() -> LightField:
+    return synthetic()
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[..., Any]:
+    """Encode with few steps on the CPU; skips where PyTorch is not installed."""
+    pytest.importorskip("torch")
+    from sanrcodec.encoder import encode
+
+    def fit(light_field: LightField, **options: Any) -> Any:
+        return encode(light_field, **{"steps": 40, "device": "cpu", **options})
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def encoded(fit: Callable[..., Any], light_field: LightField) -> Any:
+    """EncodeResult of `light_field`, default profile."""
+    return fit(light_field, steps=60)
+
+
+@pytest.fixture(scope="session")
+def encoded_sanr(fit: Callable[..., Any], light_field: LightField) -> Any:
+    """EncodeResult of `light_field`, profile sanr."""
+    return fit(light_field, profile="sanr")
+
+
+@pytest.fixture(scope="session", params=["default", "sanr"])
+def content(request: pytest.FixtureRequest) -> bytes:
+    """A whole file, once of each profile."""
+    name = {"default": "encoded", "sanr": "encoded_sanr"}[request.param]
+    result: bytes = request.getfixturevalue(name).content
+    return result

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from test_modelspec import FLAT, HEADER
+
+from sanrcodec.errors import CorruptSectionError
+from sanrcodec.header import StreamHeader
+from sanrcodec.latents import latent_bits, pack_latents, unpack_latents
+from sanrcodec.modelspec import LATENT_MAX, grids, tensor_specs
+from sanrcodec.weights import WEIGHT_MAX, pack_weights, unpack_weights
+
+SMALL = dataclasses.replace(HEADER, n_v=2, n_u=3, height=9, width=13, margin_y=1, margin_x=2)
+SMALL_FLAT = dataclasses.replace(FLAT, height=1, width=17)
+HEADERS = pytest.mark.parametrize("header", [SMALL, SMALL_FLAT], ids=["default", "sanr"])
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+DRAWS: dict[str, Draw] = {
+    "zero": lambda rng, shape: np.zeros(shape),
+    "narrow": lambda rng, shape: rng.laplace(0, 0.3, shape),
+    "wide": lambda rng, shape: rng.laplace(0, 60, shape),
+    "extreme": lambda rng, shape: rng.choice([-1e9, -1, 0, 1, 1e9], shape),
+}
+DRAW = pytest.mark.parametrize("draw", DRAWS.values(), ids=list(DRAWS))
+
+
+def weights_of(header: StreamHeader, draw: Draw, limit: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    return {
+        s.name: s.default + np.rint(np.clip(draw(rng, s.shape), -limit, limit)).astype(np.int32)
+        for s in tensor_specs(header)
+    }
+
+
+def latents_of(header: StreamHeader, draw: Draw) -> list[np.ndarray]:
+    rng = np.random.default_rng(6)
+    return [
+        np.rint(np.clip(draw(rng, g.shape), -LATENT_MAX, LATENT_MAX)).astype(np.int32)
+        for g in grids(header)
+    ]
+
+
+@HEADERS
+@DRAW
+def test_weights_round_trip(header: StreamHeader, draw: Draw) -> None:
+    specs, weights = tensor_specs(header), weights_of(header, draw, WEIGHT_MAX)
+    decoded = unpack_weights(pack_weights(specs, weights), specs)
+    assert list(decoded) == [spec.name for spec in specs]
+    for name, values in weights.items():
+        assert decoded[name].dtype == np.int32
+        np.testing.assert_array_equal(decoded[name], values)
+
+
+@HEADERS
+@DRAW
+@pytest.mark.parametrize("weight_draw", ["zero", "narrow", "wide"])
+def test_latents_round_trip(header: StreamHeader, draw: Draw, weight_draw: str) -> None:
+    weights, latents = weights_of(header, DRAWS[weight_draw], 1000), latents_of(header, draw)
+    payload = pack_latents(header, weights, latents)
+    decoded = unpack_latents(header, weights, payload)
+    assert len(decoded) == len(latents)
+    for ours, original in zip(decoded, latents, strict=True):
+        assert ours.dtype == np.int32
+        np.testing.assert_array_equal(ours, original)
+    estimate = latent_bits(header, weights, latents) / 8
+    assert estimate <= len(payload) + 1
+    assert len(payload) <= 1.002 * estimate + 8
+
+
+def test_default_weights_are_cheap() -> None:
+    specs = tensor_specs(HEADER)
+    payload = pack_weights(specs, {spec.name: spec.default for spec in specs})
+    assert len(payload) <= 32
+
+
+def test_zero_latents_are_cheap_to_claim_but_not_free() -> None:
+    """The smallest file that a canvas can have bounds what a reader must allocate."""
+    weights = weights_of(HEADER, DRAWS["zero"], 0)
+    for name, values in weights.items():
+        if name.endswith("grid_bias"):
+            values[:, 1] = -(2**14)  # the narrowest tables
+    payload = pack_latents(HEADER, weights, latents_of(HEADER, DRAWS["zero"]))
+    assert 0 < len(payload) < 64
+
+
+@HEADERS
+def test_damaged_weights_raise_our_error_or_decode(header: StreamHeader) -> None:
+    specs = tensor_specs(header)
+    payload = pack_weights(specs, weights_of(header, DRAWS["narrow"], 9))
+    rng = np.random.default_rng(7)
+    messages = []
+    for _ in range(60):
+        damaged = bytearray(payload)
+        damaged[rng.integers(len(payload))] ^= 1 << int(rng.integers(8))
+        try:
+            unpack_weights(bytes(damaged), specs, "name")
+        except CorruptSectionError as error:
+            messages.append(str(error))
+    assert messages
+    assert all(message.startswith("name: ") for message in messages)
+
+
+def test_latent_out_of_range_is_refused() -> None:
+    weights = weights_of(SMALL, DRAWS["zero"], 0)
+    latents = latents_of(SMALL, DRAWS["zero"])
+    latents[3][0, 0] = LATENT_MAX + 1
+    payload = pack_latents(SMALL, weights, latents)
+    with pytest.raises(CorruptSectionError, match=r"latent exceeds \+-511"):
+        unpack_latents(SMALL, weights, payload, "f.sanr")
+
+
+def test_weight_out_of_range_is_refused() -> None:
+    specs, weights = tensor_specs(SMALL), weights_of(SMALL, DRAWS["zero"], 0)
+    weights["texture.output.bias"][0] = WEIGHT_MAX + 1
+    with pytest.raises(CorruptSectionError, match=r"texture\.output\.bias exceeds"):
+        unpack_weights(pack_weights(specs, weights), specs, "f.sanr")
+
+
+def test_payload_of_no_whole_words_is_refused() -> None:
+    specs = tensor_specs(SMALL)
+    payload = pack_weights(specs, weights_of(SMALL, DRAWS["narrow"], 9))
+    with pytest.raises(CorruptSectionError, match="multiple of 4"):
+        unpack_weights(payload[:-1], specs)
+    with pytest.raises(CorruptSectionError, match="remain"):
+        unpack_weights(payload + b"\xff" * 12, specs)
