@@ -17,7 +17,15 @@ from sanrcodec.lightfield import LightField
 if TYPE_CHECKING:
     from sanrcodec.encoder import encode
 
-__all__ = ["LightField", "LightFieldError", "SanrError", "SanrFile", "__version__", "encode", "open"]
+__all__ = [
+    "LightField",
+    "LightFieldError",
+    "SanrError",
+    "SanrFile",
+    "__version__",
+    "encode",
+    "open",
+]
 
 __version__ = "0.1.0"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,10 +56,8 @@ class SanrFile:
             content, self.name = Path(source).read_bytes(), os.fspath(source)
         self.n_bytes = len(content)
         self.sections = container.unpack(content, self.name)
-        try:
+        with self._named():
             self.header = StreamHeader.unpack(self.sections[SectionType.HEADER].payload)
-        except SanrError as error:
-            raise type(error)(f"{self.name}: {error}") from None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -91,7 +90,9 @@ class SanrFile:
     def weights(self) -> dict[str, npt.NDArray[np.int32]]:
         """Network weights, int32 per tensor."""
         section = self.sections[SectionType.WEIGHTS]
-        return unpack_weights(section.payload, tensor_specs(self.header), self._where(SectionType.WEIGHTS))
+        return unpack_weights(
+            section.payload, tensor_specs(self.header), self._where(SectionType.WEIGHTS)
+        )
 
     @cached_property
     def latents(self) -> list[npt.NDArray[np.int32]]:
@@ -100,15 +101,23 @@ class SanrFile:
         section = self.sections[SectionType.LATENTS]
         n_latents = sum(g.shape[0] * g.shape[1] for g in grids(self.header))
         if n_latents > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
-            raise LimitError(f"{self.name}: {n_latents} latents in {len(section.payload)} bytes; the file is damaged")
-        return unpack_latents(self.header, self.weights, section.payload, self._where(SectionType.LATENTS))
+            raise LimitError(
+                f"{self.name}: {n_latents} latents in {len(section.payload)} bytes; the file is damaged"
+            )
+        weights, where = self.weights, self._where(SectionType.LATENTS)
+        with self._named():
+            return unpack_latents(self.header, weights, section.payload, where)
 
     @cached_property
     def scene(self) -> Scene:
         """The canonical scene, decoded once."""
-        return Scene(self.header, self.weights, self.latents)
+        weights, latents = self.weights, self.latents
+        with self._named():
+            return Scene(self.header, weights, latents)
 
-    def view(self, v: float, u: float, *, region: tuple[int, int, int, int] | None = None) -> npt.NDArray[Any]:
+    def view(
+        self, v: float, u: float, *, region: tuple[int, int, int, int] | None = None
+    ) -> npt.NDArray[Any]:
         """Decode one view.
 
         Args:
@@ -141,6 +150,16 @@ class SanrFile:
         for v in range(self.header.n_v):
             for u in range(self.header.n_u):
                 yield self.view(v, u)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Put the file's name before messages that lack it."""
+        try:
+            yield
+        except SanrError as error:
+            if str(error).startswith(self.name):
+                raise
+            raise type(error)(f"{self.name}: {error}") from None
 
     def _where(self, section: SectionType) -> str:
         return f"{self.name}: section {section.name} at byte {self.sections[section].offset}"

@@ -108,7 +108,11 @@ class Dense:
         sum_bits = weight_bits + in_bits
         self.shift, self.low, self.high, self.ops = sum_bits - out_bits, low, high, ops
         weight64 = weight.astype(np.int64)
-        bias64 = np.zeros(len(weight64), np.int64) if bias is None else bias.astype(np.int64) << (sum_bits - bias_bits)
+        bias64 = (
+            np.zeros(len(weight64), np.int64)
+            if bias is None
+            else bias.astype(np.int64) << (sum_bits - bias_bits)
+        )
         rows = np.abs(weight64).sum(axis=1) * in_max + np.abs(bias64)
         # The rounding adds half a unit of the output and one more bit of fraction.
         bound = 2 * (int(rows.max(initial=0)) + (1 << self.shift))

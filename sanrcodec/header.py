@@ -40,6 +40,7 @@ FIELD_RANGES: dict[str, tuple[int, int]] = {
     "profile": (0, 255),
 }
 MAX_CANVAS_PIXELS = 1 << 28
+MAX_SCENE_SAMPLES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,21 @@ class StreamHeader:
         if self.channels == 2:
             raise LimitError("header field channels is 2, allowed are 1 and 3")
         if self.features < self.channels:
-            raise LimitError(f"header has {self.features} features for {self.channels} colour channels")
+            raise LimitError(
+                f"header has {self.features} features for {self.channels} colour channels"
+            )
         if self.canvas[0] * self.canvas[1] > MAX_CANVAS_PIXELS:
-            raise LimitError(f"canvas of {self.canvas[0]} x {self.canvas[1]} pixels exceeds {MAX_CANVAS_PIXELS}")
+            raise LimitError(
+                f"canvas of {self.canvas[0]} x {self.canvas[1]} pixels exceeds {MAX_CANVAS_PIXELS}"
+            )
+        limit = max(self.height, self.width) // 4 + 1
+        if max(self.margin_y, self.margin_x) > limit:
+            raise LimitError(
+                f"margins of {self.margin_y} and {self.margin_x} pixels exceed {limit}, a quarter of a view"
+            )
+        samples = self.canvas[0] * self.canvas[1] * self.n_textures * (self.features + 1)
+        if samples > MAX_SCENE_SAMPLES:
+            raise LimitError(f"scene of {samples} samples exceeds {MAX_SCENE_SAMPLES}")
         if self.layers and self.geometry_levels < 1:
             raise LimitError("header has layers but no geometry levels")
         if self.layers > 1 and self.occluded_first >= self.texture_levels:
@@ -160,10 +173,14 @@ class StreamHeader:
             else:
                 raise CorruptSectionError(f"section HEADER: field {name} is longer than 5 bytes")
             if byte == 0 and shift:
-                raise CorruptSectionError(f"section HEADER: field {name} is not in its shortest form")
+                raise CorruptSectionError(
+                    f"section HEADER: field {name} is not in its shortest form"
+                )
             values[name] = value
         if position != len(payload):
-            raise CorruptSectionError(f"section HEADER: {len(payload) - position} bytes after the last field")
+            raise CorruptSectionError(
+                f"section HEADER: {len(payload) - position} bytes after the last field"
+            )
         return cls(**values)
 
 

@@ -33,9 +33,14 @@ _WEIGHT_BITS = 7
 _LOCATION_MAX = 8 * LATENT_MAX
 
 # round(8 * log2(1 + n)), without libm: the scale of magnitudes on which widths are predicted.
-MAGNITUDE_Q3 = np.array([((1 + n) ** 16).bit_length() // 2 for n in range(CONTEXT_MAX + 1)], np.float32)
+MAGNITUDE_Q3 = np.array(
+    [((1 + n) ** 16).bit_length() // 2 for n in range(CONTEXT_MAX + 1)], np.float32
+)
 
-Code = Callable[[npt.NDArray[np.int32] | None, npt.NDArray[np.int32], npt.NDArray[np.int32]], npt.NDArray[np.int32]]
+Code = Callable[
+    [npt.NDArray[np.int32] | None, npt.NDArray[np.int32], npt.NDArray[np.int32]],
+    npt.NDArray[np.int32],
+]
 
 
 class Arm:
@@ -87,7 +92,12 @@ class Arm:
             location int32 ``[n]`` in eighths of a step and scale int32 ``[n]``, an index of the tables.
         """
         near = np.clip(context, -CONTEXT_MAX, CONTEXT_MAX)
-        x = np.concatenate([near * np.int32(1 << _IN_BITS), MAGNITUDE_Q3[np.abs(near)]], axis=1, dtype=self.dtype, casting="unsafe")
+        x = np.concatenate(
+            [near * np.int32(1 << _IN_BITS), MAGNITUDE_Q3[np.abs(near)]],
+            axis=1,
+            dtype=self.dtype,
+            casting="unsafe",
+        )
         h = x @ self.hidden
         h += self.hidden_bias[kind]
         h = np.clip(round_shift(h, _IN_BITS + _WEIGHT_BITS - _HIDDEN_BITS), 0, _HIDDEN_MAX)
@@ -102,7 +112,9 @@ class Arm:
 _ARM_TENSORS = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
 
 
-def _context_rows(padded: npt.NDArray[np.int32], cross: list[npt.NDArray | None], grid: Grid, p: Pass) -> npt.NDArray[np.int32]:
+def _context_rows(
+    padded: npt.NDArray[np.int32], cross: list[npt.NDArray | None], grid: Grid, p: Pass
+) -> npt.NDArray[np.int32]:
     """Context of one pass, int32 ``[n, N_CONTEXT]``, samples in raster order."""
     columns = modelspec.neighbour_context(padded, grid.shape, p)
     columns += [None if c is None else c[p.y0 :: p.stride, p.x0 :: p.stride] for c in cross]
@@ -130,14 +142,20 @@ def _walk(
             samples = inner[p.y0 :: p.stride, p.x0 :: p.stride]
             rows = _context_rows(padded, cross, grid, p)
             location, scale = arms[grid.entropy_model](rows, p.kind, n_seen[grid.entropy_model])
-            source = None if given is None else given[grid.index][p.y0 :: p.stride, p.x0 :: p.stride].ravel()
+            source = (
+                None
+                if given is None
+                else given[grid.index][p.y0 :: p.stride, p.x0 :: p.stride].ravel()
+            )
             samples[...] = code(source, location, scale).reshape(samples.shape)
         n_seen[grid.entropy_model] += 1
         values.append(inner.copy())
     return values
 
 
-def pack_latents(header: StreamHeader, weights: Weights, latents: list[npt.NDArray[np.int32]]) -> bytes:
+def pack_latents(
+    header: StreamHeader, weights: Weights, latents: list[npt.NDArray[np.int32]]
+) -> bytes:
     """Code all grids to the payload of the LATENTS section.
 
     Args:
@@ -158,7 +176,9 @@ def pack_latents(header: StreamHeader, weights: Weights, latents: list[npt.NDArr
     return encoder.finish()
 
 
-def latent_bits(header: StreamHeader, weights: Weights, latents: list[npt.NDArray[np.int32]]) -> float:
+def latent_bits(
+    header: StreamHeader, weights: Weights, latents: list[npt.NDArray[np.int32]]
+) -> float:
     """Ideal code length of all grids in bits, from the integer tables."""
     total = 0.0
 
@@ -171,7 +191,9 @@ def latent_bits(header: StreamHeader, weights: Weights, latents: list[npt.NDArra
     return total
 
 
-def unpack_latents(header: StreamHeader, weights: Weights, payload: bytes, name: str = "") -> list[npt.NDArray[np.int32]]:
+def unpack_latents(
+    header: StreamHeader, weights: Weights, payload: bytes, name: str = ""
+) -> list[npt.NDArray[np.int32]]:
     """Decode the payload of the LATENTS section.
 
     Returns:
@@ -185,7 +207,9 @@ def unpack_latents(header: StreamHeader, weights: Weights, payload: bytes, name:
     def code(_, location, scale):  # type: ignore[no-untyped-def]
         values = decoder.decode(location, scale)
         if values.size and np.abs(values).max() > LATENT_MAX:
-            raise CorruptSectionError(f"{name}: a latent exceeds +-{LATENT_MAX}; the file is damaged")
+            raise CorruptSectionError(
+                f"{name}: a latent exceeds +-{LATENT_MAX}; the file is damaged"
+            )
         return values
 
     latents = _walk(header, weights, code, None)

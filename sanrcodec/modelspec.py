@@ -106,7 +106,9 @@ def passes(shape: tuple[int, int]) -> Iterator[Pass]:
         stride = half
 
 
-def neighbour_context(padded: npt.NDArray, shape: tuple[int, int], p: Pass) -> list[npt.NDArray | None]:
+def neighbour_context(
+    padded: npt.NDArray, shape: tuple[int, int], p: Pass
+) -> list[npt.NDArray | None]:
     """Gather the same-grid neighbours of a pass.
 
     Args:
@@ -124,7 +126,9 @@ def neighbour_context(padded: npt.NDArray, shape: tuple[int, int], p: Pass) -> l
             columns.append(None)
             continue
         y, x = PAD + p.y0 + dy * half, PAD + p.x0 + dx * half
-        columns.append(padded[y : y + shape[0] - p.y0 : p.stride, x : x + shape[1] - p.x0 : p.stride])
+        columns.append(
+            padded[y : y + shape[0] - p.y0 : p.stride, x : x + shape[1] - p.x0 : p.stride]
+        )
     return columns
 
 
@@ -166,7 +170,9 @@ def level_shape(canvas: tuple[int, int], level: int) -> tuple[int, int]:
 
 def grids(header: StreamHeader) -> list[Grid]:
     """All latent grids in coding order: coarse to fine, in a level geometry, then texture 0, 1, ..."""
-    first = {group: (0 if group == 0 else header.occluded_first) for group in range(header.n_textures)}
+    first = {
+        group: (0 if group == 0 else header.occluded_first) for group in range(header.n_textures)
+    }
     last = {group: header.texture_levels - 1 for group in first}
     if header.layers:
         first[GEOMETRY] = header.geometry_first
@@ -202,11 +208,9 @@ class TensorSpec:
     default: npt.NDArray[np.int32]
 
 
-# Catmull-Rom samples at a quarter-sample shift, in 1/256: the starting point of the upsampling filter.
-_UPSAMPLE_DEFAULT = (-6, 58, 222, -18)
-
-
-def _seeded(shape: tuple[int, ...], seed: int, amplitude: float, exponent: int) -> npt.NDArray[np.int32]:
+def _seeded(
+    shape: tuple[int, ...], seed: int, amplitude: float, exponent: int
+) -> npt.NDArray[np.int32]:
     """Pseudo-random default weights, uniform in +-amplitude, from a 32-bit integer hash.
 
     Both sides know them, so a file pays only for what the fit changes (format_spec.md section 5.4).
@@ -218,7 +222,11 @@ def _seeded(shape: tuple[int, ...], seed: int, amplitude: float, exponent: int) 
         i ^= i >> np.uint64(16)
         i = (i * np.uint64(multiplier)) & mask
     i ^= i >> np.uint64(15)
-    return ((i * np.uint64(2 * limit + 1) >> np.uint64(32)).astype(np.int64) - limit).astype(np.int32).reshape(shape)
+    return (
+        ((i * np.uint64(2 * limit + 1) >> np.uint64(32)).astype(np.int64) - limit)
+        .astype(np.int32)
+        .reshape(shape)
+    )
 
 
 def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
@@ -227,19 +235,17 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
 
     def add(name: str, shape: tuple[int, ...], exponent: int, amplitude: float = 0.0) -> None:
         default = (
-            _seeded(shape, len(out), amplitude, exponent) if amplitude else np.zeros(shape, np.int32)
+            _seeded(shape, len(out), amplitude, exponent)
+            if amplitude
+            else np.zeros(shape, np.int32)
         )
         out.append(TensorSpec(name, shape, exponent, default))
-
-    def add_upsampling(name: str) -> None:
-        out.append(TensorSpec(name, (4,), 8, np.array(_UPSAMPLE_DEFAULT, np.int32)))
 
     def add_dense(name: str, n_in: int, n_out: int, exponent: int, amplitude: float) -> None:
         add(f"{name}.weight", (n_out, n_in), exponent, amplitude)
         add(f"{name}.bias", (n_out,), 10)
 
     def add_trunk(name: str, n_in: int, hidden: int, n_out: int) -> None:
-        add_upsampling(f"{name}.upsampling")
         if header.attention:
             add_dense(f"{name}.attention", n_in, n_in, 7, 0.0)
         if hidden:
@@ -264,7 +270,11 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         add(f"arm.{name}.output", (2, hidden), 7, 0.1)
         add(f"arm.{name}.shortcut", (2, 2 * N_CONTEXT), 7)
         out.append(TensorSpec(f"arm.{name}.pass_bias", (4, 2), 7, np.zeros((4, 2), np.int32)))
-        out.append(TensorSpec(f"arm.{name}.grid_bias", (n_grids, 2), 7, np.tile(np.int32([0, 512]), (n_grids, 1))))
+        out.append(
+            TensorSpec(
+                f"arm.{name}.grid_bias", (n_grids, 2), 7, np.tile(np.int32([0, 512]), (n_grids, 1))
+            )
+        )
     if header.per_view:
         add("per_view", (header.n_v * header.n_u, 5), 0)
     return out

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sanrcodec import modelspec
-from sanrcodec.errors import LimitError
 from sanrcodec.fixedpoint import Dense, NumpyOps, round_shift
 from sanrcodec.header import StreamHeader
 from sanrcodec.weights import Weights
@@ -39,6 +38,8 @@ POSITION_BITS = 5  # fraction bits of a sampling position in canvas pixels
 N_DISPARITY_STEPS = 3
 _VIEW_BITS = 8  # fraction bits inside the view MLP
 _VIEW_MAX = 2047
+# Catmull-Rom at a quarter-sample shift, in 1/256: doubles a latent plane along one axis.
+UPSAMPLING_TAPS = (-6, 58, 222, -18)
 # Half-sample interpolation filter of HEVC (ITU-T H.265, 8.5.3.3.3), in 1/64.
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 # BT.709 YCbCr (full range) to RGB, in 2**-12: rows R, G, B; columns Y, Cb, Cr.
@@ -60,7 +61,11 @@ class Scene:
     """
 
     def __init__(
-        self, header: StreamHeader, weights: Weights, latents: list[npt.NDArray[np.int32]], ops: Any = NumpyOps
+        self,
+        header: StreamHeader,
+        weights: Weights,
+        latents: list[npt.NDArray[np.int32]],
+        ops: Any = NumpyOps,
     ) -> None:
         self.header, self.ops = header, ops
         self._per_view = weights.get("per_view")
@@ -75,11 +80,17 @@ class Scene:
         alpha: list[Any] = []
         if header.layers:
             n_geometry = 2 * header.layers - 1
-            planes = _Trunk(header, weights, "geometry", n_geometry, ops)(by_group[modelspec.GEOMETRY])
+            planes = _Trunk(header, weights, "geometry", n_geometry, ops)(
+                by_group[modelspec.GEOMETRY]
+            )
             for i in range(header.layers):
                 # Q12 eighths to Q8 pixels.
-                d = ops.floor(planes[:, i] * (DISPARITY_GAIN * 2.0 ** (DISPARITY_BITS - FEATURE_BITS)) + 0.5)
-                self._disparity.append(ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32))
+                d = ops.floor(
+                    planes[:, i] * (DISPARITY_GAIN * 2.0 ** (DISPARITY_BITS - FEATURE_BITS)) + 0.5
+                )
+                self._disparity.append(
+                    ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32)
+                )
             for i in range(header.layers, n_geometry):
                 alpha.append(ops.clip(planes[:, i] + ALPHA_ONE // 2, 0, ALPHA_ONE))
         self._texture: list[Any] = []
@@ -107,7 +118,9 @@ class Scene:
         y0, y1, x0, x1 = region or (0, header.height, 0, header.width)
         step = max(1, _BLOCK_PIXELS // (x1 - x0))
         pose = self._pose(v, u)
-        blocks = [self._render_rows(pose, y, min(y + step, y1), x0, x1) for y in range(y0, y1, step)]
+        blocks = [
+            self._render_rows(pose, y, min(y + step, y1), x0, x1) for y in range(y0, y1, step)
+        ]
         return ops.concatenate(blocks, 0)
 
     def _pose(self, v: float, u: float) -> tuple[int, int, int, int, int]:
@@ -123,14 +136,20 @@ class Scene:
             for i, wv in ((0, one - fv), (1, fv)):
                 for j, wu in ((0, one - fu), (1, fu)):
                     if wv and wu:
-                        extra += wv * wu * self._per_view[(v0 + i) * header.n_u + u0 + j].astype(np.int64)
+                        extra += (
+                            wv
+                            * wu
+                            * self._per_view[(v0 + i) * header.n_u + u0 + j].astype(np.int64)
+                        )
             extra = (extra + (one * one >> 1)) >> (2 * ANGULAR_BITS)
         a_v = v_q - (header.n_v - 1) * one // 2 + int(extra[0])
         a_u = u_q - (header.n_u - 1) * one // 2
         a_u = (-a_u if header.mirrored else a_u) + int(extra[1])
         return a_v, a_u, int(extra[2]), int(extra[3]), int(extra[4]) << 2
 
-    def _render_rows(self, pose: tuple[int, int, int, int, int], y0: int, y1: int, x0: int, x1: int) -> Any:
+    def _render_rows(
+        self, pose: tuple[int, int, int, int, int], y0: int, y1: int, x0: int, x1: int
+    ) -> Any:
         ops, header = self.ops, self.header
         a_v, a_u, shift_y, shift_x, offset = pose
         y = ops.arange(y0, y1)[:, None]
@@ -146,7 +165,9 @@ class Scene:
                 if features is None:
                     features = sampled[:, : header.features]
                 else:
-                    alpha = ops.clip(ops.floor((sampled[:, header.features :] + 8) * 2.0**-4), 0, 256)
+                    alpha = ops.clip(
+                        ops.floor((sampled[:, header.features :] + 8) * 2.0**-4), 0, 256
+                    )
                     near = sampled[:, : header.features]
                     features = features + round_shift(alpha * (near - features), 8, ops)
         else:
@@ -162,7 +183,11 @@ class Scene:
             if header.spatial:
                 one = 1 << _VIEW_BITS
                 for p, size in ((y + 0 * x, header.height), (x + 0 * y, header.width)):
-                    planes.append(ops.cast((((2 * p + 1) << _VIEW_BITS) // size - one).reshape(-1), ops.float32))
+                    planes.append(
+                        ops.cast(
+                            (((2 * p + 1) << _VIEW_BITS) // size - one).reshape(-1), ops.float32
+                        )
+                    )
             h = ops.concatenate([h, ops.stack(planes, 1)], 1)
             for layer in self._view_layers:
                 h = layer(h)
@@ -211,13 +236,12 @@ class Scene:
 class _Trunk:
     """Latents of one group -> planes on the canvas; the integer twin of encoder.model.Trunk."""
 
-    def __init__(self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any) -> None:
+    def __init__(
+        self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any
+    ) -> None:
         self.canvas, self.ops = header.canvas, ops
         self.first = header.geometry_first if name == "geometry" else 0
         self.n_in = header.geometry_levels if name == "geometry" else header.texture_levels
-        self.taps = weights[f"{name}.upsampling"].astype(np.int64)
-        if int(np.abs(self.taps).sum()) * _LATENT_MAX_Q * 2 + 512 >= 1 << 24:
-            raise LimitError(f"{name}.upsampling: taps sum to {np.abs(self.taps).sum()}, too large to be exact")
 
         def dense(layer: str, **kwargs: Any) -> Dense | None:
             if f"{name}.{layer}.weight" not in weights:
@@ -229,8 +253,17 @@ class _Trunk:
 
         in_bits = LATENT_BITS + LATENT_SHIFT
         one = 1 << 8
-        self.attention = dense("attention", in_bits=in_bits, out_bits=8, in_max=_LATENT_MAX_Q, low=-one, high=one)
-        self.hidden = dense("hidden", in_bits=in_bits, out_bits=_HIDDEN_BITS, in_max=_LATENT_MAX_Q, low=0, high=_HIDDEN_MAX)
+        self.attention = dense(
+            "attention", in_bits=in_bits, out_bits=8, in_max=_LATENT_MAX_Q, low=-one, high=one
+        )
+        self.hidden = dense(
+            "hidden",
+            in_bits=in_bits,
+            out_bits=_HIDDEN_BITS,
+            in_max=_LATENT_MAX_Q,
+            low=0,
+            high=_HIDDEN_MAX,
+        )
         self.output = dense(
             "output", in_bits=_HIDDEN_BITS, out_bits=FEATURE_BITS,
             in_max=_HIDDEN_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX,
@@ -261,7 +294,9 @@ class _Trunk:
         for level in range(coarsest, -1, -1):
             shape = modelspec.level_shape(self.canvas, level)
             if stack is not None:
-                stack = self._double_axis(self._double_axis(stack, 1)[:, : shape[0]], 2)[:, :, : shape[1]]
+                stack = self._double_axis(self._double_axis(stack, 1)[:, : shape[0]], 2)[
+                    :, :, : shape[1]
+                ]
             i = coarsest - level
             if i < self.n_in:
                 if i < len(latents):
@@ -272,13 +307,12 @@ class _Trunk:
         return stack
 
     def _double_axis(self, x: Any, axis: int) -> Any:
-        """Double one axis with the four learned taps; see format_spec.md section 7.2."""
+        """Double one axis with the four taps of UPSAMPLING_TAPS; see format_spec.md section 7.2."""
         ops, n = self.ops, x.shape[axis]
         index = [ops.clip(ops.arange(0, n) + k, 0, n - 1) for k in (-2, -1, 0, 1, 2)]
         near = [x[:, i] if axis == 1 else x[:, :, i] for i in index]
-        taps = [float(t) for t in self.taps]
-        even = sum(near[k] * taps[k] for k in range(4))
-        odd = sum(near[4 - k] * taps[k] for k in range(4))
+        even = sum(near[k] * UPSAMPLING_TAPS[k] for k in range(4))
+        odd = sum(near[4 - k] * UPSAMPLING_TAPS[k] for k in range(4))
         both = ops.stack([even, odd], axis + 1)
         shape = list(x.shape)
         shape[axis] *= 2
@@ -289,14 +323,23 @@ class _Trunk:
 def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense]:
     """The view MLP: ReLU layers, then a linear one that gives the colour's correction in Q12."""
     layers = []
-    names = [f"view.hidden{i}" for i in range(header.view_depth)] + ["view.output"] * bool(header.view_depth)
+    names = [f"view.hidden{i}" for i in range(header.view_depth)] + ["view.output"] * bool(
+        header.view_depth
+    )
     for name in names:
         last = name == "view.output"
         layers.append(
             Dense(
-                weights[f"{name}.weight"], weights[f"{name}.bias"],
-                weight_bits=7, in_bits=_VIEW_BITS, out_bits=FEATURE_BITS if last else _VIEW_BITS, in_max=_VIEW_MAX,
-                low=-_FEATURE_MAX if last else 0, high=_FEATURE_MAX if last else _VIEW_MAX, name=name, ops=ops,
+                weights[f"{name}.weight"],
+                weights[f"{name}.bias"],
+                weight_bits=7,
+                in_bits=_VIEW_BITS,
+                out_bits=FEATURE_BITS if last else _VIEW_BITS,
+                in_max=_VIEW_MAX,
+                low=-_FEATURE_MAX if last else 0,
+                high=_FEATURE_MAX if last else _VIEW_MAX,
+                name=name,
+                ops=ops,
             )  # fmt: skip
         )
     return layers

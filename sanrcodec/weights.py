@@ -63,7 +63,9 @@ def unpack_weights(payload: bytes, specs: list[TensorSpec], name: str = "") -> W
     for spec in specs:
         width = previous + int(decoder.decode(*_centred(1, _STEP_SCALE))[0])
         if not 0 <= width < N_SCALES:
-            raise CorruptSectionError(f"{name}: tensor {spec.name} has width {width}, allowed are 0..{N_SCALES - 1}")
+            raise CorruptSectionError(
+                f"{name}: tensor {spec.name} has width {width}, allowed are 0..{N_SCALES - 1}"
+            )
         n = int(np.prod(spec.shape))
         difference = decoder.decode(*_centred(n, width))
         if n and np.abs(difference).max() > WEIGHT_MAX:

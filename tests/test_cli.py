@@ -168,7 +168,8 @@ def test_interrupt_writes_the_state_reached(tmp_path: Path, mosaic: Path) -> Non
     command = [sys.executable, "-m", "sanrcodec", "encode", mosaic, "-o", file, "--device", "cpu"]
     with subprocess.Popen(
         [*map(str, command), "--preset", "slow"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None
         try:

@@ -125,10 +125,9 @@ def test_fractional_views(content: bytes) -> None:
     between = opened.view(0.5, 1.75)
     assert between.shape == (24, 32, 3)
     assert between.dtype == np.uint8
-    # It lies between its neighbours, rather than anywhere.
-    near = np.abs(between.astype(int) - opened.view(0, 2)).mean()
-    far = np.abs(opened.view(2, 0).astype(int) - opened.view(0, 2)).mean()
-    assert near <= far
+    # A short way changes little.
+    step = opened.view(0, 2 - 1 / 64).astype(int) - opened.view(0, 2)
+    assert 0 < np.abs(step).mean() < 4
 
 
 # ------------------------------------------------------------------- faulty files

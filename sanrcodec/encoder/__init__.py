@@ -17,6 +17,7 @@ try:
 except ImportError as error:
     raise MissingEncoderError('encoding needs PyTorch: pip install "sanrcodec[encoder]"') from error
 
+from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fit import FitProgress, fit
@@ -40,7 +41,7 @@ class EncodeResult:
     Attributes:
         content: The whole .sanr file.
         bpp: Of ``content``, per pixel of all views.
-        estimated_bytes: What the fit's own rate estimate says, for comparison.
+        estimated_bytes: The fit's own rate estimate plus header and framing, for comparison.
         psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB.
         steps: Done.
         seconds: Whole encoding, self-check included.
@@ -95,17 +96,24 @@ def encode(
     if not isinstance(light_field, LightField):
         light_field = LightField(np.asarray(light_field), 8)
     if preset not in PRESETS or profile not in PROFILES:
-        raise LightFieldError(f"preset {preset}, profile {profile}: expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}")
+        raise LightFieldError(
+            f"preset {preset}, profile {profile}: expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
+        )
     if not lmbda > 0 or not np.isfinite(lmbda):
         raise LightFieldError(f"lmbda is {lmbda}, expected a positive number")
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = _device(device)
     if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     shape = PROFILES[profile]
     with torch.no_grad():
         geometry = estimate_geometry(light_field, chosen) if shape.layers else None
-    header = make_header(light_field, shape, geometry.extent if geometry else 0.0, bool(geometry and geometry.mirrored))
+    header = make_header(
+        light_field,
+        shape,
+        geometry.extent if geometry else 0.0,
+        bool(geometry and geometry.mirrored),
+    )
     model = SceneModel(header, chosen)
     effort = PRESETS[preset]
     done = fit(
@@ -121,18 +129,41 @@ def encode(
                  "lmbda": lmbda, "steps": done, "seed": seed}  # fmt: skip
     with torch.no_grad():
         weights, bits = model.quantized_weights()
-        estimated = float(bits + model.latent_bits(torch.round(model.latents), weights))
+        estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
     content = export(model, notes)
     decoded = SanrFile(content)
+    coded = sum(
+        len(decoded.sections[s].payload) for s in (SectionType.WEIGHTS, SectionType.LATENTS)
+    )
+    estimated += len(content) - coded
     _check_twin(decoded, model, chosen)
     psnr, psnr_min = light_field_psnr_yuv(
-        (light_field.view(*divmod(i, header.n_u)) for i in range(header.n_v * header.n_u)), decoded.views(), light_field.bit_depth
+        (light_field.view(*divmod(i, header.n_u)) for i in range(header.n_v * header.n_u)),
+        decoded.views(),
+        light_field.bit_depth,
     )
     return EncodeResult(
-        content=content, bpp=decoded.bpp, estimated_bytes=int(estimated / 8) + 1, psnr_yuv=psnr, psnr_yuv_min=psnr_min,
+        content=content, bpp=decoded.bpp, estimated_bytes=round(estimated), psnr_yuv=psnr, psnr_yuv_min=psnr_min,
         steps=done, seconds=time.monotonic() - begun,
         device=torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu",
     )  # fmt: skip
+
+
+def _device(name: str | None) -> torch.device:
+    """The device to fit on, tried with a small allocation.
+
+    Raises:
+        LightFieldError: there is no such device here.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise LightFieldError(
+            f"device {name} is not usable here ({reason}); use cpu or cuda"
+        ) from None
+    return device
 
 
 def _check_twin(decoded: SanrFile, model: SceneModel, device: torch.device) -> None:
@@ -144,4 +175,6 @@ def _check_twin(decoded: SanrFile, model: SceneModel, device: torch.device) -> N
         for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
             ours = scene.render(v, u).cpu().numpy().astype(decoded.dtype)
             if not np.array_equal(ours, decoded.view(v, u)):
-                raise SanrError(f"self-check failed: view {v},{u} decodes to other samples; please report this")
+                raise SanrError(
+                    f"self-check failed: view {v},{u} decodes to other samples; please report this"
+                )

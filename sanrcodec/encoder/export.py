@@ -36,11 +36,15 @@ def export(model: SceneModel, metadata: dict[str, Any] | None) -> bytes:
         (SectionType.LATENTS, pack_latents(model.header, weights, latents)),
     ]
     if metadata:
-        sections.append((SectionType.METADATA, json.dumps(metadata, separators=(",", ":")).encode()))
+        sections.append(
+            (SectionType.METADATA, json.dumps(metadata, separators=(",", ":")).encode())
+        )
     content = container.pack(sections)
     opened = SanrFile(content)
     same = all(np.array_equal(opened.weights[k], weights[k]) for k in weights)
     same = same and all(np.array_equal(a, b) for a, b in zip(opened.latents, latents, strict=True))
     if not same:
-        raise SanrError("self-check failed: the coded file decodes to other integers; please report this")
+        raise SanrError(
+            "self-check failed: the coded file decodes to other integers; please report this"
+        )
     return content

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The fit: rate-distortion optimization of a scene model to one light field.
 
-Phases: noisy rounding whose temperature and noise fall (C3, Kim et al., CVPR 2024), with the
-swept disparity as a guide in the first tenth; then hard rounding with straight-through gradients.
+Phases: noisy rounding at a falling temperature (C3, Kim et al., CVPR 2024), with the swept
+disparity as a guide in the first tenth; then the latents are rounded and only the networks go on.
 Must not know of files or of the bitstream.
 """
 
@@ -25,10 +25,13 @@ from sanrcodec.lightfield import LightField
 __all__ = ["FitProgress", "fit"]
 
 _GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
-_HARD = 0.8  # from here on latents are rounded hard
+_HARD = 0.95  # from here on the latents are rounded and rest; the networks follow
 _GUIDE_WEIGHT = 60.0
 _LOG_EVERY = 25
 _BETAS = (0.9, 0.99)
+# Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents that
+# nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
+_LATENT_EPSILON = 1.0
 
 # Full-range BT.709, as in format_spec.md section 8.4.
 _YCC_FROM_RGB = (
@@ -59,8 +62,8 @@ class FitProgress:
 class _Adam:
     """Adam for one flat tensor, with its rate in a tensor so that a CUDA graph can replay it."""
 
-    def __init__(self, parameter: Tensor) -> None:
-        self.parameter = parameter
+    def __init__(self, parameter: Tensor, epsilon: float) -> None:
+        self.parameter, self.epsilon = parameter, epsilon
         self.mean = torch.zeros_like(parameter)
         self.square = torch.zeros_like(parameter)
 
@@ -69,7 +72,7 @@ class _Adam:
         b1, b2 = _BETAS
         self.mean.lerp_(gradient, 1 - b1)
         self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
-        corrected = (self.square / (1 - b2**count)).sqrt_().add_(1e-12)
+        corrected = (self.square / (1 - b2**count)).sqrt_().add_(self.epsilon)
         self.parameter.sub_(self.mean / corrected * (rate / (1 - b1**count)))
 
 
@@ -81,7 +84,7 @@ class _Views:
         samples = light_field.samples.reshape(v * u, h, w, c)
         if samples.dtype == np.uint16:
             samples = samples.astype(np.int32)
-        self.samples = torch.as_tensor(samples, device=device)
+        self.samples = torch.tensor(samples, device=device)
         self.peak = float((1 << light_field.bit_depth) - 1)
         self.matrix = torch.tensor(_YCC_FROM_RGB, device=device)
 
@@ -96,7 +99,16 @@ class _Views:
 class _Fit:
     """One running fit: the step as a function of the phase, captured as CUDA graphs where possible."""
 
-    def __init__(self, model: SceneModel, views: _Views, preset: Preset, steps: int, lmbda: float, geometry: Geometry | None, seed: int) -> None:
+    def __init__(
+        self,
+        model: SceneModel,
+        views: _Views,
+        preset: Preset,
+        steps: int,
+        lmbda: float,
+        geometry: Geometry | None,
+        seed: int,
+    ) -> None:
         self.model, self.views, self.preset, self.lmbda = model, views, preset, lmbda
         device = model.latents.device
         self.device = device
@@ -112,7 +124,10 @@ class _Fit:
         self.count = torch.zeros((), device=device)
         self.total = torch.full((), float(steps), device=device)
         self.figures = torch.zeros(2, device=device)
-        self.optimizers = (_Adam(model.latents), _Adam(model.weights))
+        self.optimizers = (
+            _Adam(model.latents, _LATENT_EPSILON * lmbda / (header.height * header.width)),
+            _Adam(model.weights, 1e-12),
+        )
         self.guide = _guide(model, geometry)
         self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
 
@@ -162,25 +177,31 @@ class _Fit:
             quantize = straight_through
         else:
             relative = progress / _HARD
-            temperature = 0.3 - 0.2 * relative
-            noise = 0.22 - 0.08 * relative
 
             def quantize(x: Tensor) -> Tensor:
-                return noisy_round(x, temperature, noise)
+                return noisy_round(x, 0.35 - 0.27 * relative, 0.8 + 0.2 * relative)
 
         loss, figures, scene = model.loss(index, self.views[index], quantize, self.lmbda)
         if phase == "guided":
             loss = loss + self.guide(scene) * (1 - progress / _GUIDED)
-        gradients = torch.autograd.grad(loss, (model.latents, model.weights))
+        parameters = self.optimizers if phase != "hard" else self.optimizers[1:]
+        gradients = torch.autograd.grad(loss, [o.parameter for o in parameters])
         self.count += 1
         cosine = 0.5 * (1 + torch.cos(torch.pi * progress))
         warm = (self.count / 20).clamp(max=1.0)
-        rates = (self.preset.latent_rate * cosine.clamp(min=0.02), self.preset.weight_rate * cosine.clamp(min=0.02))
-        for optimizer, gradient, rate in zip(self.optimizers, gradients, rates, strict=True):
+        rates = (
+            self.preset.latent_rate * cosine.clamp(min=0.02),
+            self.preset.weight_rate * cosine.clamp(min=0.02),
+        )
+        for optimizer, gradient, rate in zip(
+            parameters, gradients, rates[-len(parameters) :], strict=True
+        ):
             optimizer.step(gradient, rate * warm, self.count)
         self.figures.lerp_(torch.stack([figures["bits"], figures["mse"].log()]), 0.1)
         first = (self.count <= 1).float()
-        self.figures.add_(first * (torch.stack([figures["bits"], figures["mse"].log()]) - self.figures))
+        self.figures.add_(
+            first * (torch.stack([figures["bits"], figures["mse"].log()]) - self.figures)
+        )
 
 
 def _guide(model: SceneModel, geometry: Geometry | None) -> Callable[..., Tensor] | None:
@@ -190,7 +211,10 @@ def _guide(model: SceneModel, geometry: Geometry | None) -> Callable[..., Tensor
         return None
     n = header.layers
     fractions = [i / max(1, n - 1) for i in range(n)]
-    planes = torch.stack([geometry.near + f * (geometry.far - geometry.near) for f in fractions] + [geometry.visibility])
+    planes = torch.stack(
+        [geometry.near + f * (geometry.far - geometry.near) for f in fractions]
+        + [geometry.visibility]
+    )
     margins = (header.margin_x, header.margin_x, header.margin_y, header.margin_y)
     planes = torch.nn.functional.pad(planes[None], margins, mode="replicate")[0]
     target, visible = planes[:n], planes[n]
@@ -245,7 +269,7 @@ def fit(
     while done < planned and not should_stop():
         run.advance(run.phase(done / planned))
         done += 1
-        if done % _LOG_EVERY and done not in (5, planned):
+        if done % _LOG_EVERY and done not in (5, 10, planned):
             continue
         bits, log_mse = run.figures.tolist()  # waits for the device
         now = time.monotonic()
@@ -260,5 +284,9 @@ def fit(
             run.total.fill_(float(planned))
         if progress:
             psnr = 10 * np.log10(255.0**2 / np.exp(log_mse))
-            progress(FitProgress(done, planned, bits / n_pixels, float(psnr), (planned - done) * per_step))
+            progress(
+                FitProgress(
+                    done, planned, bits / n_pixels, float(psnr), (planned - done) * per_step
+                )
+            )
     return done

@@ -49,7 +49,7 @@ class _ClampInward(torch.autograd.Function):
 class _Filter(torch.autograd.Function):
     """``out[i] = sum_k taps[k] * x[clamp(i + k - before)]`` along an axis, by shifted additions.
 
-    Written out because convolutions of single planes, and the autograd of slices, are many times slower.
+    The taps are constants. Written out because convolutions of single planes, and the autograd of slices, are many times slower.
     """
 
     @staticmethod
@@ -68,30 +68,31 @@ class _Filter(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, taps: Tensor, axis: int, before: int) -> Tensor:  # type: ignore[no-untyped-def]
         padded = _Filter._pad(x, axis, before, len(taps) - 1 - before)
-        ctx.save_for_backward(padded, taps)
+        ctx.save_for_backward(taps)
         ctx.place = axis, before, x.shape[axis]
         return _Filter._correlate(padded, taps, axis, x.shape[axis])
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
-        padded, taps = ctx.saved_tensors
+        (taps,) = ctx.saved_tensors
         axis, before, n = ctx.place
-        taps_gradient = None
-        if ctx.needs_input_grad[1]:
-            taps_gradient = torch.stack([(gradient * padded.narrow(axis, k, n)).sum() for k in range(len(taps))])
         reach = len(taps) - 1
         shape = list(gradient.shape)
         shape[axis] = reach
         zeros = gradient.new_zeros(shape)
-        full = _Filter._correlate(torch.cat([zeros, gradient, zeros], axis), taps.flip(0), axis, n + reach)
+        full = _Filter._correlate(
+            torch.cat([zeros, gradient, zeros], axis), taps.flip(0), axis, n + reach
+        )
         # What reached the replicated border belongs to the edge samples.
         x_gradient = full.narrow(axis, before, n).contiguous()
         if before:
             x_gradient.narrow(axis, 0, 1).add_(full.narrow(axis, 0, before).sum(axis, keepdim=True))
         after = reach - before
         if after:
-            x_gradient.narrow(axis, n - 1, 1).add_(full.narrow(axis, before + n, after).sum(axis, keepdim=True))
-        return x_gradient, taps_gradient, None, None
+            x_gradient.narrow(axis, n - 1, 1).add_(
+                full.narrow(axis, before + n, after).sum(axis, keepdim=True)
+            )
+        return x_gradient, None, None, None
 
 
 def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
@@ -117,23 +118,33 @@ class SceneModel(nn.Module):
         self._flat_order = sorted(self.grids, key=lambda g: (g.entropy_model, g.index))
         sizes = [g.shape[0] * g.shape[1] for g in self._flat_order]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        self._slices = {g.index: slice(int(a), int(b)) for g, a, b in zip(self._flat_order, starts[:-1], starts[1:], strict=True)}
+        self._slices = {
+            g.index: slice(int(a), int(b))
+            for g, a, b in zip(self._flat_order, starts[:-1], starts[1:], strict=True)
+        }
         self.latents = nn.Parameter(torch.zeros(int(starts[-1]), device=device))
 
         self.specs = modelspec.tensor_specs(header)
         weight_sizes = [int(np.prod(s.shape)) for s in self.specs]
         weight_starts = np.concatenate([[0], np.cumsum(weight_sizes)])
-        self._weight_slices = [slice(int(a), int(b)) for a, b in zip(weight_starts[:-1], weight_starts[1:], strict=True)]
+        self._weight_slices = [
+            slice(int(a), int(b))
+            for a, b in zip(weight_starts[:-1], weight_starts[1:], strict=True)
+        ]
         self.weights = nn.Parameter(torch.zeros(int(weight_starts[-1]), device=device))
 
         def constant(name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
-            self.register_buffer(name, torch.as_tensor(values, dtype=dtype, device=device), persistent=False)
+            self.register_buffer(
+                name, torch.as_tensor(values, dtype=dtype, device=device), persistent=False
+            )
 
         segment = np.repeat(np.arange(len(self.specs)), weight_sizes)
         constant("_segment", segment, torch.int64)
         constant("_segment_size", np.array(weight_sizes))
         # A parameter of 1 is one real unit, but at least 2**7 steps of tensors with coarse steps.
-        constant("_weight_unit", np.repeat([2.0 ** max(7, s.exponent) for s in self.specs], weight_sizes))
+        constant(
+            "_weight_unit", np.repeat([2.0 ** max(7, s.exponent) for s in self.specs], weight_sizes)
+        )
         constant("_weight_step", np.repeat([2.0**-s.exponent for s in self.specs], weight_sizes))
         constant("_weight_default", np.concatenate([s.default.ravel() for s in self.specs]))
         self._build_context(constant)
@@ -141,6 +152,7 @@ class SceneModel(nn.Module):
         constant("_y", np.arange(h)[:, None] + np.zeros((1, w)))
         constant("_x", np.arange(w)[None, :] + np.zeros((h, 1)))
         constant("_half_taps", np.array(synthesis.HALF_SAMPLE_TAPS) / 64)
+        constant("_upsampling_taps", np.array(synthesis.UPSAMPLING_TAPS) / 256)
         self.last_bits: dict[str, Tensor] = {}
 
     # ---------------------------------------------------------------- parameters
@@ -150,7 +162,10 @@ class SceneModel(nn.Module):
         # Unknown neighbours point at zeros behind the latents: many, or the atomic additions of the
         # backward pass would all queue for one address.
         n_total = self.latents.numel()
-        index = [np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape) for g in self.grids]
+        index = [
+            np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape)
+            for g in self.grids
+        ]
         for model, name in enumerate(("texture", "geometry")[: 2 if self.header.layers else 1]):
             mine = [g for g in self._flat_order if g.entropy_model == model]
             tables, kinds, numbers = [], [], []
@@ -184,11 +199,16 @@ class SceneModel(nn.Module):
         steps = straight_through(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX)
         real = (steps + self._weight_default) * self._weight_step
         magnitude = steps.detach().abs()
-        mean = torch.zeros_like(self._segment_size).index_add(0, self._segment, magnitude) / self._segment_size
+        mean = (
+            torch.zeros_like(self._segment_size).index_add(0, self._segment, magnitude)
+            / self._segment_size
+        )
         scale = mean.clamp(0.0526, 45.0)[self._segment]
         bits = laplace_bits(steps, torch.zeros_like(steps), scale).sum()
         parts = real.split([p.stop - p.start for p in self._weight_slices])
-        return {s.name: part.reshape(s.shape) for s, part in zip(self.specs, parts, strict=True)}, bits
+        return {
+            s.name: part.reshape(s.shape) for s, part in zip(self.specs, parts, strict=True)
+        }, bits
 
     # ---------------------------------------------------------------- rate
 
@@ -199,12 +219,20 @@ class SceneModel(nn.Module):
         for name in ("texture", "geometry")[: 2 if self.header.layers else 1]:
             kind = getattr(self, f"_kind_{name}")
             # index_select, since the backward pass of fancy indexing sorts its indices.
-            context = padded.index_select(0, getattr(self, f"_context_{name}")).reshape(-1, N_CONTEXT)
+            context = padded.index_select(0, getattr(self, f"_context_{name}")).reshape(
+                -1, N_CONTEXT
+            )
             near = context.clamp(-CONTEXT_MAX, CONTEXT_MAX)
             x = torch.cat([near, torch.log2(1 + near.abs())], 1)
-            part = {key: weights[f"arm.{name}.{key}"] for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")}
+            part = {
+                key: weights[f"arm.{name}.{key}"]
+                for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
+            }
             h = F.relu(torch.addmm(kind @ part["hidden_bias"], x, part["hidden"].T))
-            y = torch.addmm(kind @ part["pass_bias"], h, part["output"].T) + getattr(self, f"_number_{name}") @ part["grid_bias"]
+            y = (
+                torch.addmm(kind @ part["pass_bias"], h, part["output"].T)
+                + getattr(self, f"_number_{name}") @ part["grid_bias"]
+            )
             y = torch.addmm(y, x, part["shortcut"].T)
             stop = start + len(kind)
             # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
@@ -219,22 +247,29 @@ class SceneModel(nn.Module):
 
     def _grid_values(self, latents: Tensor) -> dict[tuple[int, int], Tensor]:
         parts = latents.split([g.shape[0] * g.shape[1] for g in self._flat_order])
-        return {(g.group, g.level): part.reshape(g.shape) for g, part in zip(self._flat_order, parts, strict=True)}
+        return {
+            (g.group, g.level): part.reshape(g.shape)
+            for g, part in zip(self._flat_order, parts, strict=True)
+        }
 
-    def _upsample(self, planes: dict[tuple[int, int], Tensor], groups: list[int], first: int, n_levels: int, taps: Tensor) -> Tensor:
+    def _upsample(
+        self, planes: dict[tuple[int, int], Tensor], groups: list[int], first: int, n_levels: int
+    ) -> Tensor:
         """All levels of some groups on the canvas: ``[n_groups, n_levels, Hc, Wc]``."""
         stack: Tensor | None = None
         for level in range(first + n_levels - 1, -1, -1):
             shape = modelspec.level_shape(self.header.canvas, level)
             if stack is not None:
                 for axis in (2, 3):
-                    even = _Filter.apply(stack, taps, axis, 2)
-                    odd = _Filter.apply(stack, taps.flip(0), axis, 1)
+                    even = _Filter.apply(stack, self._upsampling_taps, axis, 2)
+                    odd = _Filter.apply(stack, self._upsampling_taps.flip(0), axis, 1)
                     stack = _interleave(even, odd, axis).narrow(axis, 0, shape[axis - 2])
             if level >= first:
                 level_planes = [planes.get((g, level)) for g in groups]
                 like = next(p for p in level_planes if p is not None)
-                plane = torch.stack([torch.zeros_like(like) if p is None else p for p in level_planes])[:, None]
+                plane = torch.stack(
+                    [torch.zeros_like(like) if p is None else p for p in level_planes]
+                )[:, None]
                 stack = plane if stack is None else torch.cat([stack, plane], 1)
         assert stack is not None
         return stack
@@ -261,11 +296,15 @@ class SceneModel(nn.Module):
         """
         header, planes = self.header, self._grid_values(latents)
         groups = list(range(header.n_textures))
-        up = self._upsample(planes, groups, 0, header.texture_levels, weights["texture.upsampling"])
-        features = self._trunk("texture", up, weights).reshape(len(groups), header.features, *header.canvas)
+        up = self._upsample(planes, groups, 0, header.texture_levels)
+        features = self._trunk("texture", up, weights).reshape(
+            len(groups), header.features, *header.canvas
+        )
         if not header.layers:
             return features, None
-        up = self._upsample(planes, [modelspec.GEOMETRY], header.geometry_first, header.geometry_levels, weights["geometry.upsampling"])
+        up = self._upsample(
+            planes, [modelspec.GEOMETRY], header.geometry_first, header.geometry_levels
+        )
         geometry = self._trunk("geometry", up, weights)[0].reshape(-1, *header.canvas)
         disparity = geometry[: header.layers] * synthesis.DISPARITY_GAIN
         if header.layers > 1:
@@ -293,7 +332,9 @@ class SceneModel(nn.Module):
         extra = weights["per_view"].index_select(0, index)
         return angular + extra[:, :2] / 256, extra[:, 2:4] / 32, extra[:, 4] / 1024
 
-    def views(self, scene: tuple[Tensor, Tensor | None], weights: dict[str, Tensor], index: Tensor) -> Tensor:
+    def views(
+        self, scene: tuple[Tensor, Tensor | None], weights: dict[str, Tensor], index: Tensor
+    ) -> Tensor:
         """Synthesize views.
 
         Args:
@@ -333,9 +374,16 @@ class SceneModel(nn.Module):
                 weight, bias = weights[f"view.hidden{i}.weight"], weights[f"view.hidden{i}.bias"]
                 if i == 0:
                     inner = weight[:, : header.features]
-                    y = inner @ z + (place @ weight[:, header.features : header.features + 2].T + bias)[..., None]
+                    y = (
+                        inner @ z
+                        + (place @ weight[:, header.features : header.features + 2].T + bias)[
+                            ..., None
+                        ]
+                    )
                     if header.spatial:
-                        yx = torch.stack([(2 * self._y + 1) / h - 1, (2 * self._x + 1) / w - 1]).flatten(1)
+                        yx = torch.stack(
+                            [(2 * self._y + 1) / h - 1, (2 * self._x + 1) / w - 1]
+                        ).flatten(1)
                         y = y + weight[:, header.features + 2 :] @ yx
                 else:
                     y = weight @ z + bias[:, None]
@@ -366,12 +414,16 @@ class SceneModel(nn.Module):
         x = 2 * (2 * q[..., 1].clamp(0, width - 1)) / (2 * width - 1) - 1
         n, h, w, _ = q.shape
         grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
-        sampled = F.grid_sample(texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
+        sampled = F.grid_sample(
+            texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
         return sampled.reshape(-1, n, h, w).transpose(0, 1)
 
     # ---------------------------------------------------------------- loss
 
-    def loss(self, index: Tensor, target: Tensor, quantize: Quantizer, lmbda: float | Tensor) -> tuple[Tensor, dict[str, Tensor], tuple]:
+    def loss(
+        self, index: Tensor, target: Tensor, quantize: Quantizer, lmbda: float | Tensor
+    ) -> tuple[Tensor, dict[str, Tensor], tuple]:
         """Rate-distortion cost ``D + lmbda * R`` of some views.
 
         D is the mean squared error of which PSNR-YUV is the decibel: the geometric mean of the
@@ -406,8 +458,16 @@ class SceneModel(nn.Module):
     @torch.no_grad()
     def integers(self) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
         """Weights and latents as the file holds them."""
-        steps = torch.round(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX) + self._weight_default
+        steps = (
+            torch.round(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX)
+            + self._weight_default
+        )
         flat_weights = steps.cpu().numpy().astype(np.int32)
-        weights = {s.name: flat_weights[p].reshape(s.shape) for s, p in zip(self.specs, self._weight_slices, strict=True)}
-        flat = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX).cpu().numpy().astype(np.int32)
+        weights = {
+            s.name: flat_weights[p].reshape(s.shape)
+            for s, p in zip(self.specs, self._weight_slices, strict=True)
+        }
+        flat = (
+            torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX).cpu().numpy().astype(np.int32)
+        )
         return weights, [flat[self._slices[g.index]].reshape(g.shape) for g in self.grids]

@@ -65,12 +65,17 @@ PRESETS = {
 }
 
 
-def make_header(light_field: LightField, profile: Profile, extent: float, mirrored: bool) -> StreamHeader:
+def make_header(
+    light_field: LightField, profile: Profile, extent: float, mirrored: bool
+) -> StreamHeader:
     """Header for a light field whose largest disparity is ``extent`` pixels per view."""
     n_v, n_u, height, width, channels = light_field.shape
     layers = profile.layers if n_v * n_u > 1 else min(profile.layers, 1)
     limit = max(height, width) // 4 + 1
-    margins = [min(limit, math.ceil(extent * (n - 1) / 2) + 1) if layers and n_v * n_u > 1 else 0 for n in (n_v, n_u)]
+    margins = [
+        min(limit, math.ceil(extent * (n - 1) / 2) + 1) if layers and n_v * n_u > 1 else 0
+        for n in (n_v, n_u)
+    ]
     if profile.features < channels:
         raise LightFieldError(f"profile has {profile.features} features for {channels} channels")
     return StreamHeader(

@@ -20,12 +20,20 @@ def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
     """Smooth staircase, sharper at lower temperature (Agustsson and Theis, NeurIPS 2020)."""
     floor = torch.floor(x).detach()
     rest = x - floor - 0.5
-    return floor + 0.5 + 0.5 * torch.tanh(rest / temperature) / torch.tanh(0.5 / torch.as_tensor(temperature))
+    return (
+        floor
+        + 0.5
+        + 0.5 * torch.tanh(rest / temperature) / torch.tanh(0.5 / torch.as_tensor(temperature))
+    )
 
 
-def noisy_round(x: Tensor, temperature: Tensor | float, noise: Tensor | float) -> Tensor:
-    """Soft round, add Gaussian noise of deviation ``noise``, soft round again (C3, Kim et al., CVPR 2024)."""
-    return soft_round(soft_round(x, temperature) + noise * torch.randn_like(x), temperature)
+def noisy_round(x: Tensor, temperature: Tensor | float, width: Tensor | float) -> Tensor:
+    """Soft round, add uniform noise of a width of up to 1, soft round again.
+
+    After C3 (Kim et al., CVPR 2024), with uniform instead of Kumaraswamy noise: noise as wide as a
+    step keeps the estimated rate honest, since no latent can rest between two integers.
+    """
+    return soft_round(soft_round(x, temperature) + width * (torch.rand_like(x) - 0.5), temperature)
 
 
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:

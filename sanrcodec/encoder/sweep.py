@@ -84,7 +84,9 @@ def estimate_geometry(light_field: LightField, device: torch.device | str) -> Ge
     return Geometry(near, far, visibility, mirrored, float(disparity.abs().max()))
 
 
-def _luma(light_field: LightField, device: torch.device | str, factor: int) -> tuple[Tensor, Tensor]:
+def _luma(
+    light_field: LightField, device: torch.device | str, factor: int
+) -> tuple[Tensor, Tensor]:
     """Up to _MAX_VIEWS views around the centre: offsets ``[N, 2]`` and luma ``[N, 1, H, W]``, 0..1."""
     n_v, n_u = light_field.grid
     centre = (n_v // 2, n_u // 2)
@@ -95,14 +97,26 @@ def _luma(light_field: LightField, device: torch.device | str, factor: int) -> t
     chosen = (cross + corners)[:: max(1, -(-len(cross + corners) // _MAX_VIEWS))]
     planes = []
     for v, u in [centre, *chosen]:
-        view = torch.as_tensor(light_field.view(v, u).astype("float32"), device=device) / ((1 << light_field.bit_depth) - 1)
-        planes.append((view @ view.new_tensor([0.2126, 0.7152, 0.0722]) if view.shape[2] == 3 else view[..., 0]))
+        view = torch.as_tensor(light_field.view(v, u).astype("float32"), device=device) / (
+            (1 << light_field.bit_depth) - 1
+        )
+        planes.append(
+            (
+                view @ view.new_tensor([0.2126, 0.7152, 0.0722])
+                if view.shape[2] == 3
+                else view[..., 0]
+            )
+        )
     stack = torch.stack(planes)[:, None]
     if factor > 1:
         stack = F.avg_pool2d(stack, factor)
     # Exposure and vignetting differ per view: compare what is left after the local mean.
     stack = stack - _box(stack, max(3, 15 // factor | 1))
-    return torch.tensor([[v - centre[0], u - centre[1]] for v, u in [centre, *chosen]], device=device, dtype=torch.float32), stack
+    return torch.tensor(
+        [[v - centre[0], u - centre[1]] for v, u in [centre, *chosen]],
+        device=device,
+        dtype=torch.float32,
+    ), stack
 
 
 def _box(x: Tensor, size: int) -> Tensor:
@@ -120,7 +134,9 @@ def _warp(x: Tensor, shift: Tensor) -> Tensor:
         (2 * (z + shift[..., 1]) + 1) / w - 1 + 0 * y,
         (2 * (y + shift[..., 0]) + 1) / h - 1 + 0 * z,
     ], -1)  # fmt: skip
-    return F.grid_sample(x, grid.expand(n, h, w, 2), mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(
+        x, grid.expand(n, h, w, 2), mode="bilinear", padding_mode="border", align_corners=False
+    )
 
 
 def _angular(positions: Tensor, mirrored: bool) -> Tensor:
@@ -136,7 +152,11 @@ def _sweep(luma: Tensor, positions: Tensor, planes: Tensor, mirrored: bool) -> T
     costs = []
     for d in planes:
         difference = (_warp(others, angular * d) - centre).abs().clamp(max=0.1)
-        costs.append(_box(torch.stack([_box(difference[s].mean(0, keepdim=True), 3)[0] for s in sides]), 3).amin(0)[0])
+        costs.append(
+            _box(
+                torch.stack([_box(difference[s].mean(0, keepdim=True), 3)[0] for s in sides]), 3
+            ).amin(0)[0]
+        )
     return torch.stack(costs)
 
 
@@ -145,13 +165,19 @@ def _subplane_minimum(cost: Tensor, planes: Tensor) -> Tensor:
     index = cost.argmin(0).clamp(1, len(planes) - 2)
     left, middle, right = (cost.gather(0, (index + k)[None])[0] for k in (-1, 0, 1))
     curvature = left - 2 * middle + right
-    offset = torch.where(curvature > 1e-6, 0.5 * (left - right) / curvature.clamp(min=1e-6), torch.zeros_like(left))
+    offset = torch.where(
+        curvature > 1e-6, 0.5 * (left - right) / curvature.clamp(min=1e-6), torch.zeros_like(left)
+    )
     return planes[index] + offset.clamp(-0.5, 0.5) * (planes[1] - planes[0])
 
 
 def _median(x: Tensor, size: int = 5) -> Tensor:
     pad = size // 2
-    windows = F.pad(x[None, None], (pad, pad, pad, pad), mode="replicate").unfold(2, size, 1).unfold(3, size, 1)
+    windows = (
+        F.pad(x[None, None], (pad, pad, pad, pad), mode="replicate")
+        .unfold(2, size, 1)
+        .unfold(3, size, 1)
+    )
     return windows.reshape(*x.shape, size * size).median(-1).values
 
 
@@ -170,7 +196,9 @@ def _near_is_low(luma: Tensor, positions: Tensor, disparity: Tensor, mirrored: b
     """Which end of the disparity range is in front: the order whose splatted views fit better."""
     errors = []
     h, w = disparity.shape
-    y, x = torch.meshgrid(torch.arange(h, device=luma.device), torch.arange(w, device=luma.device), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(h, device=luma.device), torch.arange(w, device=luma.device), indexing="ij"
+    )
     angular = _angular(positions, mirrored)
     far_views = angular.abs().sum(1).argsort(descending=True)[:4].tolist()
     for sign in (1.0, -1.0):

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import synthetic
+
+import sanrcodec
+from sanrcodec.container import SectionType
+from sanrcodec.decoder import SanrFile
+from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import light_field_psnr_yuv
+
+pytest.importorskip("torch")
+
+Fit = Callable[..., Any]
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "one row": {"grid": (1, 4)},
+    "one column": {"grid": (3, 1)},
+    "wide grid": {"grid": (2, 5)},
+    "single view": {"grid": (1, 1)},
+    "odd sizes": {"size": (17, 23)},
+    "tiny views": {"grid": (2, 2), "size": (1, 3)},
+    "grey": {"channels": 1},
+    "10 bit": {"bit_depth": 10},
+    "grey 16 bit": {"channels": 1, "bit_depth": 16, "grid": (2, 2)},
+}
+
+
+def views_of(light_field: LightField) -> list[np.ndarray]:
+    return list(light_field.samples.reshape(-1, *light_field.shape[2:]))
+
+
+def check(result: Any, light_field: LightField) -> SanrFile:
+    """The file decodes to the shape of the input and to the quality that was reported."""
+    opened = sanrcodec.open(result.content)
+    assert opened.shape == light_field.shape
+    assert opened.bit_depth == light_field.bit_depth
+    views = list(opened.views())
+    assert all(view.dtype == light_field.samples.dtype for view in views)
+    psnr = light_field_psnr_yuv(views_of(light_field), views, light_field.bit_depth)
+    assert psnr == pytest.approx((result.psnr_yuv, result.psnr_yuv_min))
+    assert result.bpp == pytest.approx(opened.bpp)
+    return opened
+
+
+def check_twin(opened: SanrFile) -> None:
+    """The integers, synthesized by torch, give numpy's samples."""
+    from sanrcodec.encoder.torchops import TorchOps
+    from sanrcodec.synthesis import Scene
+
+    scene = Scene(opened.header, opened.weights, opened.latents, TorchOps("cpu"))
+    for v, u in [*np.ndindex(opened.grid), tuple((n - 1) / 3 for n in opened.grid)]:
+        ours = scene.render(v, u).numpy()
+        np.testing.assert_array_equal(ours, opened.view(v, u))
+
+
+@pytest.mark.parametrize("profile", ["default", "sanr"])
+def test_round_trip(fit: Fit, light_field: LightField, profile: str) -> None:
+    states = []
+    result = fit(light_field, profile=profile, steps=50, progress=states.append)
+    opened = check(result, light_field)
+    check_twin(opened)
+    assert opened.header.layers == (2 if profile == "default" else 0)
+    assert SectionType.METADATA not in opened.sections
+    assert result.steps == 50
+    assert result.device == "cpu"
+    assert [(state.step, state.steps) for state in states] == [(25, 50), (50, 50)]
+
+
+@pytest.mark.parametrize("profile", ["default", "sanr"])
+@pytest.mark.parametrize("options", FIELDS.values(), ids=list(FIELDS))
+def test_shapes(fit: Fit, options: dict[str, Any], profile: str) -> None:
+    light_field = synthetic(**options)
+    check_twin(check(fit(light_field, profile=profile, steps=12), light_field))
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_constant_light_field(fit: Fit, value: int) -> None:
+    light_field = LightField(np.full((2, 2, 16, 16, 3), value, np.uint8))
+    check(fit(light_field, steps=12), light_field)
+
+
+def test_array_is_a_light_field_of_8_bits(fit: Fit, light_field: LightField) -> None:
+    assert SanrFile(fit(light_field.samples, steps=3).content).shape == light_field.shape
+
+
+def test_same_seed_gives_same_bytes(fit: Fit, light_field: LightField) -> None:
+    first, again, other = (fit(light_field, steps=30, seed=seed) for seed in (4, 4, 5))
+    assert first.content == again.content
+    assert first.content != other.content
+
+
+def test_estimate_is_close_to_the_file(fit: Fit, light_field: LightField) -> None:
+    result = fit(light_field, steps=120, lmbda=0.3)
+    opened = SanrFile(result.content)
+    payloads = sum(len(opened.sections[s].payload) for s in (2, 3))
+    framing = len(result.content) - payloads
+    error = result.estimated_bytes - len(result.content)
+    assert abs(error) <= 0.04 * len(result.content) + framing
+
+
+def test_more_steps_give_better_quality(fit: Fit, encoded: Any, light_field: LightField) -> None:
+    longer = fit(light_field, steps=200)
+    cost = [8 * len(r.content) + 1e4 * 10 ** (-r.psnr_yuv / 10) for r in (encoded, longer)]
+    assert longer.psnr_yuv > encoded.psnr_yuv + 1
+    assert cost[1] < 1.5 * cost[0]
+
+
+def test_higher_lmbda_gives_a_smaller_file(fit: Fit, light_field: LightField) -> None:
+    low, high = (fit(light_field, steps=120, lmbda=lmbda) for lmbda in (0.5, 60.0))
+    assert len(high.content) < 0.8 * len(low.content)
+    assert high.psnr_yuv < low.psnr_yuv
+
+
+def test_stop_ends_the_fit(fit: Fit, light_field: LightField) -> None:
+    answers = iter([False] * 7 + [True])
+    result = fit(light_field, steps=10**5, should_stop=lambda: next(answers))
+    assert result.steps == 7
+    check(result, light_field)
+
+
+def test_time_budget_shortens_the_fit(fit: Fit, light_field: LightField) -> None:
+    result = fit(light_field, steps=10**5, time_budget=1.5)
+    assert 5 <= result.steps < 10**4
+    check(result, light_field)
+
+
+def test_metadata(fit: Fit, light_field: LightField) -> None:
+    result = fit(light_field, steps=3, seed=9, metadata=True)
+    notes = json.loads(SanrFile(result.content).sections[SectionType.METADATA].payload)
+    assert notes["seed"] == 9
+    assert notes["steps"] == 3
+    assert notes["encoder"] == f"sanrcodec {sanrcodec.__version__}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"preset": "best"}, {"profile": "best"}, {"lmbda": 0.0}, {"lmbda": float("nan")}],
+    ids=str,
+)
+def test_unusable_options_are_refused(
+    fit: Fit, light_field: LightField, options: dict[str, Any]
+) -> None:
+    with pytest.raises(LightFieldError):
+        fit(light_field, **options)
+
+
+def test_unusable_samples_are_refused(fit: Fit) -> None:
+    with pytest.raises(LightFieldError):
+        fit(np.zeros((3, 3, 8, 8), np.uint8))
+    with pytest.raises(LightFieldError):
+        fit(np.zeros((1, 1, 8, 8, 3), np.float32))
+
+
+def test_the_caller_s_samples_are_left_alone(fit: Fit) -> None:
+    light_field = synthetic((2, 2), (16, 16))
+    before = light_field.samples.copy()
+    light_field.samples.flags.writeable = False
+    fit(light_field, steps=6)
+    np.testing.assert_array_equal(light_field.samples, before)

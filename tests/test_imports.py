@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "sanrcodec"
+VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
+
+# A module may import those before it, and no others; `io` and `encoder` are taken as a whole.
+ORDER = (
+    "errors container header lightfield tables entropy fixedpoint modelspec weights latents "
+    "synthesis decoder metrics complexity io __init__ cli __main__"
+).split()
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def unit(path: Path) -> str:
+    """``decoder``, ``io``, ``encoder``, ``__init__``."""
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield each imported module and whether that happens on import of the file itself."""
+
+    def walk(node: ast.AST, at_import: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, at_import) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                assert child.module is not None
+                if child.module == "sanrcodec":
+                    yield from ((f"sanrcodec.{alias.name}", at_import) for alias in child.names)
+                else:
+                    yield child.module, at_import
+            lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from walk(child, at_import and not lazy)
+
+    return walk(ast.parse(path.read_text(encoding="utf-8")), True)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_layers(path: Path) -> None:
+    own = unit(path)
+    assert own in (*ORDER, "encoder"), "add the module to ORDER"
+    for name, at_import in imports(path):
+        if not name.startswith("sanrcodec"):
+            continue
+        part = name.split(".")[1]
+        if part == "encoder":
+            assert own == "encoder" or (own in ("__init__", "cli") and not at_import), name
+        elif part == "__version__":
+            assert own == "cli" or not at_import, name
+        elif own == "encoder":
+            assert part not in ("cli", "__main__"), name
+        else:
+            assert ORDER.index(part) <= ORDER.index(own), f"{own} imports {part}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_foreign_packages_stay_in_their_place(path: Path) -> None:
+    own = unit(path)
+    for name, at_import in imports(path):
+        package = name.split(".")[0]
+        if package == "torch":
+            assert own == "encoder"
+        elif package == "constriction":
+            assert own == "entropy"
+        elif package == "click":
+            assert own == "cli"
+        elif package == "PIL":
+            assert own == "io"
+            assert not at_import
+        else:
+            assert package in {*sys.stdlib_module_names, "numpy", "sanrcodec"}, name
+
+
+def run(code: str, cwd: Path = ROOT) -> str:
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+CALL = """
+from sanrcodec.cli import main
+def call(*arguments):
+    try:
+        main(list(arguments), prog_name="sanr")
+    except SystemExit as stop:
+        assert not stop.code, arguments
+def loaded(*names):
+    return [name for name in names if name in sys.modules]
+"""
+
+
+def test_import_and_help_load_neither_torch_nor_pillow() -> None:
+    assert run("import sanrcodec; print('torch' in sys.modules, 'PIL' in sys.modules)") == (
+        "False False\n"
+    )
+    run(
+        f"{CALL}\nfor a in ([], ['encode'], ['decode'], ['info'], ['verify']): call(*a, '--help')\n"
+        "assert not loaded('torch', 'PIL')"
+    )
+
+
+def test_info_and_verify_load_neither_torch_nor_pillow() -> None:
+    run(
+        f"{CALL}\ncall('info', {str(VECTOR)!r}); call('verify', {str(VECTOR)!r})\n"
+        "assert not loaded('torch', 'PIL')"
+    )
+
+
+def test_decoding_works_without_torch(tmp_path: Path) -> None:
+    run(
+        f"sys.modules['torch'] = None\n{CALL}\n"
+        f"call('decode', {str(VECTOR)!r}, '--view', '1,1', '-o', 'x.png')\n"
+        f"call('decode', {str(VECTOR)!r}, '--all', '-o', 'views')\n"
+        f"call('decode', {str(VECTOR)!r}, '--mosaic', '-o', 'lf.png')",
+        tmp_path,
+    )
+    assert (tmp_path / "x.png").stat().st_size > 100
+    assert len(list((tmp_path / "views").iterdir())) == 9
+
+
+def test_encoding_without_torch_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "sys.modules['torch'] = None\n"
+        "import sanrcodec\n"
+        "from sanrcodec.errors import MissingEncoderError\n"
+        "try:\n    sanrcodec.encode\n"
+        "except MissingEncoderError as error:\n    print(error)\n"
+        "from sanrcodec.cli import main\n"
+        "main(['encode', 'lf.npy', '-o', 'x.sanr'], prog_name='sanr')"
+    )
+    np.save(tmp_path / "lf.npy", np.zeros((1, 1, 8, 8, 3), np.uint8))
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    message = 'encoding needs PyTorch: pip install "sanrcodec[encoder]"'
+    assert done.stdout == f"{message}\n"
+    assert done.stderr == f"Error: {message}\n"
+    assert done.returncode == 1
+
+
+def test_module_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sanrcodec", "--version"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("sanr ")
