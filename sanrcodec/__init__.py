@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sanrcodec.decoder import SanrFile
-from sanrcodec.decoder import open_sanr as open  # noqa: A004 - reads as sanrcodec.open
+from sanrcodec.decoder import open_sanr as open  # reads as sanrcodec.open
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from sanrcodec import __version__
 from sanrcodec.complexity import mac_per_pixel, n_latents, n_weights
-from sanrcodec.container import SIGNATURE, VERSION, SectionType
+from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.io import read_light_field, write_atomically, write_mosaic, write_view
@@ -244,11 +244,7 @@ def decode(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(file: Path, as_json: bool) -> None:
     """Describe the .sanr file FILE from its header and section table; decodes nothing."""
-    with open(file, "rb") as stream:
-        opened = SanrFile(stream)
-        stream.seek(len(SIGNATURE))
-        version = tuple(stream.read(len(VERSION)))
-    summary = _summarize(opened, version)
+    summary = _summarize(SanrFile(file))
     click.echo(json.dumps(summary, indent=2) if as_json else _describe_summary(summary))
 
 
@@ -378,10 +374,10 @@ def _for_each_view(opened: SanrFile, task: Callable[[int, int], object]) -> None
             raise
 
 
-def _summarize(opened: SanrFile, version: tuple[int, ...]) -> dict[str, Any]:
+def _summarize(opened: SanrFile) -> dict[str, Any]:
     """Everything that ``sanr info`` tells, ready for JSON."""
     header = opened.header
-    sections = [
+    sections: list[dict[str, Any]] = [
         {
             "type": section.type,
             "name": SectionType(section.type).name if section.type in set(SectionType) else None,
@@ -395,7 +391,7 @@ def _summarize(opened: SanrFile, version: tuple[int, ...]) -> dict[str, Any]:
         "file": opened.name,
         "n_bytes": opened.n_bytes,
         "bpp": opened.bpp,
-        "format_version": ".".join(map(str, version)),
+        "format_version": ".".join(map(str, opened.format_version)),
         "profile": PROFILES[header.profile] if known else f"number {header.profile}",
         "header": asdict(header),
         "canvas": list(header.canvas),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sanrcodec import container
-from sanrcodec.container import SectionType
+from sanrcodec.container import SIGNATURE, VERSION, SectionType
 from sanrcodec.errors import LightFieldError, LimitError, SanrError
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import unpack_latents
@@ -26,6 +26,9 @@ from sanrcodec.synthesis import Scene
 from sanrcodec.weights import unpack_weights
 
 __all__ = ["SanrFile", "open_sanr"]
+
+# A symbol of the narrowest table costs 1.1e-4 bits, 14 times what this allows.
+MAX_LATENTS_PER_BYTE = 1 << 20
 
 
 class SanrFile:
@@ -40,6 +43,8 @@ class SanrFile:
     Attributes:
         name: For messages.
         n_bytes: Size of the whole file.
+        format_version: ``(major, minor)`` of the bitstream.
+        sections: The sections of the file by type, their checksums verified.
         header: The parsed stream header.
 
     Raises:
@@ -56,6 +61,8 @@ class SanrFile:
             content, self.name = Path(source).read_bytes(), os.fspath(source)
         self.n_bytes = len(content)
         self.sections = container.unpack(content, self.name)
+        major, minor = content[len(SIGNATURE) : len(SIGNATURE) + len(VERSION)]
+        self.format_version: tuple[int, int] = (major, minor)
         with self._named():
             self.header = StreamHeader.unpack(self.sections[SectionType.HEADER].payload)
 
@@ -97,12 +104,13 @@ class SanrFile:
     @cached_property
     def latents(self) -> list[npt.NDArray[np.int32]]:
         """Latent grids in coding order, int32 ``[Hg, Wg]``."""
-        # Every section has at least 2**-24 bits per symbol; a tiny file must not claim a huge canvas.
+        # A tiny file must not claim a huge canvas.
         section = self.sections[SectionType.LATENTS]
         n_latents = sum(g.shape[0] * g.shape[1] for g in grids(self.header))
         if n_latents > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
             raise LimitError(
-                f"{self.name}: {n_latents} latents in {len(section.payload)} bytes; the file is damaged"
+                f"{self.name}: {n_latents} latents in {len(section.payload)} bytes; "
+                "the file is damaged"
             )
         weights, where = self.weights, self._where(SectionType.LATENTS)
         with self._named():
@@ -121,7 +129,8 @@ class SanrFile:
         """Decode one view.
 
         Args:
-            v, u: Row and column of the view, 0-based; fractions give views in between.
+            v: Row of the view, 0-based; fractions give views in between.
+            u: Column of the view, likewise.
             region: ``(y0, y1, x0, x1)`` in pixels, half open; the whole view by default.
 
         Returns:
@@ -141,9 +150,11 @@ class SanrFile:
             y0, y1, x0, x1 = region
             if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
                 raise LightFieldError(
-                    f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of {height} x {width} pixels"
+                    f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of "
+                    f"{height} x {width} pixels"
                 )
-        return self.scene.render(v, u, region).astype(self.dtype)
+        samples: npt.NDArray[Any] = self.scene.render(v, u, region).astype(self.dtype)
+        return samples
 
     def views(self) -> Iterator[npt.NDArray[Any]]:
         """Decode all views one after the other, ``v`` slowest."""
@@ -163,10 +174,6 @@ class SanrFile:
 
     def _where(self, section: SectionType) -> str:
         return f"{self.name}: section {section.name} at byte {self.sections[section].offset}"
-
-
-# A symbol costs at least -log2(1 - 2**-12) bits in the narrowest table.
-MAX_LATENTS_PER_BYTE = 1 << 20
 
 
 def open_sanr(source: str | os.PathLike[str] | bytes | BinaryIO) -> SanrFile:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Exact integer arithmetic carried by floats: rounding shifts and dense layers, with their bounds proven.
+"""Exact integer arithmetic carried by floats: rounding shifts, and dense layers of proven bounds.
 
 A matrix product of integers is exact in float64 in any summation order while every partial sum
 stays below 2**53, and in float32 below 2**24. Every layer proves its bound when it is built, from
@@ -32,22 +32,28 @@ class NumpyOps:
 
     @staticmethod
     def asarray(values: Any, dtype: Any) -> npt.NDArray:
+        """Array of ``values``, copied only where that is needed."""
         return np.asarray(values, dtype)
 
     @staticmethod
     def cast(x: npt.NDArray, dtype: Any) -> npt.NDArray:
+        """``x`` with another type; the caller knows that its values fit."""
         return x.astype(dtype, copy=False)
 
     @staticmethod
     def clip(x: npt.NDArray, low: int, high: int) -> npt.NDArray:
-        return np.clip(x, low, high)
+        """``x`` saturated to ``low..high``, both included."""
+        clipped: npt.NDArray = np.clip(x, low, high)
+        return clipped
 
     @staticmethod
     def arange(start: int, stop: int) -> npt.NDArray[np.int32]:
+        """int32 ``start..stop - 1``."""
         return np.arange(start, stop, dtype=np.int32)
 
     @staticmethod
     def zeros(shape: tuple[int, ...], dtype: Any) -> npt.NDArray:
+        """Zeros of a shape."""
         return np.zeros(shape, dtype)
 
     @staticmethod
@@ -57,7 +63,10 @@ class NumpyOps:
 
 
 def round_shift(x: Any, shift: int, ops: Any = NumpyOps) -> Any:
-    """``floor(x / 2**shift + 1/2)`` of integer-valued floats; exact, since 2**-shift only moves the exponent."""
+    """``floor(x / 2**shift + 1/2)`` of integer-valued floats.
+
+    Exact, since a factor of ``2**-shift`` only moves the exponent.
+    """
     return ops.floor(x * 2.0**-shift + 0.5) if shift else x
 
 

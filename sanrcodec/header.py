@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The stream header: a frozen record of everything that fixes the shape of a scene, and its bytes.
 
-Parses and checks before anything is allocated; knows nothing of values. See format_spec.md section 4.
+Parses and checks before anything is allocated; knows nothing of values.
+See format_spec.md section 4.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ class StreamHeader:
         limit = max(self.height, self.width) // 4 + 1
         if max(self.margin_y, self.margin_x) > limit:
             raise LimitError(
-                f"margins of {self.margin_y} and {self.margin_x} pixels exceed {limit}, a quarter of a view"
+                f"margins of {self.margin_y} and {self.margin_x} pixels exceed {limit}, "
+                "a quarter of a view"
             )
         samples = self.canvas[0] * self.canvas[1] * self.n_textures * (self.features + 1)
         if samples > MAX_SCENE_SAMPLES:

@@ -10,6 +10,7 @@ See format_spec.md section 6.2. Must not contain a float operation that rounds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from sanrcodec import modelspec
 from sanrcodec.entropy import SymbolDecoder, SymbolEncoder, cost_bits
 from sanrcodec.errors import CorruptSectionError
-from sanrcodec.fixedpoint import NumpyOps, carrier_bits, round_shift
+from sanrcodec.fixedpoint import carrier_bits, round_shift
 from sanrcodec.header import StreamHeader
 from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD, Grid, Pass
 from sanrcodec.tables import N_SCALES
@@ -44,7 +45,7 @@ Code = Callable[
 
 
 class Arm:
-    """One integer entropy network: context ``[n, N_CONTEXT]`` -> (location, scale), both int32 ``[n]``.
+    """One integer entropy network: context ``[n, N_CONTEXT]`` -> location and scale, int32 ``[n]``.
 
     Inputs are the saturated neighbours and their logarithmic magnitudes; one ReLU layer, whose bias
     depends on the kind of pass, plus a linear shortcut (Cool-chic, Ladune et al., ICCV 2023).
@@ -70,7 +71,7 @@ class Arm:
             + ((np.abs(part["pass_bias"]).max() + np.abs(part["grid_bias"]).max()) << _HIDDEN_BITS)
         )
         bound = 2 * (int(max(hidden_bound, output_bound)) + (1 << 12))
-        self.dtype = np.float32 if carrier_bits(bound, f"arm.{name}") == 24 else np.float64
+        self.dtype: Any = np.float32 if carrier_bits(bound, f"arm.{name}") == 24 else np.float64
         self.hidden = part["hidden"].T.astype(self.dtype)
         self.hidden_bias = (part["hidden_bias"] << _IN_BITS).astype(self.dtype)
         self.output = part["output"].T.astype(self.dtype)
@@ -89,10 +90,11 @@ class Arm:
             grid: Number of the grid among those of this network.
 
         Returns:
-            location int32 ``[n]`` in eighths of a step and scale int32 ``[n]``, an index of the tables.
+            location int32 ``[n]`` in eighths of a step, and scale int32 ``[n]``, an index of the
+            tables.
         """
         near = np.clip(context, -CONTEXT_MAX, CONTEXT_MAX)
-        x = np.concatenate(
+        x: npt.NDArray = np.concatenate(
             [near * np.int32(1 << _IN_BITS), MAGNITUDE_Q3[np.abs(near)]],
             axis=1,
             dtype=self.dtype,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Derived geometry of the scene model that encoder and decoder share: grids, order, contexts, tensors.
+"""Derived geometry of the scene model, shared by both sides: grids, order, contexts, tensors.
 
 Everything here follows from a :class:`~sanrcodec.header.StreamHeader` alone. It must not hold
 values (weights, latents), only their places, shapes and number formats.
@@ -20,6 +20,7 @@ __all__ = [
     "BASE_STRIDE",
     "LATENT_MAX",
     "N_CONTEXT",
+    "PAD",
     "Grid",
     "Pass",
     "TensorSpec",
@@ -34,7 +35,7 @@ LATENT_MAX = 511  # symbols lie in -LATENT_MAX..LATENT_MAX; keeps upsampling exa
 BASE_STRIDE = 8  # stride of the first lattice of every grid
 GEOMETRY = -1  # group index of the geometry latents; texture groups are 0..n_layers-1
 
-# Neighbour offsets in units of half the current stride: the 3 x 3 ring, then the axial ones at three.
+# Neighbour offsets in units of half the current stride: the 3 x 3 ring, then axial ones at three.
 _OFFSETS = (
     (-1, -1), (-1, 1), (1, -1), (1, 1),
     (0, -1), (0, 1), (-1, 0), (1, 0),
@@ -42,6 +43,7 @@ _OFFSETS = (
 )  # fmt: skip
 N_CROSS_SCALE = 5
 N_CONTEXT = len(_OFFSETS) + N_CROSS_SCALE
+PAD = 3 * BASE_STRIDE // 2  # the farthest neighbour, in samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Grid:
 
     ``parent``, ``grandparent`` and ``cross`` are the coding-order indices of the grids that give
     cross-scale context (one and two levels up in the same group; the grid coded just before at the
-    same level), or None. ``entropy_model`` selects the ARM: 0 texture, 1 geometry.
+    same level), or None.
     """
 
     index: int
@@ -63,6 +65,7 @@ class Grid:
 
     @property
     def entropy_model(self) -> int:
+        """Which entropy network codes the grid: 0 texture, 1 geometry."""
         return 1 if self.group == GEOMETRY else 0
 
 
@@ -132,9 +135,6 @@ def neighbour_context(
     return columns
 
 
-PAD = 3 * BASE_STRIDE // 2
-
-
 def cross_scale_context(values: list[npt.NDArray], grid: Grid) -> list[npt.NDArray | None]:
     """Co-located samples of already decoded grids for every sample of ``grid``.
 
@@ -169,7 +169,7 @@ def level_shape(canvas: tuple[int, int], level: int) -> tuple[int, int]:
 
 
 def grids(header: StreamHeader) -> list[Grid]:
-    """All latent grids in coding order: coarse to fine, in a level geometry, then texture 0, 1, ..."""
+    """All latent grids in coding order: coarse to fine; per level geometry, then texture 0, 1..."""
     first = {
         group: (0 if group == 0 else header.occluded_first) for group in range(header.n_textures)
     }
@@ -270,11 +270,8 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         add(f"arm.{name}.output", (2, hidden), 7, 0.1)
         add(f"arm.{name}.shortcut", (2, 2 * N_CONTEXT), 7)
         out.append(TensorSpec(f"arm.{name}.pass_bias", (4, 2), 7, np.zeros((4, 2), np.int32)))
-        out.append(
-            TensorSpec(
-                f"arm.{name}.grid_bias", (n_grids, 2), 7, np.tile(np.int32([0, 512]), (n_grids, 1))
-            )
-        )
+        bias = np.tile(np.array([0, 512], np.int32), (n_grids, 1))
+        out.append(TensorSpec(f"arm.{name}.grid_bias", (n_grids, 2), 7, bias))
     if header.per_view:
         add("per_view", (header.n_v * header.n_u, 5), 0)
     return out

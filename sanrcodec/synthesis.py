@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sanrcodec import modelspec
 from sanrcodec.fixedpoint import Dense, NumpyOps, round_shift
 from sanrcodec.header import StreamHeader
+from sanrcodec.modelspec import LATENT_MAX
 from sanrcodec.weights import Weights
 
 __all__ = ["Scene"]
@@ -94,8 +95,16 @@ class Scene:
             for i in range(header.layers, n_geometry):
                 alpha.append(ops.clip(planes[:, i] + ALPHA_ONE // 2, 0, ALPHA_ONE))
         self._texture: list[Any] = []
+        stack: list[npt.NDArray[np.int32]] = []
         for i in range(header.n_textures):
-            features = trunk(by_group[i])
+            # A layer's latents are differences to the layer in front: what a layer hides costs
+            # bits, what it shares does not.
+            for k, plane in enumerate(by_group[i]):
+                if i == 0:
+                    stack.append(plane)
+                else:
+                    stack[k] = np.clip(stack[k] + plane, -LATENT_MAX, LATENT_MAX)
+            features = trunk(stack)
             if i < len(alpha):
                 features = ops.concatenate([features, alpha[i][:, None]], 1)
             height, width = header.canvas
@@ -108,7 +117,8 @@ class Scene:
         """Synthesize one view, or a part of it.
 
         Args:
-            v, u: Angular position, integer or fractional.
+            v: Row of the view, integer or fractional.
+            u: Column of the view, likewise.
             region: ``(y0, y1, x0, x1)`` in pixels; the whole view by default.
 
         Returns:
@@ -159,7 +169,7 @@ class Scene:
             base_y = ((y + header.margin_y) << POSITION_BITS) + shift_y
             base_x = ((x + header.margin_x) << POSITION_BITS) + shift_x
             # Back to front: each nearer layer covers what is behind it with its visibility.
-            features = None
+            features: Any = None
             for layer in reversed(range(header.layers)):
                 sampled = self._sample(layer, base_y, base_x, a_v, a_u)
                 if features is None:
@@ -189,14 +199,14 @@ class Scene:
                         )
                     )
             h = ops.concatenate([h, ops.stack(planes, 1)], 1)
-            for layer in self._view_layers:
-                h = layer(h)
+            for dense in self._view_layers:
+                h = dense(h)
             colour = colour + h
         colour[:, 0] += offset
         return self._to_samples(colour).reshape(y1 - y0, x1 - x0, header.channels)
 
     def _sample(self, layer: int, base_y: Any, base_x: Any, a_v: int, a_u: int) -> Any:
-        """Sample one layer: the fixed point of ``q = p - a * d(q)``, then bilinear on the doubled grid."""
+        """Sample a layer: fixed point of ``q = p - a * d(q)``, bilinear on the doubled grid."""
         ops, (height, width) = self.ops, self.header.canvas
         half = 1 << (POSITION_BITS - 1)
         shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS
@@ -223,7 +233,7 @@ class Scene:
         return round_shift(total, 2 * fraction_bits, ops)
 
     def _to_samples(self, colour: Any) -> Any:
-        """YCbCr in Q12 (chroma around 0) -> samples of the file's bit depth, integer-valued floats."""
+        """YCbCr in Q12 (chroma around 0) -> integer-valued floats of the file's bit depth."""
         ops, peak = self.ops, (1 << self.header.bit_depth) - 1
         if self.header.channels == 3:
             matrix = ops.asarray(np.array(_RGB_FROM_YCC_Q12, np.float64).T * peak, ops.float64)
@@ -264,10 +274,12 @@ class _Trunk:
             low=0,
             high=_HIDDEN_MAX,
         )
-        self.output = dense(
+        output = dense(
             "output", in_bits=_HIDDEN_BITS, out_bits=FEATURE_BITS,
             in_max=_HIDDEN_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX,
         )  # fmt: skip
+        assert output is not None  # the only layer that every trunk has
+        self.output = output
 
     def __call__(self, latents: list[npt.NDArray[np.int32]]) -> Any:
         """Grids coarse to fine -> ``[Hc * Wc, n_out]`` integer-valued floats, Q12."""
@@ -277,7 +289,7 @@ class _Trunk:
         for start in range(0, x.shape[1], _BLOCK_PIXELS):
             block = x[:, start : start + _BLOCK_PIXELS].T
             if self.attention:
-                # Hard-sigmoid gates in 0..256, one half at rest; 256 keeps a scale as it is.
+                # Hard-sigmoid gates in 0..256; 256, at zero weights, keeps a scale as it is.
                 gate = ops.clip(self.attention(block) + 256, 0, 256)
                 block = round_shift(block * gate, 8, ops)
             parts = [block * 2.0 ** (_HIDDEN_BITS - LATENT_BITS - LATENT_SHIFT)]
@@ -287,7 +299,7 @@ class _Trunk:
         return ops.concatenate([ops.cast(o, ops.float32) for o in out], 0)
 
     def _upsample(self, latents: list[npt.NDArray[np.int32]]) -> Any:
-        """Doubled level by level, all scales together: ``[n_in, Hc, Wc]``, Q5; absent levels are 0."""
+        """Double level by level, all scales at once: ``[n_in, Hc, Wc]``, Q5."""
         ops = self.ops
         coarsest = self.first + self.n_in - 1
         stack = None
@@ -299,10 +311,7 @@ class _Trunk:
                 ]
             i = coarsest - level
             if i < self.n_in:
-                if i < len(latents):
-                    plane = ops.asarray(latents[i] << LATENT_BITS, ops.float32)[None]
-                else:  # an occluded layer's pyramid stops at a coarser level
-                    plane = ops.zeros((1, *shape), ops.float32)
+                plane = ops.asarray(latents[i] << LATENT_BITS, ops.float32)[None]
                 stack = plane if stack is None else ops.concatenate([stack, plane], 0)
         return stack
 
@@ -340,7 +349,7 @@ def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense
                 high=_FEATURE_MAX if last else _VIEW_MAX,
                 name=name,
                 ops=ops,
-            )  # fmt: skip
+            )
         )
     return layers
 

@@ -45,7 +45,7 @@ def pack_weights(specs: list[TensorSpec], weights: Weights) -> bytes:
     for spec in specs:
         difference = (weights[spec.name] - spec.default).astype(np.int32).ravel()
         width = width_of(difference)
-        encoder.encode(np.int32([width - previous]), *_centred(1, _STEP_SCALE))
+        encoder.encode(np.array([width - previous], np.int32), *_centred(1, _STEP_SCALE))
         encoder.encode(difference, *_centred(difference.size, width))
         previous = width
     return encoder.finish()

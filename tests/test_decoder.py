@@ -43,6 +43,7 @@ def test_properties(encoded: Any) -> None:
     assert opened.bit_depth == 8
     assert opened.dtype == np.uint8
     assert opened.n_bytes == len(encoded.content)
+    assert opened.format_version == container.VERSION
     assert opened.bpp == pytest.approx(8 * len(encoded.content) / (9 * 24 * 32))
 
 
@@ -199,7 +200,7 @@ def contents(encoded: Any, encoded_sanr: Any) -> list[bytes]:
 
 
 def test_a_tiny_file_must_not_claim_a_huge_canvas(encoded: Any) -> None:
-    header = dataclasses.replace(SanrFile(encoded.content).header, height=16300, width=16300)
+    header = dataclasses.replace(SanrFile(encoded.content).header, height=8000, width=8000)
     with pytest.raises(SanrError):
         SanrFile(rebuilt(encoded.content, HEADER=header.pack(), LATENTS=bytes(4))).view(0, 0)
 
@@ -228,17 +229,13 @@ def test_largest_weights_keep_the_arithmetic_exact_or_are_refused(encoded: Any) 
     ]
     latents = [rng.integers(-511, 512, grid.shape).astype(np.int32) for grid in grids(header)]
     for draw in draws:
-        for spared in ((), ("texture.upsampling", "geometry.upsampling")):
-            weights = {
-                s.name: (s.default if s.name in spared else draw(s.shape) + s.default).astype(
-                    np.int32
-                )
-                for s in tensor_specs(header)
-            }
-            try:
-                view = Scene(header, weights, latents).render(2, 0)
-            except SanrError:
-                continue
-            assert view.min() >= 0
-            assert view.max() <= 255
-            assert (view == np.floor(view)).all()
+        weights = {
+            s.name: (draw(s.shape) + s.default).astype(np.int32) for s in tensor_specs(header)
+        }
+        try:
+            view = Scene(header, weights, latents).render(2, 0)
+        except SanrError:
+            continue
+        assert view.min() >= 0
+        assert view.max() <= 255
+        assert (view == np.floor(view)).all()

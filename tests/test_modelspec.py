@@ -138,8 +138,11 @@ def test_tensor_specs_of_any_header(header: StreamHeader) -> None:
 def test_default_weights_are_frozen() -> None:
     """They are part of the format: a change here makes every older file unreadable."""
     defaults = {spec.name: spec.default for spec in tensor_specs(HEADER)}
-    assert defaults["texture.upsampling"].tolist() == [-6, 58, 222, -18]
     weight = defaults["texture.hidden.weight"]
+    assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
+    assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-11, -14, 3, 22, -21]
+    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [-25, 28, -8, 30, -6]
+    assert defaults["arm.texture.grid_bias"][1].tolist() == [0, 512]
     assert np.abs(weight).max() <= 128
     assert abs(weight.mean()) < 20
     assert len(np.unique(weight)) > 60
@@ -197,6 +200,8 @@ def test_header_refuses_fields_out_of_range(name: str) -> None:
         {"geometry_levels": 0},
         {"occluded_first": 7},
         {"view_hidden": 0},
+        {"margin_y": 19},
+        {"margin_x": 19},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -206,7 +211,7 @@ def test_header_refuses_contradictions(change: dict[str, int]) -> None:
 
 
 def test_largest_canvas_is_allowed() -> None:
-    flat = dataclasses.replace(FLAT, height=16384, width=16384)
+    flat = dataclasses.replace(FLAT, height=16384, width=16384, features=3)
     assert flat.canvas[0] * flat.canvas[1] == MAX_CANVAS_PIXELS
 
 

@@ -97,7 +97,8 @@ def encode(
         light_field = LightField(np.asarray(light_field), 8)
     if preset not in PRESETS or profile not in PROFILES:
         raise LightFieldError(
-            f"preset {preset}, profile {profile}: expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
+            f"preset {preset}, profile {profile}: "
+            f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
         )
     if not lmbda > 0 or not np.isfinite(lmbda):
         raise LightFieldError(f"lmbda is {lmbda}, expected a positive number")
@@ -117,16 +118,18 @@ def encode(
     model = SceneModel(header, chosen)
     effort = PRESETS[preset]
     done = fit(
-        model, light_field, geometry, effort, lmbda=lmbda, steps=steps or effort.steps, time_budget=time_budget,
-        seed=seed, progress=progress, should_stop=should_stop,
+        model, light_field, geometry, effort, lmbda=lmbda, steps=steps or effort.steps,
+        time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
     )  # fmt: skip
 
     notes: dict[str, Any] | None = None
     if metadata:
         from sanrcodec import __version__
 
-        notes = {"encoder": f"sanrcodec {__version__}", "torch": torch.__version__, "preset": preset, "profile": profile,
-                 "lmbda": lmbda, "steps": done, "seed": seed}  # fmt: skip
+        notes = {
+            "encoder": f"sanrcodec {__version__}", "torch": torch.__version__, "preset": preset,
+            "profile": profile, "lmbda": lmbda, "steps": done, "seed": seed,
+        }  # fmt: skip
     with torch.no_grad():
         weights, bits = model.quantized_weights()
         estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
@@ -143,8 +146,8 @@ def encode(
         light_field.bit_depth,
     )
     return EncodeResult(
-        content=content, bpp=decoded.bpp, estimated_bytes=round(estimated), psnr_yuv=psnr, psnr_yuv_min=psnr_min,
-        steps=done, seconds=time.monotonic() - begun,
+        content=content, bpp=decoded.bpp, estimated_bytes=round(estimated), psnr_yuv=psnr,
+        psnr_yuv_min=psnr_min, steps=done, seconds=time.monotonic() - begun,
         device=torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu",
     )  # fmt: skip
 

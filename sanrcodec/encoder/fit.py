@@ -26,11 +26,11 @@ __all__ = ["FitProgress", "fit"]
 
 _GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
 _HARD = 0.95  # from here on the latents are rounded and rest; the networks follow
-_GUIDE_WEIGHT = 60.0
+_GUIDE_WEIGHT = 20.0
 _LOG_EVERY = 25
 _BETAS = (0.9, 0.99)
-# Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents that
-# nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
+# Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents
+# that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
 _LATENT_EPSILON = 1.0
 
 # Full-range BT.709, as in format_spec.md section 8.4.
@@ -97,7 +97,7 @@ class _Views:
 
 
 class _Fit:
-    """One running fit: the step as a function of the phase, captured as CUDA graphs where possible."""
+    """One running fit: a step per phase, captured as a CUDA graph where there is such a device."""
 
     def __init__(
         self,

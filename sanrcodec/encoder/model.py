@@ -7,6 +7,7 @@ rate and optimizer are a handful of large operations. Must not write files or sc
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -49,7 +50,8 @@ class _ClampInward(torch.autograd.Function):
 class _Filter(torch.autograd.Function):
     """``out[i] = sum_k taps[k] * x[clamp(i + k - before)]`` along an axis, by shifted additions.
 
-    The taps are constants. Written out because convolutions of single planes, and the autograd of slices, are many times slower.
+    The taps are constants. Written out because convolutions of single planes, and the autograd of
+    slices, are many times slower.
     """
 
     @staticmethod
@@ -114,7 +116,7 @@ class SceneModel(nn.Module):
         super().__init__()
         self.header = header
         self.grids = modelspec.grids(header)
-        # In the flat vector the texture grids come first, so that each entropy network owns a slice.
+        # In the flat vector the texture grids come first: each entropy network owns a slice.
         self._flat_order = sorted(self.grids, key=lambda g: (g.entropy_model, g.index))
         sizes = [g.shape[0] * g.shape[1] for g in self._flat_order]
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -127,10 +129,7 @@ class SceneModel(nn.Module):
         self.specs = modelspec.tensor_specs(header)
         weight_sizes = [int(np.prod(s.shape)) for s in self.specs]
         weight_starts = np.concatenate([[0], np.cumsum(weight_sizes)])
-        self._weight_slices = [
-            slice(int(a), int(b))
-            for a, b in zip(weight_starts[:-1], weight_starts[1:], strict=True)
-        ]
+        self._weight_slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(weight_starts)]
         self.weights = nn.Parameter(torch.zeros(int(weight_starts[-1]), device=device))
 
         def constant(name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
@@ -158,7 +157,7 @@ class SceneModel(nn.Module):
     # ---------------------------------------------------------------- parameters
 
     def _build_context(self, constant) -> None:  # type: ignore[no-untyped-def]
-        """Index tables of the ARM contexts, built by the decoder's own functions on arrays of indices."""
+        """Index tables of the ARM contexts: the decoder's own functions, on arrays of indices."""
         # Unknown neighbours point at zeros behind the latents: many, or the atomic additions of the
         # backward pass would all queue for one address.
         n_total = self.latents.numel()
@@ -265,11 +264,16 @@ class SceneModel(nn.Module):
                     odd = _Filter.apply(stack, self._upsampling_taps.flip(0), axis, 1)
                     stack = _interleave(even, odd, axis).narrow(axis, 0, shape[axis - 2])
             if level >= first:
-                level_planes = [planes.get((g, level)) for g in groups]
-                like = next(p for p in level_planes if p is not None)
-                plane = torch.stack(
-                    [torch.zeros_like(like) if p is None else p for p in level_planes]
-                )[:, None]
+                # A layer's latents are differences to the layer in front.
+                shared = [planes[groups[0], level]]
+                for group in groups[1:]:
+                    own = planes.get((group, level))
+                    shared.append(
+                        shared[-1]
+                        if own is None
+                        else (shared[-1] + own).clamp(-LATENT_MAX, LATENT_MAX)
+                    )
+                plane = torch.stack(shared)[:, None]
                 stack = plane if stack is None else torch.cat([stack, plane], 1)
         assert stack is not None
         return stack
@@ -322,7 +326,7 @@ class SceneModel(nn.Module):
     # ---------------------------------------------------------------- views
 
     def _poses(self, index: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Angular offsets ``[B, 2]``, shifts ``[B, 2]`` in pixels, colour offsets ``[B]`` of views."""
+        """Angular offsets ``[B, 2]``, shifts ``[B, 2]`` in pixels, colour offsets ``[B]``."""
         header = self.header
         v = torch.div(index, header.n_u, rounding_mode="floor").float() - (header.n_v - 1) / 2
         u = (index % header.n_u).float() - (header.n_u - 1) / 2
@@ -397,7 +401,17 @@ class SceneModel(nn.Module):
         return colour
 
     def _sample(self, texture: Tensor, disparity: Tensor, base: Tensor, angular: Tensor) -> Tensor:
-        """One layer seen from views: ``[F, 2Hc, 2Wc]``, ``[Hc, Wc]``, ``[B, H, W, 2]`` -> ``[B, F, H, W]``."""
+        """One layer as seen from some views.
+
+        Args:
+            texture: ``[F, 2Hc, 2Wc]``.
+            disparity: ``[Hc, Wc]`` in pixels per view.
+            base: ``[B, H, W, 2]``, canvas positions (y, x) of the views' pixels without parallax.
+            angular: ``[B, 2]``.
+
+        Returns:
+            ``[B, F, H, W]``.
+        """
         height, width = disparity.shape
         flat = disparity.flatten()
         with torch.no_grad():

@@ -29,21 +29,20 @@ class Profile:
     spatial: int
     arm_hidden: int
     per_view: int
-    attention: int = 0
+    attention: int = 1
     occluded_first: int = 1
     texture_levels: int = 7
 
 
 PROFILES = {
     "default": Profile(
-        number=0, layers=2, texture_hidden=24, features=7, geometry_first=1, geometry_levels=6,
+        number=0, layers=2, texture_hidden=32, features=7, geometry_first=1, geometry_levels=6,
         geometry_hidden=12, view_depth=1, view_hidden=12, spatial=1, arm_hidden=16, per_view=1,
     ),
     # SANR as published: latents and coordinates to colour by an MLP, no explicit geometry.
     "sanr": Profile(
         number=1, layers=0, texture_hidden=32, features=16, geometry_first=0, geometry_levels=0,
         geometry_hidden=0, view_depth=2, view_hidden=48, spatial=1, arm_hidden=16, per_view=0,
-        attention=1,
     ),
 }  # fmt: skip
 
@@ -54,12 +53,12 @@ class Preset:
 
     steps: int
     views_per_step: int
-    latent_rate: float = 0.12
-    weight_rate: float = 6e-3
+    latent_rate: float = 0.07
+    weight_rate: float = 2e-2
 
 
 PRESETS = {
-    "fast": Preset(steps=600, views_per_step=1, latent_rate=0.2, weight_rate=1e-2),
+    "fast": Preset(steps=600, views_per_step=1, latent_rate=0.15),
     "medium": Preset(steps=6000, views_per_step=2),
     "slow": Preset(steps=30000, views_per_step=2),
 }
@@ -79,11 +78,13 @@ def make_header(
     if profile.features < channels:
         raise LightFieldError(f"profile has {profile.features} features for {channels} channels")
     return StreamHeader(
-        n_v=n_v, n_u=n_u, height=height, width=width, channels=channels, bit_depth=light_field.bit_depth,
-        layers=layers, margin_y=margins[0], margin_x=margins[1], mirrored=int(mirrored),
+        n_v=n_v, n_u=n_u, height=height, width=width, channels=channels,
+        bit_depth=light_field.bit_depth, layers=layers, margin_y=margins[0],
+        margin_x=margins[1], mirrored=int(mirrored),
         texture_levels=profile.texture_levels, occluded_first=profile.occluded_first,
-        texture_hidden=profile.texture_hidden, features=profile.features, attention=profile.attention,
-        geometry_first=profile.geometry_first, geometry_levels=profile.geometry_levels,
+        texture_hidden=profile.texture_hidden, features=profile.features,
+        attention=profile.attention, geometry_first=profile.geometry_first,
+        geometry_levels=profile.geometry_levels,
         geometry_hidden=profile.geometry_hidden, view_depth=profile.view_depth,
         view_hidden=profile.view_hidden, spatial=profile.spatial, arm_hidden=profile.arm_hidden,
         per_view=int(profile.per_view and n_v * n_u > 1), profile=profile.number,

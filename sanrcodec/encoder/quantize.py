@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from sanrcodec.tables import MAX_RESIDUAL
+
 __all__ = ["laplace_bits", "noisy_round", "soft_round", "straight_through"]
 
 
@@ -37,14 +39,20 @@ def noisy_round(x: Tensor, temperature: Tensor | float, width: Tensor | float) -
 
 
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
-    """-log2 of the mass that Laplace(location, scale) gives to ``x - 1/2 .. x + 1/2``, elementwise.
+    """Bits of coding ``x`` with a Laplace distribution cut into steps of 1, elementwise.
 
-    The float twin of tables.frequency_table; written so that neither branch over- or underflows.
+    The float twin of tables.frequency_table and of the escapes of entropy.SymbolEncoder; written
+    so that no branch over- or underflows.
     """
     distance = (x - location).abs()
     inner = distance.clamp(max=0.5)
     near = 1 - 0.5 * (torch.exp((inner - 0.5) / scale) + torch.exp((-inner - 0.5) / scale))
-    outer = (distance - 0.5).clamp(min=0)
+    edge = MAX_RESIDUAL + 0.5
+    outer = (distance - 0.5).clamp(min=0, max=edge - 0.5)
     far = 0.5 * (1 - torch.exp(-1 / scale))
     mass = torch.where(distance < 0.5, near, far)
-    return (outer / scale - torch.log(mass.clamp(min=1e-9))) / math.log(2)
+    inside = (outer / scale - torch.log(mass.clamp(min=1e-9))) / math.log(2)
+    # An escape has the mass of both tails, then a sign and an Exp-Golomb code.
+    excess = (distance - MAX_RESIDUAL).clamp(min=1)
+    escaped = edge / (scale * math.log(2)) + 2 + 2 * torch.log2(excess)
+    return torch.where(distance > edge, escaped, inside)

@@ -27,7 +27,7 @@ class Geometry:
 
     Attributes:
         near, far: Disparity of the front and of the occluded layer.
-        visibility: 1 where the front layer is in front of something, else where it is alone.
+        visibility: 1 where the centre view sees the front layer, or there is but one.
         mirrored: The u axis runs against the v axis.
         extent: Largest ``abs(disparity)``.
     """
@@ -77,7 +77,9 @@ def estimate_geometry(light_field: LightField, device: torch.device | str) -> Ge
     near_is_low = _near_is_low(luma, positions, disparity, mirrored)
     lowest, highest = _spread(disparity, radius)
     near, far = (lowest, highest) if near_is_low else (highest, lowest)
-    visibility = ((disparity - near).abs() <= (disparity - far).abs()).float()
+    in_front = (disparity - near).abs() <= (disparity - far).abs()
+    alone = (near - far).abs() * radius < 1  # no view tells the layers apart here
+    visibility = (in_front | alone).float()
     # A layer's own disparity where it is seen, the extended one elsewhere.
     near = torch.where(visibility > 0, disparity, near)
     far = torch.where(visibility > 0, far, disparity)
@@ -87,7 +89,7 @@ def estimate_geometry(light_field: LightField, device: torch.device | str) -> Ge
 def _luma(
     light_field: LightField, device: torch.device | str, factor: int
 ) -> tuple[Tensor, Tensor]:
-    """Up to _MAX_VIEWS views around the centre: offsets ``[N, 2]`` and luma ``[N, 1, H, W]``, 0..1."""
+    """Up to _MAX_VIEWS views: offsets ``[N, 2]`` from the centre, luma ``[N, 1, H, W]``, 0..1."""
     n_v, n_u = light_field.grid
     centre = (n_v // 2, n_u // 2)
     every = [(v, u) for v in range(n_v) for u in range(n_u) if (v, u) != centre]
@@ -101,11 +103,7 @@ def _luma(
             (1 << light_field.bit_depth) - 1
         )
         planes.append(
-            (
-                view @ view.new_tensor([0.2126, 0.7152, 0.0722])
-                if view.shape[2] == 3
-                else view[..., 0]
-            )
+            view @ view.new_tensor([0.2126, 0.7152, 0.0722]) if view.shape[2] == 3 else view[..., 0]
         )
     stack = torch.stack(planes)[:, None]
     if factor > 1:
@@ -125,7 +123,7 @@ def _box(x: Tensor, size: int) -> Tensor:
 
 
 def _warp(x: Tensor, shift: Tensor) -> Tensor:
-    """Sample ``[N, 1, H, W]`` at positions shifted by ``[N, 2]`` (or ``[N, H, W, 2]``) pixels, (y, x)."""
+    """Sample ``[N, 1, H, W]`` shifted by ``[N, 2]`` (or ``[N, H, W, 2]``) pixels, (y, x)."""
     n, _, h, w = x.shape
     y = torch.arange(h, device=x.device, dtype=torch.float32)[:, None]
     z = torch.arange(w, device=x.device, dtype=torch.float32)[None, :]
@@ -182,7 +180,7 @@ def _median(x: Tensor, size: int = 5) -> Tensor:
 
 
 def _spread(disparity: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Smallest and largest disparity around every pixel, as far as layers move against each other."""
+    """Smallest and largest disparity as far around a pixel as layers move against each other."""
     span = float(disparity.max() - disparity.min())
     size = 2 * min(24, max(2, round(span * radius / 2 + 1))) + 1
     pad = size // 2

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Plot rate-distortion curves of rd.csv against anchors: plot.py ANCHORS.csv OUT.png (needs matplotlib)."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+Curves = dict[str, dict[str, list[tuple[float, float]]]]
+
+
+def read(path: Path, label: str) -> Curves:
+    """Points ``(bpp, psnr_yuv)`` per scene and curve; ``label`` is the column that names a curve."""
+    curves: Curves = defaultdict(lambda: defaultdict(list))
+    with path.open() as lines:
+        for row in csv.DictReader(lines):
+            curves[row["scene"]][row[label]].append((float(row["bpp"]), float(row["psnr_yuv"])))
+    return curves
+
+
+def main(anchors: str, out: str) -> None:
+    """Draw one panel per scene of rd.csv."""
+    ours = read(Path(__file__).with_name("rd.csv"), "profile")
+    theirs = read(Path(anchors), "codec")
+    _, panels = plt.subplots(1, len(ours), figsize=(6 * len(ours), 5), squeeze=False)
+    for panel, (scene, curves) in zip(panels[0], ours.items(), strict=True):
+        for codec, points in sorted(theirs[scene].items()):
+            panel.semilogx(*zip(*sorted(points), strict=True), ":", marker=".", label=codec)
+        for profile, points in curves.items():
+            panel.semilogx(*zip(*sorted(points), strict=True), "-o", label=f"sanr, {profile}")
+        panel.set(title=scene, xlabel="bpp", ylabel="PSNR-YUV [dB]")
+        panel.grid(alpha=0.3, which="both")
+    panels[0][0].legend()
+    plt.tight_layout()
+    plt.savefig(out, dpi=80)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
