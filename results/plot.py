@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plot rate-distortion curves of rd.csv against anchors: plot.py ANCHORS.csv OUT.png (needs matplotlib)."""
+"""Plot rd.csv against anchors: plot.py ANCHORS.csv OUT.png (needs matplotlib)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Curves = dict[str, dict[str, list[tuple[float, float]]]]
 
 
 def read(path: Path, label: str) -> Curves:
-    """Points ``(bpp, psnr_yuv)`` per scene and curve; ``label`` is the column that names a curve."""
+    """Points ``(bpp, psnr_yuv)`` per scene and curve, which column ``label`` names."""
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
         for row in csv.DictReader(lines):
