@@ -28,6 +28,7 @@ _GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
 _HARD = 0.95  # from here on the latents are rounded and rest; the networks follow
 _GUIDE_WEIGHT = 20.0
 _LOG_EVERY = 25
+_REPORT_SECONDS = 2.0
 _BETAS = (0.9, 0.99)
 # Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents
 # that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
@@ -265,15 +266,18 @@ def fit(
     begun = time.monotonic()
     run = _Fit(model, _Views(light_field, device), preset, steps, lmbda, geometry, seed)
     n_pixels = int(np.prod(light_field.shape[:4]))
-    planned, done, timed_at, timed_from = steps, 0, 0, begun
+    planned, done, timed_at, timed_from, reported = steps, 0, 0, begun, begun
     while done < planned and not should_stop():
         run.advance(run.phase(done / planned))
         done += 1
-        if done % _LOG_EVERY and done not in (5, 10, planned):
+        # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
+        slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
+        if done % _LOG_EVERY and done not in (5, 10, planned) and not slow:
             continue
-        bits, log_mse = run.figures.tolist()  # waits for the device
-        now = time.monotonic()
-        if done == 5:
+        bits, log_mse = run.figures.tolist()
+        now = reported = time.monotonic()
+        if timed_at == 0 and done < planned:
+            # The first steps capture graphs and warm caches: time starts behind them.
             timed_at, timed_from = done, now
             continue
         per_step = (now - timed_from) / max(1, done - timed_at)

@@ -1,0 +1,750 @@
+# SPDX-License-Identifier: MIT
+"""A whole decoder in plain integers, slow, written from format_spec.md alone.
+
+Must not import sanrcodec: it is the second opinion on it. Arrays are int64 and scalars are Python
+ints. Sections in brackets are those of format_spec.md. The header table and the decays are parsed
+from the text, so that these cannot differ from it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from reference_range_decoder import RangeDecoder
+
+Array = npt.NDArray[np.int64]
+Header = dict[str, int]
+Weights = dict[str, Array]
+
+SPEC = Path(__file__).resolve().parents[1] / "format_spec.md"
+SPEC_TEXT = SPEC.read_text(encoding="utf-8")
+
+# Section 4: name, lowest and highest value of every header field, in order.
+HEADER_FIELDS = [
+    (name, int(low), int(high))
+    for name, low, high in re.findall(r"^\| `(\w+)` \| (\d+)\.\.(\d+) \|", SPEC_TEXT, re.MULTILINE)
+]
+# Section 6.4: one decay per scale.
+DECAYS = [
+    int(digits)
+    for digits in re.findall(r"\d+", SPEC_TEXT.split("`DECAY_Q30`):")[1].split("```")[1])
+]
+
+SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
+VERSION = bytes([0, 1])
+HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
+
+GEOMETRY_GROUP = -1
+BASE, DIAGONAL, HORIZONTAL, VERTICAL = range(4)  # kinds of passes, section 5.3
+
+N_CONTEXTS = 17
+N_ARM_INPUTS = 2 * N_CONTEXTS
+# Section 6.2, contexts 0..11: (dy, dx) and the kinds of passes in which that sample is known.
+NEIGHBORS: list[tuple[int, int, tuple[int, ...]]] = [
+    *((dy, dx, (DIAGONAL, VERTICAL)) for dy, dx in ((-1, -1), (-1, 1), (1, -1), (1, 1))),
+    *((dy, dx, (HORIZONTAL, VERTICAL)) for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0))),
+    *((dy, dx, (HORIZONTAL, VERTICAL)) for dy, dx in ((0, -3), (0, 3), (-3, 0), (3, 0))),
+]
+
+N_RESIDUALS = 65
+MAX_RESIDUAL = 32
+ESCAPE = 65
+BIT_TABLE = (1 << 23, 1 << 23)
+WIDTH_SCALE = 24
+
+UPSAMPLING_TAPS = (-6, 58, 222, -18)
+HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
+
+# Section 8.4, Q12: RGB from YCbCr.
+COLOR_MATRIX = np.array([[4096, 0, 6450], [4096, -767, -1917], [4096, 7601, 0]], np.int64)
+
+
+class Grid(NamedTuple):
+    """A latent grid, section 5.1."""
+
+    group: int
+    level: int
+    height: int
+    width: int
+
+
+class Pass(NamedTuple):
+    """The samples ``[y0::stride, x0::stride]`` of a grid, section 5.3."""
+
+    kind: int
+    y0: int
+    x0: int
+    stride: int
+
+
+class Tensor(NamedTuple):
+    """A row of the table of section 5.4; ``amplitude`` is its column A."""
+
+    name: str
+    shape: tuple[int, ...]
+    amplitude: int = 0
+
+
+class Pose(NamedTuple):
+    """What section 8.1 derives from a position."""
+
+    av: int
+    au: int
+    shift_y: int
+    shift_x: int
+    offset: int
+
+
+def require(condition: bool, message: str) -> None:
+    """Reject the file unless `condition` holds (section 10)."""
+    if not condition:
+        raise ValueError(message)
+
+
+# Section 2.1: notation
+
+
+def round_shift(x: Array, n: int) -> Array:
+    """``rshift`` of section 2.1."""
+    return (x + (1 << (n - 1))) >> n
+
+
+def clip(x: int, low: int, high: int) -> int:
+    """``clip`` of section 2.1, for Python ints."""
+    return min(max(x, low), high)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """``ceil(a / b)`` of section 2.1."""
+    return -(-a // b)
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the varint (section 2.1) at `position`, and the position after it."""
+    value = 0
+    for n_bytes in range(5):
+        require(position + n_bytes < len(data), "varint ends early")
+        byte = data[position + n_bytes]
+        value |= (byte & 0x7F) << (7 * n_bytes)
+        if byte < 0x80:
+            require(byte != 0 or n_bytes == 0, "varint longer than needed")
+            return value, position + n_bytes + 1
+    raise ValueError("varint of more than 5 bytes")
+
+
+# Sections 3 and 4: container and header
+
+
+def read_sections(data: bytes) -> dict[int, bytes]:
+    """Check signature, version and every CRC (section 3); return the payloads by type."""
+    start = SIGNATURE + VERSION
+    require(data.startswith(start), "wrong signature or version")
+    sections: dict[int, bytes] = {}
+    position = len(start)
+    while position < len(data):
+        section_type = data[position]
+        length, payload_start = read_varint(data, position + 1)
+        payload_end = payload_start + length
+        require(payload_end + 4 <= len(data), "section ends early")
+        stored_crc = int.from_bytes(data[payload_end : payload_end + 4], "little")
+        require(zlib.crc32(data[position:payload_end]) == stored_crc, "wrong CRC")
+        require(section_type not in sections, "section occurs twice")
+        require(bool(sections) or section_type == HEADER, "HEADER is not first")
+        known = section_type in (HEADER, WEIGHTS, LATENTS)
+        require(known or section_type >= 0x80, "unknown critical section")
+        sections[section_type] = data[payload_start:payload_end]
+        position = payload_end + 4
+    require({HEADER, WEIGHTS, LATENTS} <= set(sections), "missing section")
+    return sections
+
+
+def read_header(payload: bytes) -> Header:
+    """Return the fields of HEADER after the checks of section 4."""
+    header: Header = {}
+    position = 0
+    for name, low, high in HEADER_FIELDS:
+        header[name], position = read_varint(payload, position)
+        require(low <= header[name] <= high, f"{name} out of range")
+    require(position == len(payload), "bytes after the last header field")
+
+    rows, columns = canvas_size(header)
+    n_samples = rows * columns * n_textures(header) * (header["features"] + 1)
+    max_margin = max(header["height"], header["width"]) // 4 + 1
+    layers = header["layers"]
+    require(header["channels"] in (1, 3), "rule 1: channels")
+    require(header["features"] >= header["channels"], "rule 1: features")
+    require(rows * columns <= 1 << 28 and n_samples <= 1 << 30, "rule 2")
+    require(max(header["margin_y"], header["margin_x"]) <= max_margin, "rule 3")
+    require(layers < 1 or header["geometry_levels"] >= 1, "rule 4")
+    require(layers < 2 or header["occluded_first"] < header["texture_levels"], "rule 5")
+    require(header["view_depth"] < 1 or header["view_hidden"] >= 1, "rule 6")
+    return header
+
+
+def canvas_size(header: Header) -> tuple[int, int]:
+    """``Hc, Wc`` of section 4."""
+    rows = header["height"] + 2 * header["margin_y"]
+    columns = header["width"] + 2 * header["margin_x"]
+    return rows, columns
+
+
+def n_textures(header: Header) -> int:
+    """``T`` of section 4."""
+    return max(1, header["layers"])
+
+
+# Section 5: derived geometry
+
+
+def level_size(header: Header, level: int) -> tuple[int, int]:
+    """Height and width of a grid at `level` (section 5.1)."""
+    rows, columns = canvas_size(header)
+    return ceil_div(rows, 1 << level), ceil_div(columns, 1 << level)
+
+
+def group_levels(header: Header) -> dict[int, range]:
+    """Levels of every group that is present (section 5.1), by ascending group."""
+    levels = {}
+    if header["layers"] >= 1:
+        first = header["geometry_first"]
+        levels[GEOMETRY_GROUP] = range(first, first + header["geometry_levels"])
+    levels[0] = range(header["texture_levels"])
+    for group in range(1, n_textures(header)):
+        levels[group] = range(header["occluded_first"], header["texture_levels"])
+    return levels
+
+
+def coding_order(header: Header) -> list[Grid]:
+    """All grids in the order of section 5.2."""
+    groups = group_levels(header)
+    coarsest = max(max(levels) for levels in groups.values())
+    return [
+        Grid(group, level, *level_size(header, level))
+        for level in range(coarsest, -1, -1)
+        for group, levels in groups.items()
+        if level in levels
+    ]
+
+
+def passes(grid: Grid) -> Iterator[Pass]:
+    """The passes of a grid, section 5.3."""
+    yield Pass(BASE, 0, 0, 8)
+    for stride in (8, 4, 2):
+        half = stride // 2
+        for kind, y0, x0 in ((DIAGONAL, half, half), (HORIZONTAL, 0, half), (VERTICAL, half, 0)):
+            if y0 < grid.height and x0 < grid.width:
+                yield Pass(kind, y0, x0, stride)
+
+
+def dense_tensors(name: str, n_inputs: int, n_outputs: int, amplitude: int) -> list[Tensor]:
+    """Weight and bias of a dense layer, as section 5.4 lists them."""
+    return [
+        Tensor(f"{name}.weight", (n_outputs, n_inputs), amplitude),
+        Tensor(f"{name}.bias", (n_outputs,)),
+    ]
+
+
+def trunk_tensors(
+    name: str, n_planes: int, n_hidden: int, n_outputs: int, attention: bool
+) -> list[Tensor]:
+    """The tensors of the texture or geometry trunk (section 5.4)."""
+    tensors = []
+    if attention:
+        tensors += dense_tensors(f"{name}.attention", n_planes, n_planes, 0)
+    if n_hidden:
+        tensors += dense_tensors(f"{name}.hidden", n_planes, n_hidden, 128)
+    return tensors + dense_tensors(f"{name}.output", n_planes + n_hidden, n_outputs, 25)
+
+
+def arm_tensors(name: str, n_hidden: int, n_grids: int) -> list[Tensor]:
+    """The tensors of an entropy network (section 5.4)."""
+    return [
+        Tensor(f"arm.{name}.hidden", (n_hidden, N_ARM_INPUTS), 32),
+        Tensor(f"arm.{name}.hidden_bias", (4, n_hidden)),
+        Tensor(f"arm.{name}.output", (2, n_hidden), 12),
+        Tensor(f"arm.{name}.shortcut", (2, N_ARM_INPUTS)),
+        Tensor(f"arm.{name}.pass_bias", (4, 2)),
+        Tensor(f"arm.{name}.grid_bias", (n_grids, 2)),
+    ]
+
+
+def all_tensors(header: Header) -> list[Tensor]:
+    """All tensors of a file, in the order of section 5.4."""
+    layers, features, view_hidden = header["layers"], header["features"], header["view_hidden"]
+    attention = bool(header["attention"])
+    tensors = trunk_tensors(
+        "texture", header["texture_levels"], header["texture_hidden"], features, attention
+    )
+    if layers:
+        tensors += trunk_tensors(
+            "geometry",
+            header["geometry_levels"],
+            header["geometry_hidden"],
+            2 * layers - 1,
+            attention,
+        )
+    n_inputs = features + (4 if header["spatial"] else 2)
+    for depth in range(header["view_depth"]):
+        tensors += dense_tensors(f"view.hidden{depth}", n_inputs, view_hidden, 64)
+        n_inputs = view_hidden
+    if header["view_depth"]:
+        tensors += dense_tensors("view.output", view_hidden, header["channels"], 0)
+    networks = [arm_name(grid) for grid in coding_order(header)]
+    tensors += arm_tensors("texture", header["arm_hidden"], networks.count("texture"))
+    if layers:
+        tensors += arm_tensors("geometry", header["arm_hidden"], networks.count("geometry"))
+    if header["per_view"]:
+        tensors.append(Tensor("per_view", (header["n_v"] * header["n_u"], 5)))
+    return tensors
+
+
+def default_weights(tensor: Tensor, number: int) -> Array:
+    """Default weights of the tensor with this number (section 5.4)."""
+    if tensor.name.endswith(".grid_bias"):
+        return np.tile(np.array([0, 512], np.int64), (tensor.shape[0], 1))
+    if tensor.amplitude == 0:
+        return np.zeros(tensor.shape, np.int64)
+    values = []
+    for element in range(int(np.prod(tensor.shape))):
+        bits = 65536 * number + 1 + element
+        bits ^= bits >> 16
+        bits = bits * 0x7FEB352D % (1 << 32)
+        bits ^= bits >> 16
+        bits = bits * 0x846CA68B % (1 << 32)
+        bits ^= bits >> 15
+        values.append((bits * (2 * tensor.amplitude + 1) >> 32) - tensor.amplitude)
+    return np.array(values, np.int64).reshape(tensor.shape)
+
+
+# Section 6: coded sections
+
+
+@cache
+def frequency_table(scale: int, fraction: int) -> tuple[int, ...]:
+    """The 66 weights of a table (section 6.4)."""
+    powers = [1 << 30]
+    for _ in range(264):
+        powers.append(powers[-1] * DECAYS[scale] >> 30)
+
+    def cumulative(x: int) -> int:
+        return (1 << 31) - powers[x] if x >= 0 else powers[-x]
+
+    start = -260 - fraction
+    masses = [
+        cumulative(start + 8 * symbol + 8) - cumulative(start + 8 * symbol)
+        for symbol in range(N_RESIDUALS)
+    ]
+    masses.append(cumulative(start) + (1 << 31) - cumulative(start + 520))
+    weights = [1 + (mass * ((1 << 24) - 66) >> 31) for mass in masses]
+    weights[weights.index(max(weights))] += (1 << 24) - sum(weights)
+    return tuple(weights)
+
+
+class SymbolDecoder:
+    """The integers of a range-coded payload, sections 6.3 and 6.5."""
+
+    def __init__(self, payload: bytes) -> None:
+        require(len(payload) % 4 == 0 and len(payload) > 0, "payload is not made of words")
+        words = [
+            int.from_bytes(payload[start : start + 4], "little")
+            for start in range(0, len(payload), 4)
+        ]
+        self.range_decoder = RangeDecoder(words)
+
+    def call(self, locations: Sequence[int], scales: Sequence[int]) -> list[int]:
+        """Decode one call (section 6.5)."""
+        nearest = [(location + 4) >> 3 for location in locations]
+        fractions = [((location + 4) & 7) - 4 for location in locations]
+        tables = [8 * scale + f + 4 for scale, f in zip(scales, fractions, strict=True)]
+        coded_order = sorted(range(len(tables)), key=tables.__getitem__)  # stable
+        symbols = [0] * len(tables)
+        for index in coded_order:
+            table = frequency_table(scales[index], fractions[index])
+            symbols[index] = self.range_decoder.decode(table)
+        residuals = [symbol - MAX_RESIDUAL for symbol in symbols]
+        for index in coded_order:
+            if symbols[index] == ESCAPE:
+                residuals[index] = self._escaped_residual()
+        return [near + residual for near, residual in zip(nearest, residuals, strict=True)]
+
+    def finish(self) -> None:
+        """Check the end of the stream (section 6.3)."""
+        require(self.range_decoder.is_exhausted(), "the stream does not end where it should")
+
+    def _escaped_residual(self) -> int:
+        """Sign, prefix and suffix of an escape (section 6.5)."""
+        negative = self._bit()
+        n_bits = 0
+        while self._bit():
+            n_bits += 1
+            require(n_bits <= 20, "escape too long")
+        excess = 1
+        for _ in range(n_bits):
+            excess = 2 * excess + self._bit()
+        return -(excess + MAX_RESIDUAL) if negative else excess + MAX_RESIDUAL
+
+    def _bit(self) -> int:
+        return self.range_decoder.decode(BIT_TABLE)
+
+
+def read_weights(header: Header, payload: bytes) -> Weights:
+    """Decode WEIGHTS (section 6.1)."""
+    decoder = SymbolDecoder(payload)
+    weights = {}
+    width = 0
+    for number, tensor in enumerate(all_tensors(header)):
+        width += decoder.call([0], [WIDTH_SCALE])[0]
+        require(0 <= width <= 39, "width out of range")
+        size = int(np.prod(tensor.shape))
+        differences = decoder.call([0] * size, [width] * size)
+        require(all(abs(d) <= 32767 for d in differences), "difference out of range")
+        default = default_weights(tensor, number)
+        weights[tensor.name] = default + np.array(differences, np.int64).reshape(tensor.shape)
+    decoder.finish()
+    return weights
+
+
+def arm_name(grid: Grid) -> str:
+    """Which entropy network codes this grid (section 6.2)."""
+    return "geometry" if grid.group == GEOMETRY_GROUP else "texture"
+
+
+class References(NamedTuple):
+    """The reference grids of section 5.2; None if absent."""
+
+    parent: Array | None
+    grandparent: Array | None
+    cross: Array | None
+
+
+def context(samples: Array, references: References, coded: Pass, y: int, x: int) -> list[int]:
+    """The 17 contexts of sample ``(y, x)``, section 6.2."""
+    height, width = samples.shape
+    half = coded.stride // 2
+    values = []
+    for dy, dx, known_in in NEIGHBORS:
+        row, column = y + dy * half, x + dx * half
+        known = coded.kind in known_in and 0 <= row < height and 0 <= column < width
+        values.append(int(samples[row, column]) if known else 0)
+
+    parent, grandparent, cross = references
+    if parent is None:
+        values += [0, 0, 0]
+    else:
+        row, column = y >> 1, x >> 1
+        other_row = clip(row + 2 * (y & 1) - 1, 0, parent.shape[0] - 1)
+        other_column = clip(column + 2 * (x & 1) - 1, 0, parent.shape[1] - 1)
+        values.append(int(parent[row, column]))
+        values.append(int(parent[other_row, column]))
+        values.append(int(parent[row, other_column]))
+    values.append(0 if grandparent is None else int(grandparent[y >> 2, x >> 2]))
+    values.append(0 if cross is None else int(cross[y, x]))
+    return values
+
+
+def arm_inputs(contexts: Sequence[int]) -> list[int]:
+    """``X`` of section 6.2, Q3: clipped contexts, then their rounded logarithms."""
+    clipped = [clip(value, -127, 127) for value in contexts]
+    logarithms = [((1 + abs(value)) ** 16).bit_length() // 2 for value in clipped]
+    return [8 * value for value in clipped] + logarithms
+
+
+def run_arm(
+    weights: Weights, name: str, kind: int, grid_number: int, inputs: Array
+) -> tuple[list[int], list[int]]:
+    """Locations and scales of a pass from its ``[n, 34]`` inputs (section 6.2)."""
+
+    def tensor(part: str) -> Array:
+        return weights[f"arm.{name}.{part}"]
+
+    hidden = inputs @ tensor("hidden").T + (tensor("hidden_bias")[kind] << 3)
+    hidden = np.clip(round_shift(hidden, 4), 0, 4095)
+    sums = hidden @ tensor("output").T + (inputs @ tensor("shortcut").T << 3)
+    sums += (tensor("pass_bias")[kind] << 6) + (tensor("grid_bias")[grid_number] << 6)
+    locations = np.clip(round_shift(sums[:, 0], 10), -4088, 4088)
+    scales = np.clip(round_shift(sums[:, 1], 11), 0, 39)
+    return locations.tolist(), scales.tolist()
+
+
+def read_latents(header: Header, weights: Weights, payload: bytes) -> dict[Grid, Array]:
+    """Decode LATENTS (section 6.2); the grids are in coding order."""
+    decoder = SymbolDecoder(payload)
+    latents: dict[Grid, Array] = {}
+    by_level: dict[tuple[int, int], Array] = {}  # the same arrays by group and level
+    n_coded = {"texture": 0, "geometry": 0}
+    previous: Grid | None = None
+    for grid in coding_order(header):
+        samples = np.zeros((grid.height, grid.width), np.int64)
+        has_cross = previous is not None and previous.level == grid.level
+        references = References(
+            parent=by_level.get((grid.group, grid.level + 1)),
+            grandparent=by_level.get((grid.group, grid.level + 2)),
+            cross=latents[previous] if previous is not None and has_cross else None,
+        )
+        name = arm_name(grid)
+        for coded in passes(grid):
+            positions = [
+                (y, x)
+                for y in range(coded.y0, grid.height, coded.stride)
+                for x in range(coded.x0, grid.width, coded.stride)
+            ]
+            inputs = [arm_inputs(context(samples, references, coded, y, x)) for y, x in positions]
+            locations, scales = run_arm(
+                weights, name, coded.kind, n_coded[name], np.array(inputs, np.int64)
+            )
+            values = decoder.call(locations, scales)
+            require(all(abs(value) <= 511 for value in values), "latent out of range")
+            for (y, x), value in zip(positions, values, strict=True):
+                samples[y, x] = value
+        latents[grid] = by_level[grid.group, grid.level] = samples
+        n_coded[name] += 1
+        previous = grid
+    decoder.finish()
+    return latents
+
+
+# Section 7: the canonical scene
+
+
+def dense(
+    weights: Weights, name: str, x: Array, bits: tuple[int, int], limits: tuple[int, int]
+) -> Array:
+    """A dense layer on ``[n, inputs]``; `bits` are ``i, o`` and `limits` ``lo, hi`` (7.1)."""
+    bits_in, bits_out = bits
+    sums = x @ weights[f"{name}.weight"].T + (weights[f"{name}.bias"] << (7 + bits_in - 10))
+    return np.clip(round_shift(sums, 7 + bits_in - bits_out), *limits)
+
+
+def neighbor_rows(plane: Array, distance: int) -> Array:
+    """``in[i + distance]`` for all rows ``i``, with clipped indices (7.2, 7.3)."""
+    n_rows = len(plane)
+    return plane[np.clip(np.arange(n_rows) + distance, 0, n_rows - 1)]
+
+
+def interleave_rows(even: Array, odd: Array) -> Array:
+    """Rows ``2i`` and ``2i + 1`` of a doubled plane."""
+    return np.stack([even, odd], axis=1).reshape(2 * len(even), *even.shape[1:])
+
+
+def upsample_rows(plane: Array) -> Array:
+    """Double a plane along its first axis (section 7.2)."""
+    even = sum(
+        tap * neighbor_rows(plane, distance)
+        for tap, distance in zip(UPSAMPLING_TAPS, (-2, -1, 0, 1), strict=True)
+    )
+    odd = sum(
+        tap * neighbor_rows(plane, distance)
+        for tap, distance in zip(UPSAMPLING_TAPS, (2, 1, 0, -1), strict=True)
+    )
+    doubled = interleave_rows(np.asarray(even), np.asarray(odd))
+    return np.clip(round_shift(doubled, 8), -16383, 16383)
+
+
+def upsample(header: Header, latent: Array, level: int) -> Array:
+    """Bring a grid of `level` to the canvas (section 7.2)."""
+    plane = latent << 5
+    for finer in range(level - 1, -1, -1):
+        height, width = level_size(header, finer)
+        plane = upsample_rows(plane)[:height]
+        plane = upsample_rows(plane.T)[:width].T
+    return plane
+
+
+def run_trunk(header: Header, weights: Weights, name: str, planes: dict[int, Array]) -> Array:
+    """Outputs ``[Hc, Wc, n]`` of a trunk from its planes by level (section 7.3)."""
+    rows, columns = canvas_size(header)
+    coarsest_first = sorted(planes, reverse=True)
+    upsampled = [upsample(header, planes[level], level) for level in coarsest_first]
+    x = np.stack(upsampled, axis=-1).reshape(rows * columns, len(upsampled))
+    if header["attention"]:
+        attention = dense(weights, f"{name}.attention", x, (9, 8), (-256, 256))
+        x = round_shift(x * np.clip(attention + 256, 0, 256), 8)
+    z = 2 * x
+    if header[f"{name}_hidden"] > 0:
+        hidden = dense(weights, f"{name}.hidden", x, (9, 10), (0, 32767))
+        z = np.concatenate([z, hidden], axis=1)
+    output = dense(weights, f"{name}.output", z, (10, 12), (-32767, 32767))
+    return output.reshape(rows, columns, -1)
+
+
+def texture_planes(header: Header, latents: dict[Grid, Array]) -> list[dict[int, Array]]:
+    """``S_i`` of section 7.3 by level, for every layer."""
+    sums: list[dict[int, Array]] = []
+    for group in range(n_textures(header)):
+        own = {grid.level: samples for grid, samples in latents.items() if grid.group == group}
+        if group == 0:
+            sums.append(own)
+            continue
+        planes = dict(sums[-1])
+        for level, samples in own.items():
+            planes[level] = np.clip(planes[level] + samples, -511, 511)
+        sums.append(planes)
+    return sums
+
+
+def double_rows(plane: Array) -> Array:
+    """Half samples along the first axis (section 7.3)."""
+    odd = sum(
+        tap * neighbor_rows(plane, distance)
+        for tap, distance in zip(HALF_SAMPLE_TAPS, range(-3, 5), strict=True)
+    )
+    return interleave_rows(plane, np.clip(round_shift(np.asarray(odd), 6), -32767, 32767))
+
+
+def half_samples(planes: Array) -> Array:
+    """Half samples of ``[Hc, Wc, n]`` along y, then along x (section 7.3)."""
+    along_y = double_rows(planes)
+    return double_rows(along_y.swapaxes(0, 1)).swapaxes(0, 1)
+
+
+# Section 8: views
+
+
+def sample_bilinear(planes: Array, qy: Array, qx: Array) -> Array:
+    """Sample half-sample planes ``[.., .., n]`` at Q5 positions of pixels (section 8.2)."""
+    row, column = qy >> 4, qx >> 4
+    fy, fx = (qy & 15)[..., None], (qx & 15)[..., None]
+    total = (16 - fy) * (16 - fx) * planes[row, column]
+    total += (16 - fy) * fx * planes[row, column + 1]
+    total += fy * (16 - fx) * planes[row + 1, column]
+    total += fy * fx * planes[row + 1, column + 1]
+    return round_shift(total, 8)
+
+
+class ReferenceDecoder:
+    """A decoded file: `header`, `weights`, `latents` by grid, and views at any position."""
+
+    def __init__(self, data: bytes) -> None:
+        sections = read_sections(data)
+        self.header = read_header(sections[HEADER])
+        self.weights = read_weights(self.header, sections[WEIGHTS])
+        self.latents = read_latents(self.header, self.weights, sections[LATENTS])
+        # Section 7.3: with geometry, the features are at half samples, followed by alpha.
+        self.disparity: list[Array] = []
+        self.layers = [
+            run_trunk(self.header, self.weights, "texture", planes)
+            for planes in texture_planes(self.header, self.latents)
+        ]
+        if self.header["layers"]:
+            self._add_geometry()
+
+    def view(self, vq: int, uq: int) -> Array:
+        """Samples ``[H, W, C]`` of the view at ``(vq, uq)``, Q8 (section 8)."""
+        pose = self.pose(vq, uq)
+        return self._to_samples(self._colors(pose, self._composite(pose)))
+
+    def pose(self, vq: int, uq: int) -> Pose:
+        """Angles, shifts and offset of a view (section 8.1)."""
+        corrections = self._corrections(vq, uq)
+        av = vq - 128 * (self.header["n_v"] - 1)
+        au = uq - 128 * (self.header["n_u"] - 1)
+        if self.header["mirrored"]:
+            au = -au
+        return Pose(
+            av=av + corrections[0],
+            au=au + corrections[1],
+            shift_y=corrections[2],
+            shift_x=corrections[3],
+            offset=4 * corrections[4],
+        )
+
+    def _add_geometry(self) -> None:
+        """Disparity, alpha and half samples (section 7.3)."""
+        n_layers = self.header["layers"]
+        planes = {g.level: s for g, s in self.latents.items() if g.group == GEOMETRY_GROUP}
+        outputs = run_trunk(self.header, self.weights, "geometry", planes)
+        for layer in range(n_layers):
+            self.disparity.append(np.clip((outputs[..., layer] + 1) >> 1, -16383, 16383))
+        for layer in range(n_layers - 1):
+            output = outputs[..., n_layers + layer, None]
+            alpha = np.clip(output + 2048, 0, 4096)
+            self.layers[layer] = np.concatenate([self.layers[layer], alpha], axis=-1)
+        self.layers = [half_samples(planes) for planes in self.layers]
+
+    def _corrections(self, vq: int, uq: int) -> list[int]:
+        """``E`` of section 8.1."""
+        if not self.header["per_view"]:
+            return [0] * 5
+        n_v, n_u = self.header["n_v"], self.header["n_u"]
+        v0 = min(vq >> 8, max(n_v - 2, 0))
+        u0 = min(uq >> 8, max(n_u - 2, 0))
+        fv, fu = vq - 256 * v0, uq - 256 * u0
+        total = np.zeros(5, np.int64)
+        for v, v_weight in ((v0, 256 - fv), (v0 + 1, fv)):
+            for u, u_weight in ((u0, 256 - fu), (u0 + 1, fu)):
+                if v < n_v and u < n_u:
+                    total += v_weight * u_weight * self.weights["per_view"][v * n_u + u]
+        return [int(value) for value in round_shift(total, 16)]
+
+    def _composite(self, pose: Pose) -> Array:
+        """Features ``[H, W, features]`` of a view, back to front (section 8.2)."""
+        y, x = np.mgrid[: self.header["height"], : self.header["width"]]
+        row, column = y + self.header["margin_y"], x + self.header["margin_x"]
+        if not self.header["layers"]:
+            plain: Array = self.layers[0][row, column]
+            return plain
+        base_y, base_x = 32 * row + pose.shift_y, 32 * column + pose.shift_x
+        back = self.header["layers"] - 1
+        features = self._sample_layer(back, pose, base_y, base_x)
+        n_features = self.header["features"]
+        for layer in range(back - 1, -1, -1):
+            sampled = self._sample_layer(layer, pose, base_y, base_x)
+            front, alpha = sampled[..., :n_features], sampled[..., n_features:]
+            visibility = np.clip((alpha + 8) >> 4, 0, 256)
+            features = features + round_shift(visibility * (front - features), 8)
+        return features
+
+    def _sample_layer(self, layer: int, pose: Pose, base_y: Array, base_x: Array) -> Array:
+        """Features and alpha of a layer, as seen from `pose` (section 8.2)."""
+        rows, columns = canvas_size(self.header)
+        qy, qx = base_y, base_x
+        for _ in range(3):
+            row = np.clip((qy + 16) >> 5, 0, rows - 1)
+            column = np.clip((qx + 16) >> 5, 0, columns - 1)
+            disparity = self.disparity[layer][row, column]
+            qy = base_y - round_shift(pose.av * disparity, 11)
+            qx = base_x - round_shift(pose.au * disparity, 11)
+        qy = np.clip(qy, 0, 16 * (2 * rows - 2))
+        qx = np.clip(qx, 0, 16 * (2 * columns - 2))
+        return sample_bilinear(self.layers[layer], qy, qx)
+
+    def _colors(self, pose: Pose, features: Array) -> Array:
+        """``C`` of section 8.3, Q12."""
+        colors = features[..., : self.header["channels"]].copy()
+        depth = self.header["view_depth"]
+        if depth:
+            x = self._view_inputs(pose, features)
+            for layer in range(depth):
+                x = dense(self.weights, f"view.hidden{layer}", x, (8, 8), (0, 2047))
+            output = dense(self.weights, "view.output", x, (8, 12), (-32767, 32767))
+            colors += output.reshape(colors.shape)
+        colors[..., 0] += pose.offset
+        return colors
+
+    def _view_inputs(self, pose: Pose, features: Array) -> Array:
+        """Inputs ``[H * W, n]`` of the view network, Q8 (section 8.3)."""
+        height, width = self.header["height"], self.header["width"]
+        span = max(self.header["n_v"] - 1, self.header["n_u"] - 1, 1)
+        y, x = np.mgrid[:height, :width]
+        planes = list(np.moveaxis(np.clip((features + 8) >> 4, -2047, 2047), -1, 0))
+        for angle in (pose.av, pose.au):
+            planes.append(np.full((height, width), clip(2 * angle // span, -512, 512), np.int64))
+        if self.header["spatial"]:
+            planes.append(((2 * y + 1) << 8) // height - 256)
+            planes.append(((2 * x + 1) << 8) // width - 256)
+        return np.stack(planes, axis=-1).reshape(height * width, len(planes))
+
+    def _to_samples(self, colors: Array) -> Array:
+        """Samples from colors (section 8.4)."""
+        peak = (1 << self.header["bit_depth"]) - 1
+        if self.header["channels"] == 1:
+            return np.clip(round_shift(colors * peak, 12), 0, peak)
+        rgb: Array = (colors @ COLOR_MATRIX.T) * peak
+        return np.clip(round_shift(rgb, 24), 0, peak)
