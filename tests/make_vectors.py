@@ -40,6 +40,43 @@ VECTORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
+# Corners of the format that no profile uses: random integers, since no fit would come this way.
+RANDOM_COVERS = "random integers: mirrored u axis, three layers, plain fusion, no MLPs, 16 bit"
+RANDOM_HEADER = {
+    "n_v": 2, "n_u": 3, "height": 13, "width": 19, "channels": 3, "bit_depth": 16, "layers": 3,
+    "margin_y": 4, "margin_x": 5, "mirrored": 1, "texture_levels": 4, "occluded_first": 1,
+    "texture_hidden": 0, "features": 5, "attention": 0, "geometry_first": 1, "geometry_levels": 3,
+    "geometry_hidden": 0, "view_depth": 0, "view_hidden": 0, "spatial": 0, "arm_hidden": 4,
+    "per_view": 1, "profile": 255,
+}  # fmt: skip
+
+
+def random_content(seed: int = 0) -> bytes:
+    """A file of ``RANDOM_HEADER`` with random weights and latents."""
+    from sanrcodec import container
+    from sanrcodec.container import SectionType
+    from sanrcodec.header import StreamHeader
+    from sanrcodec.latents import pack_latents
+    from sanrcodec.modelspec import grids, tensor_specs
+    from sanrcodec.weights import pack_weights
+
+    random = np.random.default_rng(seed)
+    header = StreamHeader(**RANDOM_HEADER)
+    specs = tensor_specs(header)
+    weights = {
+        s.name: s.default + random.integers(-20, 21, s.shape).astype(np.int32) for s in specs
+    }
+    # Half a scale of luma, so that samples do not all saturate.
+    weights["texture.output.bias"][0] = 512
+    latents = [np.rint(random.laplace(0, 3, g.shape)).astype(np.int32) for g in grids(header)]
+    sections = [
+        (SectionType.HEADER, header.pack()),
+        (SectionType.WEIGHTS, pack_weights(specs, weights)),
+        (SectionType.LATENTS, pack_latents(header, weights, latents)),
+    ]
+    return container.pack(sections)
+
+
 def digest(view: np.ndarray) -> str:
     """SHA-256 of the samples ``[H, W, C]`` in C order, 16-bit ones little-endian."""
     return hashlib.sha256(view.astype(view.dtype.newbyteorder("<")).tobytes()).hexdigest()
@@ -71,9 +108,16 @@ def main() -> None:
 
     torch.set_num_threads(1)
     FOLDER.mkdir(exist_ok=True)
+    contents = {
+        name: (
+            covers,
+            encode(synthetic(**scene), steps=150, lmbda=20.0, device="cpu", **options).content,
+        )
+        for name, (covers, scene, options) in VECTORS.items()
+    }
+    contents["random_three_layers"] = RANDOM_COVERS, random_content()
     expected = {}
-    for name, (covers, scene, options) in VECTORS.items():
-        content = encode(synthetic(**scene), steps=150, lmbda=20.0, device="cpu", **options).content
+    for name, (covers, content) in contents.items():
         if len(content) > MAX_BYTES:
             sys.exit(f"{name}.sanr has {len(content)} bytes, at most {MAX_BYTES} are wanted")
         (FOLDER / f"{name}.sanr").write_bytes(content)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from make_vectors import FOLDER, MAX_BYTES, VECTORS, describe
 
-NAMES = [f"{name}.sanr" for name in VECTORS]
+NAMES = [f"{name}.sanr" for name in (*VECTORS, "random_three_layers")]
 
 
 @pytest.mark.parametrize("name", NAMES)
