@@ -244,7 +244,7 @@ class Scene:
 
 
 class _Trunk:
-    """Latents of one group -> planes on the canvas; the integer twin of encoder.model.Trunk."""
+    """Latents of one group -> planes on the canvas; the integer twin of SceneModel._trunk."""
 
     def __init__(
         self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any

@@ -152,7 +152,6 @@ class SceneModel(nn.Module):
         constant("_x", np.arange(w)[None, :] + np.zeros((h, 1)))
         constant("_half_taps", np.array(synthesis.HALF_SAMPLE_TAPS) / 64)
         constant("_upsampling_taps", np.array(synthesis.UPSAMPLING_TAPS) / 256)
-        self.last_bits: dict[str, Tensor] = {}
 
     # ---------------------------------------------------------------- parameters
 
@@ -237,7 +236,6 @@ class SceneModel(nn.Module):
             # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
             scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
             bits = laplace_bits(latents[start:stop], y[:, 0], scale).sum()
-            self.last_bits[name] = bits.detach()
             total = total + bits
             start = stop
         return total
@@ -456,7 +454,6 @@ class SceneModel(nn.Module):
         weights, weight_bits = self.quantized_weights()
         latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         bits = self.latent_bits(latents, weights) + weight_bits
-        self.last_bits["weights"] = weight_bits.detach()
         scene = self.scene(latents, weights)
         error = (self.views(scene, weights, index) - target).square().mean((0, 2, 3)) * 255.0**2
         if self.header.channels == 3:
