@@ -25,12 +25,13 @@ import click
 import numpy as np
 
 from sanrcodec import __version__
-from sanrcodec.complexity import mac_per_pixel, n_latents, n_weights
+from sanrcodec.complexity import mac_per_pixel, n_weights
 from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.io import read_light_field, write_atomically, write_mosaic, write_view
 from sanrcodec.lightfield import parse_grid
+from sanrcodec.modelspec import n_latents
 
 if TYPE_CHECKING:
     from sanrcodec.encoder import FitProgress

@@ -12,11 +12,10 @@ from typing import TypedDict
 
 from sanrcodec import modelspec
 from sanrcodec.header import StreamHeader
-from sanrcodec.synthesis import HALF_SAMPLE_TAPS, N_DISPARITY_STEPS
+from sanrcodec.synthesis import HALF_SAMPLE_TAPS, N_DISPARITY_STEPS, UPSAMPLING_TAPS
 
-__all__ = ["Complexity", "mac_per_pixel", "n_latents", "n_weights"]
+__all__ = ["Complexity", "mac_per_pixel", "n_weights"]
 
-_UPSAMPLING_TAPS = 4
 _BILINEAR_TAPS = 4
 
 
@@ -35,11 +34,6 @@ class Complexity(TypedDict):
     view_per_pixel: float
     total_per_pixel: float
     single_view_per_pixel: float
-
-
-def n_latents(header: StreamHeader) -> int:
-    """Number of latents that a file with this header holds."""
-    return sum(math.prod(grid.shape) for grid in modelspec.grids(header))
 
 
 def n_weights(header: StreamHeader) -> int:
@@ -114,5 +108,5 @@ def _upsampling(header: StreamHeader, name: str) -> int:
         n_scales = min(coarsest - level, n_levels)
         # Rows first: half of the samples of this level, then all of them.
         n_samples = 3 * math.prod(modelspec.level_shape(header.canvas, level)) // 2
-        total += n_scales * _UPSAMPLING_TAPS * n_samples
+        total += n_scales * len(UPSAMPLING_TAPS) * n_samples
     return total

@@ -21,7 +21,7 @@ from sanrcodec.container import SIGNATURE, VERSION, SectionType
 from sanrcodec.errors import LightFieldError, LimitError, SanrError
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import unpack_latents
-from sanrcodec.modelspec import grids, tensor_specs
+from sanrcodec.modelspec import n_latents, tensor_specs
 from sanrcodec.synthesis import Scene
 from sanrcodec.weights import unpack_weights
 
@@ -106,10 +106,10 @@ class SanrFile:
         """Latent grids in coding order, int32 ``[Hg, Wg]``."""
         # A tiny file must not claim a huge canvas.
         section = self.sections[SectionType.LATENTS]
-        n_latents = sum(g.shape[0] * g.shape[1] for g in grids(self.header))
-        if n_latents > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
+        claimed = n_latents(self.header)
+        if claimed > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
             raise LimitError(
-                f"{self.name}: {n_latents} latents in {len(section.payload)} bytes; "
+                f"{self.name}: {claimed} latents in {len(section.payload)} bytes; "
                 "the file is damaged"
             )
         weights, where = self.weights, self._where(SectionType.LATENTS)

@@ -132,7 +132,7 @@ def _walk(
     header: StreamHeader, weights: Weights, code: Code, given: list[npt.NDArray[np.int32]] | None
 ) -> list[npt.NDArray[np.int32]]:
     """Pass every sample through ``code`` in coding order; return the grids it gave back."""
-    arms = [Arm(weights, name) for name in ("texture", "geometry")[: 2 if header.layers else 1]]
+    arms = [Arm(weights, name) for name in modelspec.entropy_models(header)]
     n_seen = [0] * len(arms)
     values: list[npt.NDArray[np.int32]] = []
     for grid in modelspec.grids(header):

@@ -8,6 +8,7 @@ See format_spec.md section 5.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,7 +26,9 @@ __all__ = [
     "Pass",
     "TensorSpec",
     "cross_scale_context",
+    "entropy_models",
     "grids",
+    "n_latents",
     "neighbour_context",
     "passes",
     "tensor_specs",
@@ -198,6 +201,16 @@ def grids(header: StreamHeader) -> list[Grid]:
     return out
 
 
+def n_latents(header: StreamHeader) -> int:
+    """Number of latents that a file with this header holds."""
+    return sum(math.prod(grid.shape) for grid in grids(header))
+
+
+def entropy_models(header: StreamHeader) -> tuple[str, ...]:
+    """Names of the entropy networks, indexed by :attr:`Grid.entropy_model`."""
+    return ("texture", "geometry") if header.layers else ("texture",)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One weight tensor: real value = (default + coded difference) * 2**-exponent."""
@@ -262,7 +275,7 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
     if header.view_depth:
         add_dense("view.output", n_in, header.channels, 7, 0.0)
     all_grids = grids(header)
-    for model, name in enumerate(("texture", "geometry")[: 2 if header.layers else 1]):
+    for model, name in enumerate(entropy_models(header)):
         hidden = header.arm_hidden
         n_grids = sum(g.entropy_model == model for g in all_grids)
         add(f"arm.{name}.hidden", (hidden, 2 * N_CONTEXT), 7, 0.25)

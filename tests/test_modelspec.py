@@ -9,10 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sanrcodec import modelspec
-from sanrcodec.complexity import mac_per_pixel, n_latents, n_weights
+from sanrcodec.complexity import mac_per_pixel, n_weights
 from sanrcodec.errors import CorruptSectionError, LimitError, SanrError, TruncatedError
 from sanrcodec.header import FIELD_RANGES, MAX_CANVAS_PIXELS, StreamHeader
-from sanrcodec.modelspec import GEOMETRY, N_CONTEXT, PAD, grids, passes, tensor_specs
+from sanrcodec.modelspec import GEOMETRY, N_CONTEXT, PAD, grids, n_latents, passes, tensor_specs
 
 HEADER = StreamHeader(
     n_v=9, n_u=5, height=49, width=70, channels=3, bit_depth=10, layers=2, margin_y=5, margin_x=3,

@@ -133,13 +133,12 @@ def encode(
     with torch.no_grad():
         weights, bits = model.quantized_weights()
         estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
-    content = export(model, notes)
-    decoded = SanrFile(content)
+    content, decoded = export(model, notes)
     coded = sum(
         len(decoded.sections[s].payload) for s in (SectionType.WEIGHTS, SectionType.LATENTS)
     )
     estimated += len(content) - coded
-    _check_twin(decoded, model, chosen)
+    _check_twin(decoded, chosen)
     psnr, psnr_min = light_field_psnr_yuv(
         (light_field.view(*divmod(i, header.n_u)) for i in range(header.n_v * header.n_u)),
         decoded.views(),
@@ -169,12 +168,11 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _check_twin(decoded: SanrFile, model: SceneModel, device: torch.device) -> None:
+def _check_twin(decoded: SanrFile, device: torch.device) -> None:
     """The integers, synthesized by torch, must give the numpy decoder's samples."""
-    weights, latents = model.integers()
-    header = model.header
+    header = decoded.header
     with torch.no_grad():
-        scene = Scene(header, weights, latents, TorchOps(device))
+        scene = Scene(header, decoded.weights, decoded.latents, TorchOps(device))
         for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
             ours = scene.render(v, u).cpu().numpy().astype(decoded.dtype)
             if not np.array_equal(ours, decoded.view(v, u)):

@@ -19,12 +19,15 @@ from sanrcodec.weights import pack_weights
 __all__ = ["export"]
 
 
-def export(model: SceneModel, metadata: dict[str, Any] | None) -> bytes:
+def export(model: SceneModel, metadata: dict[str, Any] | None) -> tuple[bytes, SanrFile]:
     """Code a model as a whole .sanr file.
 
     Args:
         model: The fitted model.
         metadata: For the ancillary METADATA section, or None to omit it.
+
+    Returns:
+        The file, and the same opened again, its weights and latents decoded and found equal.
 
     Raises:
         SanrError: the file does not decode to the integers that went in (a defect of the encoder).
@@ -47,4 +50,4 @@ def export(model: SceneModel, metadata: dict[str, Any] | None) -> bytes:
         raise SanrError(
             "self-check failed: the coded file decodes to other integers; please report this"
         )
-    return content
+    return content, opened

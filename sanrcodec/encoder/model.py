@@ -164,7 +164,7 @@ class SceneModel(nn.Module):
             np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape)
             for g in self.grids
         ]
-        for model, name in enumerate(("texture", "geometry")[: 2 if self.header.layers else 1]):
+        for model, name in enumerate(modelspec.entropy_models(self.header)):
             mine = [g for g in self._flat_order if g.entropy_model == model]
             tables, kinds, numbers = [], [], []
             for number, grid in enumerate(mine):
@@ -214,7 +214,7 @@ class SceneModel(nn.Module):
         """Estimated bits of quantized latents ``[N]``, summed."""
         padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
         start, total = 0, latents.new_zeros(())
-        for name in ("texture", "geometry")[: 2 if self.header.layers else 1]:
+        for name in modelspec.entropy_models(self.header):
             kind = getattr(self, f"_kind_{name}")
             # index_select, since the backward pass of fancy indexing sorts its indices.
             context = padded.index_select(0, getattr(self, f"_context_{name}")).reshape(
