@@ -9,8 +9,12 @@ Must not know of files or of the bitstream.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +33,7 @@ _HARD = 0.95  # from here on the latents are rounded and rest; the networks foll
 _GUIDE_WEIGHT = 20.0
 _LOG_EVERY = 25
 _REPORT_SECONDS = 2.0
+_READ_AHEAD = 2  # steps
 _BETAS = (0.9, 0.99)
 # Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents
 # that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
@@ -77,24 +82,98 @@ class _Adam:
         self.parameter.sub_(self.mean / corrected * (rate / (1 - b1**count)))
 
 
+class _HostBatch(NamedTuple):
+    """Views on their way to the device, and when the last copy of them has arrived there."""
+
+    samples: Tensor
+    index: Tensor
+    copied: torch.cuda.Event | None
+
+
 class _Views:
-    """The views as YCbCr targets, converted per batch; samples stay integers on the device."""
+    """The views of each step, as YCbCr targets.
 
-    def __init__(self, light_field: LightField, device: torch.device) -> None:
-        v, u, h, w, c = light_field.shape
-        samples = light_field.samples.reshape(v * u, h, w, c)
-        if samples.dtype == np.uint16:
-            samples = samples.astype(np.int32)
-        self.samples = torch.tensor(samples, device=device)
-        self.peak = float((1 << light_field.bit_depth) - 1)
-        self.matrix = torch.tensor(_YCC_FROM_RGB, device=device)
+    All samples stay on the host, where a thread reads those of the next steps ahead: the device
+    holds one batch, however many views there are.
 
-    def __getitem__(self, index: Tensor) -> Tensor:
-        """``[B]`` -> ``[B, C, H, W]``."""
-        batch = self.samples[index].float() / self.peak
+    Args:
+        light_field: Whose views are read, one after the other.
+        order: int64 ``[n, B]``, the views of each step.
+        device: Of the targets.
+
+    Attributes:
+        index: int64 ``[B]``, the views of the step that was loaded last. Like the samples it keeps
+            its place on the device, so that a CUDA graph can read it.
+    """
+
+    def __init__(self, light_field: LightField, order: np.ndarray, device: torch.device) -> None:
+        self.light_field, self.order = light_field, order
+        shape = (order.shape[1], *light_field.shape[2:])
+        # Not every torch computes with uint16: its bits travel as int16.
+        dtype = torch.uint8 if light_field.samples.dtype == np.uint8 else torch.int16
+        self.index = torch.zeros(order.shape[1], dtype=torch.int64, device=device)
+        self._samples = torch.zeros(shape, dtype=dtype, device=device)
+        self._peak = float((1 << light_field.bit_depth) - 1)
+        self._matrix = torch.tensor(_YCC_FROM_RGB, device=device)
+        self._on_gpu = device.type == "cuda"
+        # Beside those being read ahead, the buffers whose copies to the device may still go on.
+        self._buffers = [
+            _HostBatch(
+                torch.zeros(shape, dtype=dtype, pin_memory=self._on_gpu),
+                torch.zeros(order.shape[1], dtype=torch.int64, pin_memory=self._on_gpu),
+                torch.cuda.Event() if self._on_gpu else None,
+            )
+            for _ in range(2 * _READ_AHEAD)
+        ]
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: deque[Future[_HostBatch]] = deque()
+        self._next = 0
+
+    def start(self, step: int) -> None:
+        """Begin to read; :meth:`load` will load this step first."""
+        self._next = step
+        for _ in range(_READ_AHEAD):
+            self._request()
+
+    def load(self) -> None:
+        """Bring the next step's views to their place on the device."""
+        batch = self._pending.popleft().result()
+        self._samples.copy_(batch.samples, non_blocking=True)
+        self.index.copy_(batch.index, non_blocking=True)
+        if batch.copied:
+            batch.copied.record()
+        self._request()
+
+    def targets(self) -> Tensor:
+        """The loaded views, float32 ``[B, C, H, W]``."""
+        samples = self._samples
+        if samples.dtype == torch.int16:
+            samples = samples.int() & 0xFFFF
+        batch = samples.float() / self._peak
         if batch.shape[-1] == 3:
-            batch = batch @ self.matrix.T
+            batch = batch @ self._matrix.T
         return batch.permute(0, 3, 1, 2)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _request(self) -> None:
+        batch = self._buffers[self._next % len(self._buffers)]
+        if batch.copied:
+            batch.copied.synchronize()
+        self._pending.append(self._pool.submit(self._read, batch, self._next))
+        self._next += 1
+
+    def _read(self, batch: _HostBatch, step: int) -> _HostBatch:
+        index = self.order[step % len(self.order)]
+        batch.index.numpy()[:] = index
+        samples = batch.samples.numpy()
+        if samples.dtype == np.int16:
+            samples = samples.view(np.uint16)
+        for target, i in zip(samples, index.tolist(), strict=True):
+            target[...] = self.light_field.view(*divmod(i, self.light_field.grid[1]))
+        return batch
 
 
 class _Fit:
@@ -108,20 +187,11 @@ class _Fit:
         steps: int,
         lmbda: float,
         geometry: Geometry | None,
-        seed: int,
     ) -> None:
         self.model, self.views, self.preset, self.lmbda = model, views, preset, lmbda
         device = model.latents.device
         self.device = device
         header = model.header
-        n_views = header.n_v * header.n_u
-        self.batch = min(preset.views_per_step, n_views)
-        generator = torch.Generator().manual_seed(seed)
-        # Every view once per round, in random order.
-        rounds = -(-steps * self.batch // n_views) + 2
-        order = torch.cat([torch.randperm(n_views, generator=generator) for _ in range(rounds)])
-        self.order = order.to(device)
-        self.offsets = torch.arange(self.batch, device=device)
         self.count = torch.zeros((), device=device)
         self.total = torch.full((), float(steps), device=device)
         self.figures = torch.zeros(2, device=device)
@@ -139,6 +209,7 @@ class _Fit:
 
     def advance(self, phase: str) -> None:
         """One optimization step."""
+        self.views.load()
         if self.device.type != "cuda":
             self._step(phase)
             return
@@ -171,8 +242,6 @@ class _Fit:
     def _step(self, phase: str) -> None:
         model = self.model
         progress = (self.count / self.total).clamp(max=1.0)
-        start = (self.count * self.batch).long() % (len(self.order) - self.batch + 1)
-        index = self.order[start + self.offsets]
 
         if phase == "hard":
             quantize = straight_through
@@ -182,7 +251,9 @@ class _Fit:
             def quantize(x: Tensor) -> Tensor:
                 return noisy_round(x, 0.35 - 0.27 * relative, 0.8 + 0.2 * relative)
 
-        loss, figures, scene = model.loss(index, self.views[index], quantize, self.lmbda)
+        loss, figures, scene = model.loss(
+            self.views.index, self.views.targets(), quantize, self.lmbda
+        )
         if phase == "guided":
             loss = loss + self.guide(scene) * (1 - progress / _GUIDED)
         parameters = self.optimizers if phase != "hard" else self.optimizers[1:]
@@ -203,6 +274,14 @@ class _Fit:
         self.figures.add_(
             first * (torch.stack([figures["bits"], figures["mse"].log()]) - self.figures)
         )
+
+
+def _order(n_views: int, batch: int, steps: int, seed: int) -> np.ndarray:
+    """Views of each step, int64 ``[steps, batch]``: every view once per round, in random order."""
+    generator = torch.Generator().manual_seed(seed)
+    rounds = -(-steps * batch // n_views)
+    order = torch.cat([torch.randperm(n_views, generator=generator) for _ in range(rounds)])
+    return order[: steps * batch].reshape(steps, batch).numpy()
 
 
 def _guide(model: SceneModel, geometry: Geometry | None) -> Callable[..., Tensor] | None:
@@ -264,33 +343,37 @@ def fit(
     device = model.latents.device
     torch.manual_seed(seed)
     begun = time.monotonic()
-    run = _Fit(model, _Views(light_field, device), preset, steps, lmbda, geometry, seed)
     n_pixels = int(np.prod(light_field.shape[:4]))
-    planned, done, timed_at, timed_from, reported = steps, 0, 0, begun, begun
-    while done < planned and not should_stop():
-        run.advance(run.phase(done / planned))
-        done += 1
-        # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
-        slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
-        if done % _LOG_EVERY and done not in (5, 10, planned) and not slow:
-            continue
-        bits, log_mse = run.figures.tolist()
-        now = reported = time.monotonic()
-        if timed_at == 0 and done < planned:
-            # The first steps capture graphs and warm caches: time starts behind them.
-            timed_at, timed_from = done, now
-            continue
-        per_step = (now - timed_from) / max(1, done - timed_at)
-        if time_budget is not None:
-            # Hard rounding costs no more per step than noisy rounding: time extrapolates.
-            affordable = done + max(0, int((time_budget - (now - begun)) / max(per_step, 1e-6)))
-            planned = min(steps, max(done, affordable))
-            run.total.fill_(float(planned))
-        if progress:
-            psnr = 10 * np.log10(255.0**2 / np.exp(log_mse))
-            progress(
-                FitProgress(
-                    done, planned, bits / n_pixels, float(psnr), (planned - done) * per_step
+    n_views = n_pixels // (model.header.height * model.header.width)
+    order = _order(n_views, min(preset.views_per_step, n_views), steps, seed)
+    with closing(_Views(light_field, order, device)) as views:
+        run = _Fit(model, views, preset, steps, lmbda, geometry)
+        views.start(0)
+        planned, done, timed_at, timed_from, reported = steps, 0, 0, begun, begun
+        while done < planned and not should_stop():
+            run.advance(run.phase(done / planned))
+            done += 1
+            # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
+            slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
+            if done % _LOG_EVERY and done not in (5, 10, planned) and not slow:
+                continue
+            bits, log_mse = run.figures.tolist()
+            now = reported = time.monotonic()
+            if timed_at == 0 and done < planned:
+                # The first steps capture graphs and warm caches: time starts behind them.
+                timed_at, timed_from = done, now
+                continue
+            per_step = (now - timed_from) / max(1, done - timed_at)
+            if time_budget is not None:
+                # Hard rounding costs no more per step than noisy rounding: time extrapolates.
+                affordable = done + max(0, int((time_budget - (now - begun)) / max(per_step, 1e-6)))
+                planned = min(steps, max(done, affordable))
+                run.total.fill_(float(planned))
+            if progress:
+                psnr = 10 * np.log10(255.0**2 / np.exp(log_mse))
+                progress(
+                    FitProgress(
+                        done, planned, bits / n_pixels, float(psnr), (planned - done) * per_step
+                    )
                 )
-            )
     return done
