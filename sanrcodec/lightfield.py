@@ -4,18 +4,47 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["MAX_GRID", "MAX_SIZE", "LightField", "format_grid", "parse_grid"]
+__all__ = ["MAX_GRID", "MAX_SIZE", "LightField", "StoredSamples", "format_grid", "parse_grid"]
 
 MAX_GRID = 64  # views along v, and along u
 MAX_SIZE = 16384  # rows, and columns, of one view
 MIN_BIT_DEPTH, MAX_BIT_DEPTH = 8, 16
+
+
+class StoredSamples(ABC):
+    """Samples that lie elsewhere and are read one view at a time, by any number of threads.
+
+    Attributes:
+        shape: ``(V, U, H, W, C)``.
+        dtype: Of the views.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Length of the shape."""
+        return len(self.shape)
+
+    @abstractmethod
+    def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+        """Read view ``v, u``, an array ``[H, W, C]`` of its own."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read all views."""
+        views = np.stack([self[v, u] for v, u in np.ndindex(self.shape[:2])])
+        return views.reshape(self.shape).astype(dtype or self.dtype, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,20 +52,21 @@ class LightField:
     """A validated grid of views of one scene.
 
     Attributes:
-        samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (grey) or 3 (RGB).
+        samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (grey) or 3 (RGB); or, of a
+            light field that is better not held in memory, a stand-in with the same shape.
         bit_depth: Significant bits of a sample, 8..16; uint8 arrays have exactly 8.
 
     Raises:
         LightFieldError: on construction, when the samples break one of these rules.
     """
 
-    samples: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    samples: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | StoredSamples
     bit_depth: int = 8
 
     def __post_init__(self) -> None:
         """Check dtype, shape, limits and the range of the samples."""
         samples, bit_depth = self.samples, self.bit_depth
-        if not isinstance(samples, np.ndarray):
+        if not isinstance(samples, np.ndarray | StoredSamples):
             raise LightFieldError(f"samples are {type(samples).__name__}, expected a numpy array")
         if samples.dtype not in (np.uint8, np.uint16):
             raise LightFieldError(f"samples are {_describe(samples)}, expected uint8 or uint16")
@@ -56,7 +86,7 @@ class LightField:
         if samples.dtype == np.uint8 and bit_depth != 8:
             raise LightFieldError(f"bit depth {bit_depth} needs uint16 samples, found uint8")
         if samples.dtype == np.uint16 and bit_depth < 16:
-            largest = int(samples.max())
+            largest = self.largest_sample()
             if largest >> bit_depth:
                 raise LightFieldError(
                     f"a sample is {largest}, but {bit_depth} bits hold 0..{2**bit_depth - 1}; "
@@ -74,8 +104,16 @@ class LightField:
         n_v, n_u, height, width, channels = self.samples.shape
         return n_v, n_u, height, width, channels
 
+    def views(self) -> Iterator[np.ndarray]:
+        """Yield all views ``[H, W, C]``, row by row."""
+        return (self.samples[index] for index in np.ndindex(self.grid))
+
+    def largest_sample(self) -> int:
+        """Return the largest sample of all views."""
+        return max(int(view.max()) for view in self.views())
+
     def view(self, v: int, u: int) -> np.ndarray:
-        """Return the view at row ``v`` and column ``u``, without a copy.
+        """Return the view at row ``v`` and column ``u``, without a copy if it is in memory.
 
         Args:
             v: Row of the grid, 0-based from the top; negative values are refused.
@@ -117,7 +155,7 @@ def format_grid(grid: tuple[int, int]) -> str:
     return f"{grid[0]}x{grid[1]}"
 
 
-def _describe(samples: np.ndarray) -> str:
+def _describe(samples: np.ndarray | StoredSamples) -> str:
     """Name the dtype of refused samples; tell NaN and infinity apart from mere floats."""
     if samples.dtype.kind in "fc" and not np.isfinite(samples).all():
         return f"{samples.dtype} with NaN or infinite values"

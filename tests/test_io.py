@@ -20,7 +20,7 @@ from PIL import Image
 
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.io import image as image_module
-from sanrcodec.io import read_light_field, write_atomically, write_mosaic, write_view
+from sanrcodec.io import read_light_field, stored, write_atomically, write_mosaic, write_view
 from sanrcodec.io.image import read_image
 from sanrcodec.io.mosaic import infer_grid
 
@@ -255,6 +255,39 @@ def test_doubled_view_and_empty_folder(tmp_path):
 
 
 # Arrays
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2"])
+def test_large_light_fields_stay_on_disk(tmp_path, monkeypatch, dtype):
+    samples = noise((2, 3, 4, 5, 3), 8 * np.dtype(dtype).itemsize)
+    np.save(tmp_path / "lf.npy", samples.astype(dtype))
+    (tmp_path / "lf").mkdir()
+    for v, u in np.ndindex(2, 3):
+        write_view(tmp_path / "lf" / f"view_{v}_{u}.png", samples[v, u], 8 * samples.itemsize)
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", samples.nbytes - 1)
+    for name in ("lf.npy", "lf"):
+        light_field = read_light_field(tmp_path / name)
+        assert isinstance(light_field.samples, stored.FileSamples)
+        assert light_field.shape == samples.shape
+        assert light_field.samples.dtype == samples.dtype
+        assert light_field.view(1, 2).dtype == samples.dtype
+        np.testing.assert_array_equal(light_field.view(1, 2), samples[1, 2])
+        np.testing.assert_array_equal(light_field.samples, samples)
+        assert light_field.largest_sample() == samples.max()
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", samples.nbytes)
+    assert isinstance(read_light_field(tmp_path / "lf.npy").samples, np.ndarray)
+    assert isinstance(read_light_field(tmp_path / "lf").samples, np.ndarray)
+
+
+def test_stored_light_field_is_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", 0)
+    np.save(tmp_path / "lf.npy", noise((2, 2, 4, 5, 3), 16))
+    refuses("a sample is", tmp_path / "lf.npy", bit_depth=10)
+    light_field = read_light_field(tmp_path / "lf.npy")
+    with (tmp_path / "lf.npy").open("r+b") as file:
+        file.truncate(300)
+    with pytest.raises(LightFieldError, match="cut short"):
+        light_field.view(1, 1)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2"])

@@ -140,9 +140,7 @@ def encode(
     estimated += len(content) - coded
     _check_twin(decoded, chosen)
     psnr, psnr_min = light_field_psnr_yuv(
-        (light_field.view(*divmod(i, header.n_u)) for i in range(header.n_v * header.n_u)),
-        decoded.views(),
-        light_field.bit_depth,
+        light_field.views(), decoded.views(), light_field.bit_depth
     )
     return EncodeResult(
         content=content, bpp=decoded.bpp, estimated_bytes=round(estimated), psnr_yuv=psnr,

@@ -18,6 +18,7 @@ __all__ = ["Geometry", "estimate_geometry"]
 
 _N_PLANES = 48
 _MAX_VIEWS = 24
+_MAX_SWEPT_PIXELS = 2**22  # of all views that are compared at once
 _MAX_TOTAL_SHIFT = 0.12  # of the smaller image side, for the outermost view
 
 
@@ -145,16 +146,21 @@ def _sweep(luma: Tensor, positions: Tensor, planes: Tensor, mirrored: bool) -> T
     """Matching cost ``[n_planes, H, W]``."""
     angular = _angular(positions, mirrored)[1:]
     centre, others = luma[:1], luma[1:]
-    sides = [angular[:, 0] < 0, angular[:, 0] > 0, angular[:, 1] < 0, angular[:, 1] > 0]
-    sides = [s for s in sides if bool(s.any())]
+    sides = torch.stack(
+        [angular[:, 0] < 0, angular[:, 0] > 0, angular[:, 1] < 0, angular[:, 1] > 0]
+    ).float()
+    sides = sides[sides.sum(1) > 0]
+    shares = sides / sides.sum(1, keepdim=True)
+    # A few views at a time, so that large ones do not take many times their memory.
+    n = max(1, _MAX_SWEPT_PIXELS // centre.numel())
+    parts = list(zip(others.split(n), angular.split(n), shares.split(n, 1), strict=True))
     costs = []
     for d in planes:
-        difference = (_warp(others, angular * d) - centre).abs().clamp(max=0.1)
-        costs.append(
-            _box(
-                torch.stack([_box(difference[s].mean(0, keepdim=True), 3)[0] for s in sides]), 3
-            ).amin(0)[0]
-        )
+        means = centre.new_zeros(len(sides), *centre.shape[1:])
+        for views, offsets, share in parts:
+            difference = (_warp(views, offsets * d) - centre).abs().clamp(max=0.1)
+            means += torch.tensordot(share, difference, 1)
+        costs.append(_box(_box(means, 3), 3).amin(0)[0])
     return torch.stack(costs)
 
 

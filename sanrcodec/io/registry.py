@@ -11,11 +11,14 @@ import numpy as np
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import lenslet, mosaic, npy, viewdir
-from sanrcodec.lightfield import MAX_GRID, LightField, format_grid
+from sanrcodec.lightfield import MAX_GRID, LightField, StoredSamples, format_grid
 
 __all__ = ["LAYOUTS", "read_light_field"]
 
-Reader = Callable[[Path, "tuple[int, int] | None", Callable[[str], None]], "tuple[np.ndarray, int]"]
+Reader = Callable[
+    [Path, "tuple[int, int] | None", Callable[[str], None]],
+    "tuple[np.ndarray | StoredSamples, int]",
+]
 _READERS: dict[str, Reader] = {
     "mosaic": mosaic.read,
     "lenslet": lenslet.read,
@@ -67,7 +70,7 @@ def read_light_field(
     except LightFieldError as error:
         raise LightFieldError(f"{path}: {error}") from None
     if bit_depth is None and stored_depth == 16:
-        needed = int(samples.max()).bit_length()
+        needed = light_field.largest_sample().bit_length()
         if 8 < needed < 16:
             notes(f"{path}: read as 16 bit, but no sample needs more than {needed} bits")
     return light_field

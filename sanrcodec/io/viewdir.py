@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io.image import SUFFIXES, read_image
-from sanrcodec.lightfield import MAX_GRID, format_grid
+from sanrcodec.io.image import SUFFIXES, Image, read_image
+from sanrcodec.io.stored import spool
+from sanrcodec.lightfield import MAX_GRID, StoredSamples, format_grid
 
 __all__ = ["read"]
 
@@ -26,7 +27,7 @@ _BY_NUMBER = re.compile(r"input_Cam(\d+)\.\w+")  # HCI: row-major
 
 def read(
     path: Path, grid: tuple[int, int] | None, notes: Callable[[str], None]
-) -> tuple[np.ndarray, int]:
+) -> tuple[np.ndarray | StoredSamples, int]:
     """Read samples ``[V, U, H, W, C]`` and the bit depth of a folder of views.
 
     Known schemes: ``input_CamNNN`` (HCI, row-major), ``VVV_UUU`` (JPEG Pleno), ``out_VV_UU_*``
@@ -46,7 +47,11 @@ def read(
     if len(views) < len(files):
         notes(f"{path}: {len(files) - len(views)} images with other names are left out")
     first = read_image(views[0])
-    samples = np.empty((len(views), *first.samples.shape), first.samples.dtype)
+    return spool(_read_views(views, first), grid, first.samples, str(path)), first.bit_depth
+
+
+def _read_views(views: list[Path], first: Image) -> Iterator[np.ndarray]:
+    """Yield the samples of each view; they must be like the first."""
     for index, file in enumerate(views):
         image = read_image(file) if index else first
         if (image.samples.shape, image.bit_depth) != (first.samples.shape, first.bit_depth):
@@ -54,8 +59,7 @@ def read(
                 f"{file}: this view is {_describe(image.samples, image.bit_depth)}, "
                 f"but {views[0].name} is {_describe(first.samples, first.bit_depth)}"
             )
-        samples[index] = image.samples
-    return samples.reshape(*grid, *first.samples.shape), first.bit_depth
+        yield image.samples
 
 
 def _arrange(
