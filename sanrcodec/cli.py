@@ -44,6 +44,7 @@ PROFILES = ("default", "sanr")  # in the order of their numbers
 DEFAULT_LMBDA = 8.0
 
 _LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
+_TORCHRUN_ECHO_S = 2.0
 _MAX_WORKERS = 4
 
 
@@ -134,6 +135,14 @@ def main(debug: bool) -> None:
     "--time-budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
     help="Time that the fit may take; its schedule shrinks to fit.",
 )  # fmt: skip
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Keep the state of the fit here; if FILE exists, go on from it.",
+)  # fmt: skip
+@click.option(
+    "--checkpoint-every", "checkpoint_seconds", type=click.FloatRange(min=0), default=60.0,
+    show_default=True, metavar="SECONDS", help="Time between two states.",
+)  # fmt: skip
 @click.option("--device", help="Such as cpu or cuda:0.  [default: a CUDA device if there is one]")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of the fit."
@@ -150,18 +159,26 @@ def encode(
     grid: tuple[int, int] | None,
     layout: str | None,
     bit_depth: int | None,
+    checkpoint: Path | None,
     force: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
     """Compress the light field INPUT: a folder of views, one image of all views, or a .npy file.
 
-    Ctrl-C ends the fit early and still writes the file; a second Ctrl-C aborts.
+    Ctrl-C ends the fit early and still writes the file; a second Ctrl-C aborts. A checkpoint is
+    removed once the file of a finished fit is written, and kept otherwise.
     """
     begun = time.monotonic()
     _check_output(output, force)
     if output.exists() and source.exists() and output.samefile(source):
         raise click.UsageError(f"{output} is the input; choose another output")
+    if checkpoint is not None:
+        _check_output(checkpoint, force=True)
+        if checkpoint.resolve() in (output.resolve(), source.resolve()):
+            raise click.UsageError(f"{checkpoint} is the input or the output; choose another file")
+    rank = _rank()
+    quiet = quiet or rank > 0
     note = (lambda line: None) if quiet else _note
     light_field = read_light_field(source, grid, layout, bit_depth, note)
 
@@ -171,14 +188,28 @@ def encode(
     with _stop_at_interrupt() as should_stop:
         try:
             result = encoder.encode(
-                light_field, **options, progress=progress, should_stop=should_stop
+                light_field,
+                checkpoint=checkpoint,
+                **options,
+                progress=progress,
+                should_stop=should_stop,
             )
+        except SanrError:
+            if rank:  # rank 0 tells it
+                raise click.exceptions.Exit(1) from None
+            raise
         finally:
             if progress:
                 progress.close()
         if not result.steps:
             raise SanrError("interrupted before the first step of the fit; nothing is written")
+        if rank:
+            return
         write_atomically(output, result.content)
+        if checkpoint is not None and result.finished:
+            checkpoint.unlink(missing_ok=True)
+        elif checkpoint is not None:
+            note(f"{checkpoint}: kept; the same command with --force goes on with the fit")
     n_bytes = len(result.content)
     click.echo(
         f"{output}: {n_bytes} bytes  {result.bpp:.5f} bpp  PSNR-YUV {result.psnr_yuv:.2f} dB "
@@ -300,14 +331,19 @@ class _ProgressLine:
 def _stop_at_interrupt() -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether Ctrl-C was pressed; the second press aborts."""
     interrupted = False
+    # torchrun passes on the signal that its processes have from the terminal already.
+    patience, first_at = (_TORCHRUN_ECHO_S if _under_torchrun() else 0.0), 0.0
 
     def handle(signum: int, frame: Any) -> None:
-        nonlocal interrupted
+        nonlocal interrupted, first_at
         if interrupted:
-            raise KeyboardInterrupt
-        interrupted = True
+            if time.monotonic() - first_at >= patience:
+                raise KeyboardInterrupt
+            return
+        interrupted, first_at = True, time.monotonic()
         with suppress(OSError):  # not through sys.stderr, which may be in use right now
-            os.write(2, b"\nstopping; the state reached is written. Ctrl-C again aborts\n")
+            if _rank() == 0:
+                os.write(2, b"\nstopping; the state reached is written. Ctrl-C again aborts\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -317,6 +353,15 @@ def _stop_at_interrupt() -> Iterator[Callable[[], bool]]:
         yield lambda: interrupted
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _rank() -> int:
+    """Number of this process among those of torchrun; 0 writes, and speaks for all."""
+    return int(os.environ["RANK"]) if _under_torchrun() else 0
 
 
 def _note(line: str) -> None:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,13 @@ except ImportError as error:
 
 from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
+from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
+from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fit import FitProgress, fit
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.presets import PRESETS, PROFILES, make_header
-from sanrcodec.encoder.sweep import estimate_geometry
+from sanrcodec.encoder.presets import PRESETS, PROFILES, Profile, make_header
+from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.encoder.torchops import TorchOps
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
@@ -44,6 +49,7 @@ class EncodeResult:
         estimated_bytes: The fit's own rate estimate plus header and framing, for comparison.
         psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB.
         steps: Done.
+        finished: Whether these are all that were planned.
         seconds: Whole encoding, self-check included.
         device: Name of the device.
     """
@@ -54,6 +60,7 @@ class EncodeResult:
     psnr_yuv: float
     psnr_yuv_min: float
     steps: int
+    finished: bool
     seconds: float
     device: str
 
@@ -69,10 +76,15 @@ def encode(
     device: str | None = None,
     seed: int = 0,
     metadata: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> EncodeResult:
     """Encode a light field.
+
+    All processes that torchrun started work at it together: rank 0 reads and writes the checkpoint
+    and reports, and all return the same result.
 
     Args:
         light_field: The light field, or its samples, uint8 ``[V, U, H, W, C]``.
@@ -85,6 +97,10 @@ def encode(
         device: As torch names it; a CUDA device if there is one, else the CPU.
         seed: Of the fit.
         metadata: Keep seed, preset and versions in the file.
+        checkpoint: File that keeps the state of the fit. If it exists, the fit goes on from there;
+            ``time_budget`` is that of all runs together. It is left in place: remove it when the
+            result is safe.
+        checkpoint_seconds: Between two states, about.
         progress: Called with the state of the fit every few steps.
         should_stop: Polled every step; True ends the fit early, and the file is still written.
 
@@ -102,61 +118,99 @@ def encode(
         )
     if not lmbda > 0 or not np.isfinite(lmbda):
         raise LightFieldError(f"lmbda is {lmbda}, expected a positive number")
-    chosen = _device(device)
-    if chosen.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
-    shape = PROFILES[profile]
-    with torch.no_grad():
-        geometry = estimate_geometry(light_field, chosen) if shape.layers else None
-    header = make_header(
-        light_field,
-        shape,
-        geometry.extent if geometry else 0.0,
-        bool(geometry and geometry.mirrored),
-    )
-    model = SceneModel(header, chosen)
-    effort = PRESETS[preset]
-    done = fit(
-        model, light_field, geometry, effort, lmbda=lmbda, steps=steps or effort.steps,
-        time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
-    )  # fmt: skip
+    from sanrcodec import __version__
 
-    notes: dict[str, Any] | None = None
-    if metadata:
-        from sanrcodec import __version__
-
-        notes = {
-            "encoder": f"sanrcodec {__version__}", "torch": torch.__version__, "preset": preset,
-            "profile": profile, "lmbda": lmbda, "steps": done, "seed": seed,
+    encoder = f"sanrcodec {__version__}"
+    options = {"preset": preset, "profile": profile, "lmbda": lmbda, "seed": seed}
+    with joined() as ranks:
+        chosen = ranks.each(lambda: _device(ranks.local_device(device)))
+        identity = {
+            "encoder": encoder, **options, "steps": steps, "time budget": time_budget,
+            "processes": ranks.size,
         }  # fmt: skip
+        if checkpoint is not None or ranks.size > 1:
+            identity["light field"] = fingerprint(light_field)
+        if any(other != (identity, chosen.type) for other in ranks.gather((identity, chosen.type))):
+            raise SanrError("the processes of this job differ in input, options or kind of device")
+        ranks.use(chosen)
+        if chosen.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = True
+            torch.backends.cudnn.allow_tf32 = True
+        kept = checkpoint and Checkpoint(Path(checkpoint), identity)
+        with torch.cuda.device(chosen) if chosen.type == "cuda" else nullcontext():
+            geometry, state = ranks.share(
+                lambda: _start(light_field, PROFILES[profile], chosen, kept)
+            )
+            header = make_header(
+                light_field,
+                PROFILES[profile],
+                geometry.extent if geometry else 0.0,
+                bool(geometry and geometry.mirrored),
+            )
+            model = SceneModel(header, chosen)
+            planes = geometry and asdict(geometry)
+            done, finished = fit(
+                model, light_field, geometry and geometry.to(chosen), PRESETS[preset], lmbda=lmbda,
+                steps=-(-(steps or PRESETS[preset].steps) // ranks.size), time_budget=time_budget,
+                seed=seed, progress=progress, should_stop=should_stop, ranks=ranks, state=state,
+                save=kept and (lambda state: kept.save({"geometry": planes, "fit": state})),
+                save_seconds=checkpoint_seconds,
+            )  # fmt: skip
+            notes = {
+                "encoder": encoder, "torch": torch.__version__, **options, "steps": done,
+            }  # fmt: skip
+
+            def finish() -> EncodeResult:
+                content, decoded = export(model, notes if metadata else None)
+                estimated = _estimate_bytes(model, decoded)
+                _check_twin(decoded, chosen)
+                psnr, psnr_min = light_field_psnr_yuv(
+                    light_field.views(), decoded.views(), light_field.bit_depth
+                )
+                name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
+                return EncodeResult(
+                    content=content, bpp=decoded.bpp, estimated_bytes=estimated, psnr_yuv=psnr,
+                    psnr_yuv_min=psnr_min, steps=done, finished=finished,
+                    seconds=time.monotonic() - begun,
+                    device=f"{ranks.size} x {name}" if ranks.size > 1 else name,
+                )  # fmt: skip
+
+            return ranks.share(finish)
+
+
+def _start(
+    light_field: LightField, profile: Profile, device: torch.device, checkpoint: Checkpoint | None
+) -> tuple[Geometry | None, dict[str, Any] | None]:
+    """Geometry on the CPU, and the state of the fit to go on from, if there is one.
+
+    The swept geometry is part of the checkpoint: another device might find a slightly different
+    one, and with it another model.
+    """
+    kept = checkpoint.load() if checkpoint else None
+    if kept:
+        return kept["geometry"] and Geometry(**kept["geometry"]), kept["fit"]
     with torch.no_grad():
-        weights, bits = model.quantized_weights()
-        estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
-    content, decoded = export(model, notes)
-    coded = sum(
-        len(decoded.sections[s].payload) for s in (SectionType.WEIGHTS, SectionType.LATENTS)
-    )
-    estimated += len(content) - coded
-    _check_twin(decoded, chosen)
-    psnr, psnr_min = light_field_psnr_yuv(
-        light_field.views(), decoded.views(), light_field.bit_depth
-    )
-    return EncodeResult(
-        content=content, bpp=decoded.bpp, estimated_bytes=round(estimated), psnr_yuv=psnr,
-        psnr_yuv_min=psnr_min, steps=done, seconds=time.monotonic() - begun,
-        device=torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu",
-    )  # fmt: skip
+        geometry = estimate_geometry(light_field, device) if profile.layers else None
+    return geometry and geometry.to("cpu"), None
 
 
-def _device(name: str | None) -> torch.device:
+@torch.no_grad()
+def _estimate_bytes(model: SceneModel, decoded: SanrFile) -> int:
+    """Size of the file if its entropy-coded sections were as long as the fit believes."""
+    weights, bits = model.quantized_weights()
+    estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
+    coded = (SectionType.WEIGHTS, SectionType.LATENTS)
+    return round(estimated + decoded.n_bytes - sum(len(decoded.sections[s].payload) for s in coded))
+
+
+def _device(name: str) -> torch.device:
     """The device to fit on, tried with a small allocation.
 
     Raises:
         LightFieldError: there is no such device here.
     """
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

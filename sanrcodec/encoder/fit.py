@@ -8,22 +8,25 @@ Must not know of files or of the bitstream.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.presets import Preset
 from sanrcodec.encoder.quantize import noisy_round, straight_through
 from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.errors import SanrError
 from sanrcodec.lightfield import LightField
 
 __all__ = ["FitProgress", "fit"]
@@ -34,6 +37,7 @@ _GUIDE_WEIGHT = 20.0
 _LOG_EVERY = 25
 _REPORT_SECONDS = 2.0
 _READ_AHEAD = 2  # steps
+_RANK_SEED = 1 << 32
 _BETAS = (0.9, 0.99)
 # Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents
 # that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
@@ -187,7 +191,9 @@ class _Fit:
         steps: int,
         lmbda: float,
         geometry: Geometry | None,
+        ranks: Ranks,
     ) -> None:
+        self.ranks = ranks
         self.model, self.views, self.preset, self.lmbda = model, views, preset, lmbda
         device = model.latents.device
         self.device = device
@@ -200,7 +206,11 @@ class _Fit:
             _Adam(model.weights, 1e-12),
         )
         self.guide = _guide(model, geometry)
-        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        # Gradients of latents and weights, and what the log shows: all that the ranks average.
+        sizes = [model.latents.numel(), model.weights.numel(), 2]
+        self.averaged = torch.zeros(sum(sizes), device=device)
+        self.parts = self.averaged.split(sizes)
+        self.graphs: dict[tuple[str, str], torch.cuda.CUDAGraph] = {}
 
     def phase(self, progress: float) -> str:
         if progress >= _HARD:
@@ -210,36 +220,69 @@ class _Fit:
     def advance(self, phase: str) -> None:
         """One optimization step."""
         self.views.load()
-        if self.device.type != "cuda":
-            self._step(phase)
+        if self.ranks.size == 1:
+            self._run(self._step, phase)
             return
-        if phase not in self.graphs:
-            self._capture(phase)
-        self.graphs[phase].replay()
+        # Between two graphs: a collective inside one would bind all ranks to the same replays.
+        self._run(self._backward, phase)
+        self.ranks.average_(
+            self.averaged if phase != "hard" else self.averaged[self.model.latents.numel() :]
+        )
+        self._run(self._update, phase)
 
-    def _capture(self, phase: str) -> None:
+    def _run(self, part: Callable[[str], None], phase: str) -> None:
+        if self.device.type != "cuda":
+            part(phase)
+            return
+        key = part.__name__, phase
+        if key not in self.graphs:
+            self.graphs[key] = self._capture(part, phase)
+        self.graphs[key].replay()
+
+    def _capture(self, part: Callable[[str], None], phase: str) -> torch.cuda.CUDAGraph:
         # Warm-up steps outside the graph must not count: keep and restore the state.
-        state = [t.clone() for t in self._state()]
+        state = [t.clone() for t in self.state()]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):
-                self._step(phase)
+                part(phase)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step(phase)
-        with torch.no_grad():
-            for tensor, kept in zip(self._state(), state, strict=True):
-                tensor.copy_(kept)
-        self.graphs[phase] = graph
+        # NCCL watches its own work from another thread meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            part(phase)
+        self.restore(state)
+        return graph
 
-    def _state(self) -> list[Tensor]:
-        return [self.count, self.model.latents.data, self.model.weights.data] + [
+    def state(self) -> list[Tensor]:
+        """All that a step changes, random numbers aside."""
+        return [self.count, self.figures, self.model.latents.data, self.model.weights.data] + [
             t for o in self.optimizers for t in (o.mean, o.square)
         ]
 
+    @torch.no_grad()
+    def restore(self, state: list[Tensor]) -> None:
+        """Go back to an earlier :meth:`state`."""
+        for tensor, kept in zip(self.state(), state, strict=True):
+            tensor.copy_(kept)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where another process was."""
+        if [t.shape for t in state["tensors"]] != [t.shape for t in self.state()]:
+            raise SanrError("the checkpoint is of another scene model; remove it to begin anew")
+        self.restore(state["tensors"])
+        random = state["random"][self.ranks.rank]
+        torch.set_rng_state(random[0])
+        if self.device.type == "cuda" and len(random) > 1:
+            torch.cuda.set_rng_state(random[1], self.device)
+
     def _step(self, phase: str) -> None:
+        self._backward(phase)
+        self._update(phase)
+
+    def _backward(self, phase: str) -> None:
+        """Gradients and figures of this rank's views."""
         model = self.model
         progress = (self.count / self.total).clamp(max=1.0)
 
@@ -258,6 +301,16 @@ class _Fit:
             loss = loss + self.guide(scene) * (1 - progress / _GUIDED)
         parameters = self.optimizers if phase != "hard" else self.optimizers[1:]
         gradients = torch.autograd.grad(loss, [o.parameter for o in parameters])
+        figures = torch.stack([figures["bits"], figures["mse"].log()])
+        for part, values in zip(
+            self.parts[-len(parameters) - 1 :], (*gradients, figures), strict=True
+        ):
+            part.copy_(values)
+
+    def _update(self, phase: str) -> None:
+        """One step of the optimizers along the averaged gradients."""
+        progress = (self.count / self.total).clamp(max=1.0)
+        *gradients, figures = self.parts
         self.count += 1
         cosine = 0.5 * (1 + torch.cos(torch.pi * progress))
         warm = (self.count / 20).clamp(max=1.0)
@@ -265,15 +318,13 @@ class _Fit:
             self.preset.latent_rate * cosine.clamp(min=0.02),
             self.preset.weight_rate * cosine.clamp(min=0.02),
         )
+        first = int(phase == "hard")  # the latents rest
         for optimizer, gradient, rate in zip(
-            parameters, gradients, rates[-len(parameters) :], strict=True
+            self.optimizers[first:], gradients[first:], rates[first:], strict=True
         ):
             optimizer.step(gradient, rate * warm, self.count)
-        self.figures.lerp_(torch.stack([figures["bits"], figures["mse"].log()]), 0.1)
-        first = (self.count <= 1).float()
-        self.figures.add_(
-            first * (torch.stack([figures["bits"], figures["mse"].log()]) - self.figures)
-        )
+        self.figures.lerp_(figures, 0.1)
+        self.figures.add_((self.count <= 1).float() * (figures - self.figures))
 
 
 def _order(n_views: int, batch: int, steps: int, seed: int) -> np.ndarray:
@@ -322,58 +373,101 @@ def fit(
     seed: int = 0,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> int:
+    ranks: Ranks = ALONE,
+    state: dict[str, Any] | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
+    save_seconds: float = 60.0,
+) -> tuple[int, bool]:
     """Fit a model in place.
 
     Args:
-        model: From its initial state.
+        model: From its initial state; the same on all ranks, and again afterwards.
         light_field: What to fit.
         geometry: From the plane sweep, or None.
-        preset: Rates and batch size.
+        preset: Rates, and batch size per rank.
         lmbda: Weight of the rate in ``D + lmbda * R``.
         steps: Planned steps.
-        time_budget: Seconds after which the fit must be over; the schedule shrinks to fit it.
+        time_budget: Seconds after which the fit must be over, those before ``state`` included; the
+            schedule shrinks to fit it.
         seed: Of the order of views and of the noise.
-        progress: Called every few steps.
-        should_stop: Polled every step; True ends the fit early with the state reached.
+        progress: Called every few steps, on rank 0.
+        should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
+        ranks: The processes that share the views of each step.
+        state: Where to go on, as given to ``save``.
+        save: Called on rank 0 with the state before the first step, now and then, and at the end.
+        save_seconds: Between two such calls, about.
 
     Returns:
-        Steps done.
+        Steps done, and whether these are all that were planned.
+
+    Raises:
+        SanrError: the state is of another model.
     """
     device = model.latents.device
-    torch.manual_seed(seed)
-    begun = time.monotonic()
     n_pixels = int(np.prod(light_field.shape[:4]))
     n_views = n_pixels // (model.header.height * model.header.width)
-    order = _order(n_views, min(preset.views_per_step, n_views), steps, seed)
-    with closing(_Views(light_field, order, device)) as views:
-        run = _Fit(model, views, preset, steps, lmbda, geometry)
-        views.start(0)
-        planned, done, timed_at, timed_from, reported = steps, 0, 0, begun, begun
-        while done < planned and not should_stop():
+    batch = min(preset.views_per_step, n_views)
+    order = _order(n_views, batch * ranks.size, steps, seed)
+    mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
+    # Noise of its own on each rank: their average is less noisy.
+    torch.manual_seed((seed + ranks.rank * _RANK_SEED) % 2**63)
+    with closing(_Views(light_field, mine, device)) as views:
+        run = _Fit(model, views, preset, steps, lmbda, geometry, ranks)
+        planned, done, spent = steps, 0, 0.0
+        if state:
+            planned, done, spent = state["planned"], state["done"], state["seconds"]
+            run.resume(state)
+        begun = reported = time.monotonic()
+        saved = begun if state else -math.inf
+        timed_at, timed_from = None, begun
+        views.start(done)
+
+        def report(bits: float, log_mse: float, per_step: float) -> None:
+            if progress:
+                psnr = float(10 * np.log10(255.0**2 / np.exp(log_mse)))
+                left = (planned - done) * per_step
+                progress(FitProgress(done, planned, bits / n_pixels, psnr, left))
+
+        if done and ranks.rank == 0:
+            report(*run.figures.tolist(), spent / done)
+        while True:
+            stop = done >= planned or should_stop()
+            due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
+            planned, stop, due = (int(x) for x in ranks.follow(planned, stop, due))
+            run.total.fill_(float(planned))
+            if due:
+                random = ranks.gather(_random_state(device))
+                if ranks.rank == 0:
+                    save({
+                        "planned": planned, "done": done, "random": random,
+                        "seconds": spent + time.monotonic() - begun,
+                        "tensors": [t.cpu() for t in run.state()],
+                    })  # fmt: skip
+                saved = time.monotonic()
+            if stop:
+                break
             run.advance(run.phase(done / planned))
             done += 1
             # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
             slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
-            if done % _LOG_EVERY and done not in (5, 10, planned) and not slow:
+            if ranks.rank or (done % _LOG_EVERY and done not in (5, 10, planned) and not slow):
                 continue
-            bits, log_mse = run.figures.tolist()
+            figures = run.figures.tolist()
             now = reported = time.monotonic()
-            if timed_at == 0 and done < planned:
+            if timed_at is None and done < planned:
                 # The first steps capture graphs and warm caches: time starts behind them.
                 timed_at, timed_from = done, now
                 continue
-            per_step = (now - timed_from) / max(1, done - timed_at)
+            per_step = (now - timed_from) / max(1, done - (timed_at or 0))
             if time_budget is not None:
                 # Hard rounding costs no more per step than noisy rounding: time extrapolates.
-                affordable = done + max(0, int((time_budget - (now - begun)) / max(per_step, 1e-6)))
-                planned = min(steps, max(done, affordable))
-                run.total.fill_(float(planned))
-            if progress:
-                psnr = 10 * np.log10(255.0**2 / np.exp(log_mse))
-                progress(
-                    FitProgress(
-                        done, planned, bits / n_pixels, float(psnr), (planned - done) * per_step
-                    )
-                )
-    return done
+                left = time_budget - spent - (now - begun)
+                planned = min(steps, done + max(0, int(left / max(per_step, 1e-6))))
+            report(*figures, per_step)
+    return done, done >= planned
+
+
+def _random_state(device: torch.device) -> list[Tensor]:
+    """State of the generators that a fit on the device draws from."""
+    on_gpu = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *on_gpu]

@@ -39,6 +39,11 @@ class Geometry:
     mirrored: bool
     extent: float
 
+    def to(self, device: torch.device | str) -> Geometry:
+        """Return the same on another device."""
+        planes = (x.to(device) for x in (self.near, self.far, self.visibility))
+        return Geometry(*planes, self.mirrored, self.extent)
+
 
 def estimate_geometry(light_field: LightField, device: torch.device | str) -> Geometry | None:
     """Sweep planes of constant disparity through the views; None if there is but one view.

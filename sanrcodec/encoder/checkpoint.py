@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""A fit's state on disk, so that a killed fit goes on; knows nothing of what is in the state."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sanrcodec.errors import SanrError
+from sanrcodec.io import write_atomically
+from sanrcodec.lightfield import LightField
+
+__all__ = ["Checkpoint", "fingerprint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a state is kept.
+
+    Attributes:
+        path: File, replaced as a whole.
+        identity: Name -> value of all that a state depends on. A state of another fit is refused.
+    """
+
+    path: Path
+    identity: dict[str, Any]
+
+    def load(self) -> dict[str, Any] | None:
+        """Read the state, tensors on the CPU; None if there is no file yet.
+
+        Raises:
+            SanrError: the file is no checkpoint, or one of another fit; it stays as it is.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            found, state = content["identity"], content["state"]
+            differences = [
+                f"{name} is {found.get(name)}, here {value}"
+                for name, value in self.identity.items()
+                if found.get(name) != value
+            ]
+        except OSError as error:
+            raise SanrError(f"{self.path}: cannot read: {error.strerror or error}") from error
+        except Exception:  # torch raises nearly anything on other files
+            raise SanrError(
+                f"{self.path}: this is no checkpoint, or a damaged one; "
+                "remove it to begin anew, or choose another path"
+            ) from None
+        if differences:
+            raise SanrError(
+                f"{self.path}: this checkpoint is of another fit ({'; '.join(differences)}); "
+                "remove it to begin anew, or choose another path"
+            )
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file.
+
+        Args:
+            state: Tensors, numbers, strings, and lists and dicts of them.
+
+        Raises:
+            SanrError: the file cannot be written.
+        """
+        content = {"identity": self.identity, "state": state}
+        write_atomically(self.path, lambda file: torch.save(content, file))
+
+
+def fingerprint(light_field: LightField) -> str:
+    """SHA-256 of shape, bit depth and samples, cut to 16 hexadecimal digits."""
+    digest = hashlib.sha256(repr((*light_field.shape, light_field.bit_depth)).encode())
+    for view in light_field.views():
+        digest.update(np.ascontiguousarray(view, "<u2"))
+    return digest.hexdigest()[:16]

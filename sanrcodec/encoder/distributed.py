@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Several processes at one fit, as ``torchrun`` starts them; a single process is one rank of one.
+
+Rank 0 decides, reads and writes; what it found is shared, errors too, so that no rank waits for
+one that has given up. Knows nothing of light fields.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sanrcodec.errors import SanrError
+
+__all__ = ["ALONE", "Ranks", "joined"]
+
+# Longer than anything that one rank does while the others wait, the self-check above all.
+_TIMEOUT = timedelta(minutes=30)
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """This process among those of the job; every method but :meth:`local_device` is collective.
+
+    Attributes:
+        rank, size: Number of this process, and of all.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+        self._group: Any = None  # of the gradients; None is the default group, gloo
+
+    def local_device(self, name: str | None) -> str:
+        """Name of this rank's device: without a number, each rank of a host gets a GPU of its own.
+
+        Raises:
+            SanrError: several ranks would share one GPU.
+        """
+        name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+        if self.size > 1 and name == "cuda":
+            return f"cuda:{os.environ['LOCAL_RANK']}"
+        if (
+            name.startswith("cuda:")
+            and int(os.environ["LOCAL_WORLD_SIZE"] if self.size > 1 else 1) > 1
+        ):
+            raise SanrError(f"device {name} cannot serve several processes; use cuda or cpu")
+        return name
+
+    def use(self, device: torch.device) -> None:
+        """Average on this device from now on: by NCCL on GPUs, else by gloo."""
+        if self.size > 1 and device.type == "cuda":
+            self._group = dist.new_group(backend="nccl", timeout=_TIMEOUT)
+
+    def average_(self, x: Tensor) -> None:
+        """Replace ``x`` by its mean over the ranks, the same bits on each."""
+        if self.size > 1:
+            with _peers():
+                dist.all_reduce(x, group=self._group)
+            x /= self.size
+
+    def follow(self, *values: float) -> list[float]:
+        """Return rank 0's values."""
+        if self.size == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.float64)
+        with _peers():
+            dist.broadcast(shared, 0)
+        return shared.tolist()
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all ranks, on each of them."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with _peers():
+            dist.all_gather_object(values, value)
+        return values
+
+    def share(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives on rank 0, or raise its :class:`SanrError`, on all ranks."""
+        if self.size == 1:
+            return make()
+        answer = [_attempt(make) if self.rank == 0 else None]
+        with _peers():
+            dist.broadcast_object_list(answer, 0)
+        return _result(answer[0])
+
+    def each(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives here; raise on all ranks if it raises on one."""
+        answer = _attempt(make)
+        for error in self.gather(answer[1]):
+            if error is not None:
+                raise error
+        return _result(answer)
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Join the other processes if torchrun started this one."""
+    if not dist.is_available() or not dist.is_torchelastic_launched() or dist.is_initialized():
+        yield ALONE
+        return
+    with _peers():
+        dist.init_process_group("gloo", timeout=_TIMEOUT)
+    yield Ranks(dist.get_rank(), dist.get_world_size())
+    dist.destroy_process_group()  # not after an error: the others may no longer answer
+
+
+@contextmanager
+def _peers() -> Iterator[None]:
+    """Tell in one line that another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SanrError(f"lost another process of this job ({reason})") from None
+
+
+def _attempt(make: Callable[[], T]) -> tuple[T | None, SanrError | None]:
+    try:
+        return make(), None
+    except SanrError as error:
+        return None, error
+
+
+def _result(answer: Any) -> Any:
+    value, error = answer
+    if error is not None:
+        raise error
+    return value
