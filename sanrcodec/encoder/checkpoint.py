@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +41,22 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            packed = self.path.read_bytes()
+        except OSError as error:
+            raise SanrError(f"{self.path}: cannot read: {error.strerror or error}") from error
+        try:
+            # torch.save writes a ZIP archive, but torch.load leaves its checksums alone.
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                if archive.testzip():
+                    raise ValueError("checksum")
+            content = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
             found, state = content["identity"], content["state"]
             differences = [
                 f"{name} is {found.get(name)}, here {value}"
                 for name, value in self.identity.items()
                 if found.get(name) != value
             ]
-        except OSError as error:
-            raise SanrError(f"{self.path}: cannot read: {error.strerror or error}") from error
-        except Exception:  # torch raises nearly anything on other files
+        except Exception:  # both raise nearly anything on other files
             raise SanrError(
                 f"{self.path}: this is no checkpoint, or a damaged one; "
                 "remove it to begin anew, or choose another path"

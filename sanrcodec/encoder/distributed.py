@@ -47,10 +47,7 @@ class Ranks:
         name = name or ("cuda" if torch.cuda.is_available() else "cpu")
         if self.size > 1 and name == "cuda":
             return f"cuda:{os.environ['LOCAL_RANK']}"
-        if (
-            name.startswith("cuda:")
-            and int(os.environ["LOCAL_WORLD_SIZE"] if self.size > 1 else 1) > 1
-        ):
+        if self.size > 1 and name.startswith("cuda:") and os.environ["LOCAL_WORLD_SIZE"] != "1":
             raise SanrError(f"device {name} cannot serve several processes; use cuda or cpu")
         return name
 
