@@ -44,7 +44,6 @@ PROFILES = ("default", "sanr")  # in the order of their numbers
 DEFAULT_LMBDA = 8.0
 
 _LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
-_TORCHRUN_ECHO_S = 2.0
 _MAX_WORKERS = 4
 
 
@@ -331,16 +330,12 @@ class _ProgressLine:
 def _stop_at_interrupt() -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether Ctrl-C was pressed; the second press aborts."""
     interrupted = False
-    # torchrun passes on the signal that its processes have from the terminal already.
-    patience, first_at = (_TORCHRUN_ECHO_S if _under_torchrun() else 0.0), 0.0
 
     def handle(signum: int, frame: Any) -> None:
-        nonlocal interrupted, first_at
+        nonlocal interrupted
         if interrupted:
-            if time.monotonic() - first_at >= patience:
-                raise KeyboardInterrupt
-            return
-        interrupted, first_at = True, time.monotonic()
+            raise KeyboardInterrupt
+        interrupted = True
         with suppress(OSError):  # not through sys.stderr, which may be in use right now
             if _rank() == 0:
                 os.write(2, b"\nstopping; the state reached is written. Ctrl-C again aborts\n")
@@ -355,13 +350,9 @@ def _stop_at_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _under_torchrun() -> bool:
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
 def _rank() -> int:
     """Number of this process among those of torchrun; 0 writes, and speaks for all."""
-    return int(os.environ["RANK"]) if _under_torchrun() else 0
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
 
 
 def _note(line: str) -> None:

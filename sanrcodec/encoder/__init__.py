@@ -151,8 +151,8 @@ def encode(
             planes = geometry and asdict(geometry)
             done, finished = fit(
                 model, light_field, geometry and geometry.to(chosen), PRESETS[preset], lmbda=lmbda,
-                steps=-(-(steps or PRESETS[preset].steps) // ranks.size), time_budget=time_budget,
-                seed=seed, progress=progress, should_stop=should_stop, ranks=ranks, state=state,
+                steps=steps or PRESETS[preset].steps, time_budget=time_budget, seed=seed,
+                progress=progress, should_stop=should_stop, ranks=ranks, state=state,
                 save=kept and (lambda state: kept.save({"geometry": planes, "fit": state})),
                 save_seconds=checkpoint_seconds,
             )  # fmt: skip

@@ -56,6 +56,11 @@ class Ranks:
         if self.size > 1 and device.type == "cuda":
             self._group = dist.new_group(backend="nccl", timeout=_TIMEOUT)
 
+    @property
+    def uses_nccl(self) -> bool:
+        """Whether gradients travel from GPU to GPU."""
+        return self._group is not None
+
     def average_(self, x: Tensor) -> None:
         """Replace ``x`` by its mean over the ranks, the same bits on each."""
         if self.size > 1:
@@ -110,8 +115,14 @@ def joined() -> Iterator[Ranks]:
         return
     with _peers():
         dist.init_process_group("gloo", timeout=_TIMEOUT)
-    yield Ranks(dist.get_rank(), dist.get_world_size())
-    dist.destroy_process_group()  # not after an error: the others may no longer answer
+    ranks, done = Ranks(dist.get_rank(), dist.get_world_size()), False
+    try:
+        yield ranks
+        done = True
+    finally:
+        # After an error NCCL might wait for a process that is gone.
+        if done or not ranks.uses_nccl:
+            dist.destroy_process_group()
 
 
 @contextmanager

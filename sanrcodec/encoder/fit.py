@@ -37,7 +37,7 @@ _GUIDE_WEIGHT = 20.0
 _LOG_EVERY = 25
 _REPORT_SECONDS = 2.0
 _READ_AHEAD = 2  # steps
-_RANK_SEED = 1 << 32
+_RANK_SEED = 0x9E3779B9  # torch's generator on the CPU looks at 32 bits only
 _BETAS = (0.9, 0.99)
 # Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents
 # that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
@@ -384,7 +384,8 @@ def fit(
         model: From its initial state; the same on all ranks, and again afterwards.
         light_field: What to fit.
         geometry: From the plane sweep, or None.
-        preset: Rates, and batch size per rank.
+        preset: Rates, and views per step. The ranks share these evenly, with a few more if they do
+            not divide, and one each at least: neither fewer steps nor larger batches pay off.
         lmbda: Weight of the rate in ``D + lmbda * R``.
         steps: Planned steps.
         time_budget: Seconds after which the fit must be over, those before ``state`` included; the
@@ -406,10 +407,10 @@ def fit(
     device = model.latents.device
     n_pixels = int(np.prod(light_field.shape[:4]))
     n_views = n_pixels // (model.header.height * model.header.width)
-    batch = min(preset.views_per_step, n_views)
+    batch = min(-(-preset.views_per_step // ranks.size), n_views)
     order = _order(n_views, batch * ranks.size, steps, seed)
     mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
-    # Noise of its own on each rank: their average is less noisy.
+    # Each rank draws noise of its own, so that their average is less noisy.
     torch.manual_seed((seed + ranks.rank * _RANK_SEED) % 2**63)
     with closing(_Views(light_field, mine, device)) as views:
         run = _Fit(model, views, preset, steps, lmbda, geometry, ranks)
