@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""The fit on a CUDA device: captured steps, views from the host, checkpoints, split steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import synthetic
+
+torch = pytest.importorskip("torch")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+Fit = Callable[..., Any]
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_quality_is_that_of_the_cpu(fit: Fit, bit_depth: int) -> None:
+    light_field = synthetic(bit_depth=bit_depth)
+    on_cpu, on_gpu = (fit(light_field, steps=120, device=name) for name in ("cpu", "cuda"))
+    assert on_gpu.psnr_yuv == pytest.approx(on_cpu.psnr_yuv, abs=1.0)
+    assert len(on_gpu.content) == pytest.approx(len(on_cpu.content), rel=0.1)
+
+
+def test_checkpoint(tmp_path: Path, fit: Fit) -> None:
+    light_field = synthetic()
+    options = {"steps": 120, "device": "cuda", "checkpoint": tmp_path / "ck"}
+    answers = iter([False] * 60)
+    part = fit(light_field, should_stop=lambda: next(answers, True), **options)
+    assert (part.steps, part.finished) == (60, False)
+    last = fit(light_field, **options)
+    whole = fit(light_field, **{**options, "checkpoint": None})
+    assert last.finished
+    assert last.psnr_yuv == pytest.approx(whole.psnr_yuv, abs=1.0)
+    assert len(last.content) == pytest.approx(len(whole.content), rel=0.1)
+
+
+def test_each_step_sees_its_own_views() -> None:
+    """Views that are read ahead are not overwritten before they are on the device."""
+    from sanrcodec.encoder.fit import _Views
+    from sanrcodec.lightfield import LightField
+
+    samples = np.repeat(np.arange(64, dtype=np.uint8), 256 * 256).reshape(8, 8, 256, 256, 1)
+    order = np.random.default_rng(0).permutation(64).reshape(32, 2)
+    views = _Views(LightField(samples), order, torch.device("cuda"))
+    views.start(0)
+    seen = []
+    for _ in range(64):
+        views.load()
+        torch.cuda._sleep(1_000_000)  # as long as a step
+
+        seen.append((views.index.clone(), views.targets().amax((1, 2, 3)) * 255))
+    views.close()
+    for step, (index, values) in enumerate(seen):
+        assert index.tolist() == order[step % 32].tolist()
+        assert values.round().long().tolist() == index.tolist()
+
+
+def test_split_step_does_what_the_whole_step_does() -> None:
+    """With several processes a step is two graphs, around the averaging."""
+    from sanrcodec.encoder.distributed import ALONE, Ranks
+    from sanrcodec.encoder.fit import fit
+    from sanrcodec.encoder.model import SceneModel
+    from sanrcodec.encoder.presets import PRESETS, PROFILES, make_header
+
+    class Twins(Ranks):
+        """This process and an imagined equal one."""
+
+        def average_(self, x: Any) -> None:
+            x.add_(x.clone()).div_(2)
+
+        def follow(self, *values: float) -> list[float]:
+            return list(values)
+
+    light_field = synthetic()
+    bits = []
+    for ranks in (ALONE, Twins(0, 2)):
+        model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False), "cuda")
+        steps = fit(model, light_field, None, PRESETS["medium"], lmbda=8.0, steps=100, ranks=ranks)
+        assert steps == (100, True)
+        with torch.no_grad():
+            weights, total = model.quantized_weights()
+            bits.append(float(total + model.latent_bits(torch.round(model.latents), weights)))
+    assert bits[0] > 0
+    assert bits[1] == pytest.approx(bits[0], rel=0.2)
