@@ -88,6 +88,27 @@ def test_round_trip(tmp_path: Path, mosaic: Path, light_field: LightField) -> No
     assert f"{file}: ok" in assert_ok(sanr("verify", file))
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_progress_line(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    line = cli._ProgressLine()
+    for step, seconds_left in ((5, 3725.0), (6, 9.0), (10, 0.0)):
+        line(
+            SimpleNamespace(
+                step=step, steps=10, bpp=0.0125, psnr_yuv=34.567, seconds_left=seconds_left
+            )
+        )
+    line.close()
+    shown = "step {}/10  0.01250 bpp  PSNR-YUV 34.57 dB  {} left"
+    first, last = shown.format(5, "62:05"), shown.format(10, "0:00")
+    if is_terminal:
+        assert capsys.readouterr().err == f"\r{first}\r{last.ljust(len(first))}\n"
+    else:
+        assert capsys.readouterr().err == f"{first}\n{last}\n"
+
+
 @pytest.mark.usefixtures("fit")
 def test_quiet_encode_prints_the_result_only(tmp_path: Path, mosaic: Path) -> None:
     file = tmp_path / "out.sanr"

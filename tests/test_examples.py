@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The examples run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+def test_scaling(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    arguments = ["--views", "4", "--size", "16", "--sizes", "", "--steps", "3", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "scaling.py", *arguments],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    head, _, row = done.stdout.splitlines()
+    values = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    assert (values["| views"], values["size"]) == ("| 4", "16")
+    for name in ("step_ms", "encode_mib", "file_bytes", "first_view_ms"):
+        assert float(values[name]) > 0
+    assert float(values["encode_mib"]) > float(values["decode_mib |"].rstrip(" |"))
+
+
+@pytest.mark.parametrize("option", ["--views=2", "--views=x", "--sizes=0"])
+def test_scaling_usage(option: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "scaling.py", option],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "expected numbers such as" in done.stderr
