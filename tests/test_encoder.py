@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ import sanrcodec
 from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError
-from sanrcodec.lightfield import LightField
+from sanrcodec.io import read_light_field, stored
+from sanrcodec.lightfield import LightField, StoredSamples
 from sanrcodec.metrics import light_field_psnr_yuv
 
 pytest.importorskip("torch")
@@ -130,6 +133,33 @@ def test_time_budget_shortens_the_fit(fit: Fit, light_field: LightField) -> None
     result = fit(light_field, steps=10**5, time_budget=1.5)
     assert 5 <= result.steps < 10**4
     check(result, light_field)
+
+
+def test_views_may_stay_on_disk(
+    tmp_path: Path, fit: Fit, light_field: LightField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "lf.npy", light_field.samples)
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", 0)
+    on_disk = read_light_field(tmp_path / "lf.npy")
+    assert isinstance(on_disk.samples, stored.FileSamples)
+    assert fit(on_disk, steps=12).content == fit(light_field, steps=12).content
+
+
+def test_views_are_read_a_few_at_a_time(fit: Fit, light_field: LightField) -> None:
+    class Counted(StoredSamples):
+        shape, dtype = light_field.samples.shape, light_field.samples.dtype
+        seen: list[weakref.ref[np.ndarray]] = []  # noqa: RUF012
+        most = 0
+
+        def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+            view = light_field.view(*index).copy()
+            self.seen.append(weakref.ref(view))
+            Counted.most = max(Counted.most, sum(held() is not None for held in self.seen))
+            return view
+
+    fit(LightField(Counted()), steps=30)
+    assert len(Counted.seen) > 60
+    assert Counted.most <= 4
 
 
 def test_metadata(fit: Fit, light_field: LightField) -> None:

@@ -156,26 +156,16 @@ def encode(
                 save=kept and (lambda state: kept.save({"geometry": planes, "fit": state})),
                 save_seconds=checkpoint_seconds,
             )  # fmt: skip
-            notes = {
-                "encoder": encoder, "torch": torch.__version__, **options, "steps": done,
-            }  # fmt: skip
-
-            def finish() -> EncodeResult:
-                content, decoded = export(model, notes if metadata else None)
-                estimated = _estimate_bytes(model, decoded)
-                _check_twin(decoded, chosen)
-                psnr, psnr_min = light_field_psnr_yuv(
-                    light_field.views(), decoded.views(), light_field.bit_depth
-                )
-                name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
-                return EncodeResult(
-                    content=content, bpp=decoded.bpp, estimated_bytes=estimated, psnr_yuv=psnr,
-                    psnr_yuv_min=psnr_min, steps=done, finished=finished,
+            notes = {"encoder": encoder, "torch": torch.__version__, **options, "steps": done}
+            return ranks.share(
+                lambda: EncodeResult(
+                    **_write(model, light_field, notes if metadata else None),
+                    steps=done,
+                    finished=finished,
                     seconds=time.monotonic() - begun,
-                    device=f"{ranks.size} x {name}" if ranks.size > 1 else name,
-                )  # fmt: skip
-
-            return ranks.share(finish)
+                    device=(f"{ranks.size} x " if ranks.size > 1 else "") + _name(chosen),
+                )
+            )
 
 
 def _start(
@@ -194,13 +184,29 @@ def _start(
     return geometry and geometry.to("cpu"), None
 
 
-@torch.no_grad()
-def _estimate_bytes(model: SceneModel, decoded: SanrFile) -> int:
-    """Size of the file if its entropy-coded sections were as long as the fit believes."""
-    weights, bits = model.quantized_weights()
-    estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
-    coded = (SectionType.WEIGHTS, SectionType.LATENTS)
-    return round(estimated + decoded.n_bytes - sum(len(decoded.sections[s].payload) for s in coded))
+def _write(
+    model: SceneModel, light_field: LightField, notes: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The file, and what it is like after decoding it, as :class:`EncodeResult` names them."""
+    with torch.no_grad():
+        weights, bits = model.quantized_weights()
+        estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
+    content, decoded = export(model, notes)
+    coded = sum(
+        len(decoded.sections[s].payload) for s in (SectionType.WEIGHTS, SectionType.LATENTS)
+    )
+    _check_twin(decoded, model.latents.device)
+    psnr, psnr_min = light_field_psnr_yuv(
+        light_field.views(), decoded.views(), light_field.bit_depth
+    )
+    return {
+        "content": content, "bpp": decoded.bpp, "psnr_yuv": psnr, "psnr_yuv_min": psnr_min,
+        "estimated_bytes": round(estimated + len(content) - coded),
+    }  # fmt: skip
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def _device(name: str) -> torch.device:
