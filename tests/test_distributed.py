@@ -84,16 +84,16 @@ def test_same_quality_as_one_process(
     tmp_path: Path, fit: Callable[..., Any], light_field: LightField, n_processes: int
 ) -> None:
     write_mosaic(tmp_path / "lf.png", light_field.samples, light_field.grid)
-    arguments = encode_arguments(tmp_path, "--steps", 120, "--checkpoint-every", 0)
+    arguments = encode_arguments(tmp_path, "--steps", 80)
     stdout, stderr = finish(torchrun(n_processes, *arguments))
     opened = sanrcodec.open(tmp_path / "out.sanr")
     # Rank 0 alone speaks.
     assert stdout.startswith(f"{tmp_path / 'out.sanr'}: {opened.n_bytes} bytes")
     assert stdout.count("\n") == 1
     assert stdout.endswith(f" on {n_processes} x cpu\n")
-    assert stderr.count("step 120/120") == 1
+    assert stderr.count("step 80/80") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lf.png", "out.sanr"]
-    alone = fit(light_field, steps=120)
+    alone = fit(light_field, steps=80)
     assert cost(opened, light_field) < 1.1 * cost(SanrFile(alone.content), light_field)
 
 
@@ -101,7 +101,7 @@ def test_same_quality_as_one_process(
 def test_interrupted_job_goes_on(tmp_path: Path, light_field: LightField) -> None:
     write_mosaic(tmp_path / "lf.png", light_field.samples, light_field.grid)
     file, kept = tmp_path / "out.sanr", tmp_path / "ck"
-    arguments = encode_arguments(tmp_path, "--steps", 150, "--force", "--checkpoint-every", 0)
+    arguments = encode_arguments(tmp_path, "--steps", 60, "--force", "--checkpoint-every", 0)
     process = torchrun(2, *arguments)
     assert process.stderr is not None
     line = process.stderr.readline()
@@ -110,7 +110,7 @@ def test_interrupted_job_goes_on(tmp_path: Path, light_field: LightField) -> Non
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     state = torch.load(kept, weights_only=True)["state"]["fit"]
-    assert 10 <= state["done"] < 150
+    assert 10 <= state["done"] < 60
     assert len(state["random"]) == 2
     assert SanrFile(file).shape == light_field.shape
     # Two numbers have but one sum: the order of the processes does not matter.
