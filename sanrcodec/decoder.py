@@ -114,7 +114,7 @@ class SanrFile:
             )
         weights, where = self.weights, self._where(SectionType.LATENTS)
         with self._named():
-            return unpack_latents(self.header, weights, section.payload, where)
+            return list(unpack_latents(self.header, weights, section.payload, where))
 
     @cached_property
     def scene(self) -> Scene:

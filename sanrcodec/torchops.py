@@ -15,21 +15,21 @@ class TorchOps:
     """Torch twin of :class:`~sanrcodec.fixedpoint.NumpyOps`.
 
     Args:
-        device: Where arrays live. TF32 is switched off: it would round 24-bit sums.
+        device: Where arrays live.
     """
 
     float32 = torch.float32
     float64 = torch.float64
+    uint8 = torch.uint8
     int16 = torch.int16
     int32 = torch.int32
+    block_pixels = 1 << 22  # a whole view in few kernels; bounds the memory of huge ones
     floor = staticmethod(torch.floor)
     stack = staticmethod(torch.stack)
     concatenate = staticmethod(torch.cat)
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        if self.device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = False
 
     def asarray(self, values: Any, dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(values, device=self.device).to(dtype)
@@ -39,8 +39,12 @@ class TorchOps:
         return x.to(dtype)
 
     @staticmethod
-    def clip(x: Tensor, low: int, high: int) -> Tensor:
-        return x.clamp(low, high)
+    def clip(x: Tensor, low: int, high: int, out: Tensor | None = None) -> Tensor:
+        return torch.clamp(x, low, high, out=out)
+
+    @staticmethod
+    def contiguous(x: Tensor) -> Tensor:
+        return x.contiguous()
 
     def arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, dtype=torch.int32, device=self.device)
@@ -50,5 +54,13 @@ class TorchOps:
 
     @staticmethod
     def take(x: Tensor, rows: Tensor) -> Tensor:
-        """Rows of ``x``, along its first axis."""
-        return x[rows.long()]
+        return x.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *x.shape[1:])
+
+    @staticmethod
+    def peak(x: Tensor) -> int:
+        return int(x.abs().max())
+
+    @staticmethod
+    def matmul(a: Tensor, b: Tensor) -> Tensor:
+        # In float64, since torch may be told to round float32 products to TF32 or bfloat16.
+        return (a.double() @ b.double()).to(a.dtype)

@@ -99,7 +99,7 @@ def test_region_is_a_crop(
 
 def test_blocks_of_rows_do_not_show(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = SanrFile(content).view(2, 1)
-    monkeypatch.setattr("sanrcodec.synthesis._BLOCK_PIXELS", 100)
+    monkeypatch.setattr("sanrcodec.fixedpoint.NumpyOps.block_pixels", 100)
     np.testing.assert_array_equal(SanrFile(content).view(2, 1), whole)
 
 

@@ -24,10 +24,10 @@ from sanrcodec.encoder.fit import FitProgress, fit
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.presets import PRESETS, PROFILES, make_header
 from sanrcodec.encoder.sweep import estimate_geometry
-from sanrcodec.encoder.torchops import TorchOps
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.synthesis import Scene
+from sanrcodec.torchops import TorchOps
 
 __all__ = ["EncodeResult", "FitProgress", "encode"]
 
