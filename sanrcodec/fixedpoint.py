@@ -69,6 +69,11 @@ class NumpyOps:
         return np.take(x, rows, axis=0)
 
     @staticmethod
+    def to_numpy(x: npt.NDArray) -> npt.NDArray:
+        """``x`` as a numpy array."""
+        return x
+
+    @staticmethod
     def peak(x: npt.NDArray) -> int:
         """Largest magnitude of integer-valued floats."""
         return int(max(x.max(initial=0), -x.min(initial=0)))

@@ -22,7 +22,7 @@ from sanrcodec.header import StreamHeader
 from sanrcodec.modelspec import LATENT_MAX
 from sanrcodec.weights import Weights
 
-__all__ = ["Scene"]
+__all__ = ["Scene", "finest_level"]
 
 LATENT_BITS = 5  # fraction bits of an upsampled latent in latent steps
 _LATENT_MAX_Q = 16383
@@ -49,6 +49,15 @@ _RGB_FROM_YCC_Q12 = ((4096, 0, 6450), (4096, -767, -1917), (4096, 7601, 0))
 _HALF = 1 << (POSITION_BITS - 1)  # half a canvas pixel: what whole and half samples are apart
 
 
+def finest_level(level: int) -> int:
+    """Finest level of the grids that a scene of a level is made from.
+
+    Grids somewhat finer than the canvas are averaged to its size: the means of their latents are
+    not zero, and a fit relies on them.
+    """
+    return level // 2
+
+
 class Scene:
     """A decoded scene, from which views are synthesized.
 
@@ -58,8 +67,10 @@ class Scene:
     Args:
         header: Stream header.
         weights: int32 array per tensor.
-        latents: int32 ``[Hg, Wg]`` per grid in coding order.
+        latents: int32 ``[Hg, Wg]`` per grid in coding order, down to ``finest_level(level)``.
         ops: Array backend.
+        level: Of the grids whose size the canvas has; views are smaller by ``2**level``. See
+            format_spec.md section 8.5.
 
     Raises:
         LimitError: a layer's sums could leave the exact range.
@@ -71,14 +82,26 @@ class Scene:
         weights: Weights,
         latents: list[npt.NDArray[np.int32]],
         ops: Any = NumpyOps,
+        level: int = 0,
     ) -> None:
-        self.header, self.ops = header, ops
-        self._canvas = header.canvas
+        self.header, self.ops, self.level = header, ops, level
+        self._size = modelspec.level_shape((header.height, header.width), level)
+        self._canvas = modelspec.level_shape(header.canvas, level)
         self._per_view = weights.get("per_view")
         self._view_layers = _view_layers(header, weights, ops)
-        by_group: dict[int, list[npt.NDArray[np.int32]]] = {}
+        # The peak is folded into the colour matrix, and so is its shift.
+        self._peak = (1 << header.bit_depth) - 1
+        if header.channels == 3:
+            matrix = np.array(_RGB_FROM_YCC_Q12) * (self._peak * 2.0 ** (-2 * FEATURE_BITS))
+        else:
+            matrix = np.array([[self._peak * 2.0**-FEATURE_BITS]])
+        self._colour_matrix = ops.asarray(matrix, ops.float64)
+        by_group: dict[int, list[npt.NDArray[np.int32]]] = {
+            group: [] for group in (*range(header.n_textures), modelspec.GEOMETRY)
+        }
         for grid in modelspec.grids(header):
-            by_group.setdefault(grid.group, []).append(latents[grid.index])
+            if grid.level >= finest_level(level):
+                by_group[grid.group].append(latents[grid.index])
         # What a layer hides costs bits, what it shares with the layer in front does not.
         stacks = [by_group[0]]
         for i in range(1, header.n_textures):
@@ -87,12 +110,13 @@ class Scene:
                 stack[k] = np.clip(stack[k] + plane, -LATENT_MAX, LATENT_MAX)
             stacks.append(stack)
 
-        trunk = _Trunk(header, weights, "texture", header.features, ops)
+        trunk = _Trunk(header, weights, "texture", header.features, ops, level)
         if not header.layers:
             self._features = ops.cast(trunk(stacks[0]), ops.int16)
             return
         n_geometry = 2 * header.layers - 1
-        planes = _Trunk(header, weights, "geometry", n_geometry, ops)(by_group[modelspec.GEOMETRY])
+        geometry = _Trunk(header, weights, "geometry", n_geometry, ops, level)
+        planes = geometry(by_group[modelspec.GEOMETRY])
         eighths = planes[: header.layers]
         d = round_shift(eighths * DISPARITY_GAIN, FEATURE_BITS - DISPARITY_BITS, ops)
         self._disparity = ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32)
@@ -114,13 +138,13 @@ class Scene:
         Args:
             v: Row of the view, integer or fractional.
             u: Column of the view, likewise.
-            region: ``(y0, y1, x0, x1)`` in pixels; the whole view by default.
+            region: ``(y0, y1, x0, x1)`` in pixels of this level; the whole view by default.
 
         Returns:
             Integers ``[y1 - y0, x1 - x0, C]`` in ``0..2**bit_depth - 1``, uint8 if that holds them.
         """
         ops, header = self.ops, self.header
-        y0, y1, x0, x1 = region or (0, header.height, 0, header.width)
+        y0, y1, x0, x1 = region or (0, self._size[0], 0, self._size[1])
         dtype = ops.uint8 if header.bit_depth == 8 else ops.int32
         samples = ops.zeros((y1 - y0, x1 - x0, header.channels), dtype)
         step = max(1, ops.block_pixels // (x1 - x0))
@@ -166,9 +190,12 @@ class Scene:
             features = self._composite(pose, y, x)
         else:
             planes = self._features.reshape(-1, *self._canvas)
-            rows = slice(y0 + header.margin_y, y1 + header.margin_y)
-            columns = slice(x0 + header.margin_x, x1 + header.margin_x)
-            features = ops.cast(planes[:, rows, columns], ops.float32).reshape(len(planes), -1)
+            top, left = (
+                (2 * margin + (1 << self.level)) >> (self.level + 1)
+                for margin in (header.margin_y, header.margin_x)
+            )
+            cut = planes[:, y0 + top : y1 + top, x0 + left : x1 + left]
+            features = ops.cast(cut, ops.float32).reshape(len(planes), -1)
         colour = features[: header.channels]
         if self._view_layers:
             h = self._view_inputs(pose, features, y, x)
@@ -183,8 +210,8 @@ class Scene:
         """Features ``[features, n]`` of the pixels ``y`` x ``x``: the layers, back to front."""
         ops, header = self.ops, self.header
         a_v, a_u, shift_y, shift_x, _ = pose
-        base_y = ((y + header.margin_y) << POSITION_BITS) + shift_y
-        base_x = ((x + header.margin_x) << POSITION_BITS) + shift_x
+        base_y = (y << POSITION_BITS) + self._origin(header.margin_y, shift_y)
+        base_x = (x << POSITION_BITS) + self._origin(header.margin_x, shift_x)
         features: Any = None
         for layer in reversed(range(header.layers)):
             sampled = self._sample(layer, base_y, base_x, a_v, a_u)
@@ -200,6 +227,15 @@ class Scene:
                 features += round_shift(near, 8, ops)
         return features
 
+    def _origin(self, margin: int, shift: int) -> int:
+        """Canvas position, Q5, of the first pixel of a view without parallax.
+
+        A sample of level k is the centre of ``2**k`` pixels, so that positions scale without offset
+        when they are told from the edges of the first sample.
+        """
+        origin = (margin << POSITION_BITS) + shift
+        return (origin + ((1 << self.level) >> 1)) >> self.level
+
     def _sample(self, layer: int, base_y: Any, base_x: Any, a_v: int, a_u: int) -> Any:
         """Sample a layer: fixed point of ``q = p - a * d(q)``, bilinear between half samples.
 
@@ -207,7 +243,7 @@ class Scene:
             Integer-valued float32 ``[lanes, n]``: features, visibility where the layer has one.
         """
         ops, (height, width) = self.ops, self._canvas
-        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS
+        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS + self.level
         disparity = self._disparity[layer]
         q_y, q_x = base_y, base_x
         for _ in range(N_DISPARITY_STEPS):
@@ -252,7 +288,9 @@ class Scene:
         if header.spatial:
             one = 1 << _VIEW_BITS
             for row, p, size in ((h[n + 2], y, header.height), (h[n + 3], x, header.width)):
-                row.reshape(y.shape[0], x.shape[1])[:] = ((2 * p + 1) << _VIEW_BITS) // size - one
+                centre = ((2 * p + 1) << (_VIEW_BITS + self.level)) // size - one
+                # The last pixels of a smaller view may reach beyond the view.
+                row.reshape(y.shape[0], x.shape[1])[:] = ops.clip(centre, -one, one - 1)
         return h
 
     def _to_samples(self, colour: Any) -> Any:
@@ -261,23 +299,18 @@ class Scene:
         float64 ``[C, n]`` in both. The result is saturated, but its fractions, exact too, are
         still to be cut off, which a cast to integers does.
         """
-        ops, peak = self.ops, (1 << self.header.bit_depth) - 1
-        if self.header.channels == 3:
-            matrix = np.array(_RGB_FROM_YCC_Q12, np.float64) * (peak * 2.0 ** (-2 * FEATURE_BITS))
-            samples = ops.matmul(ops.asarray(matrix, ops.float64), colour)
-        else:
-            samples = colour * (peak * 2.0**-FEATURE_BITS)
+        samples = self.ops.matmul(self._colour_matrix, colour)
         samples += 0.5
-        return ops.clip(samples, 0, peak, out=samples)
+        return self.ops.clip(samples, 0, self._peak, out=samples)
 
 
 class _Trunk:
     """Latents of one group -> planes on the canvas; the integer twin of SceneModel._trunk."""
 
     def __init__(
-        self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any
+        self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any, level: int
     ) -> None:
-        self.canvas, self.ops = header.canvas, ops
+        self.header, self.level, self.ops = header, level, ops
         self.first = header.geometry_first if name == "geometry" else 0
         self.n_in = header.geometry_levels if name == "geometry" else header.texture_levels
 
@@ -313,8 +346,8 @@ class _Trunk:
     def __call__(self, latents: list[npt.NDArray[np.int32]]) -> Any:
         """Grids coarse to fine -> integer-valued float32 ``[n_out, Hc * Wc]``, Q12."""
         ops = self.ops
-        planes = [plane.reshape(-1) for plane in self._upsample(latents)]
-        n_pixels = math.prod(self.canvas)
+        planes = [plane.reshape(-1) for plane in self._planes(latents)]
+        n_pixels = math.prod(modelspec.level_shape(self.header.canvas, self.level))
         out = ops.zeros((self.n_out, n_pixels), ops.float32)
         for start in range(0, n_pixels, ops.block_pixels):
             block = slice(start, min(start + ops.block_pixels, n_pixels))
@@ -330,20 +363,38 @@ class _Trunk:
             out[:, block] = self.output(ops.concatenate(parts))
         return out
 
-    def _upsample(self, latents: list[npt.NDArray[np.int32]]) -> list[Any]:
-        """Double level by level: float32 ``[Hc, Wc]`` per grid, Q5."""
+    def _planes(self, latents: list[npt.NDArray[np.int32]]) -> list[Any]:
+        """Bring all scales to the size of the canvas: float32 ``[Hc, Wc]``, coarse to fine, Q5.
+
+        They are doubled level by level, or averaged if finer; those that are not given are zero.
+        """
         ops = self.ops
         coarsest = self.first + self.n_in - 1
         planes: list[Any] = []
-        for level in range(coarsest, -1, -1):
-            height, width = modelspec.level_shape(self.canvas, level)
+        for level in range(coarsest, self.level - 1, -1):
+            shape = modelspec.level_shape(self.header.canvas, level)
             for i, plane in enumerate(planes):
-                tall = _double_axis(plane, 0, ops)[:height]
-                planes[i] = _double_axis(tall, 1, ops)[:, :width]
-            if coarsest - level < self.n_in:
+                tall = _double_axis(plane, 0, ops)[: shape[0]]
+                planes[i] = _double_axis(tall, 1, ops)[:, : shape[1]]
+            if level >= self.first:
                 latent = latents[coarsest - level]
                 planes.append(ops.asarray(latent << LATENT_BITS, ops.float32))
-        return planes
+        for i in range(len(planes), len(latents)):
+            shift = self.level - (coarsest - i)
+            mean_q = _block_sums(latents[i], 1 << shift) << (LATENT_BITS - 2 * shift)
+            planes.append(ops.asarray(mean_q, ops.float32))
+        zeros = ops.zeros(modelspec.level_shape(self.header.canvas, self.level), ops.float32)
+        return planes + [zeros] * (self.n_in - len(planes))
+
+
+def _block_sums(x: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:
+    """Sums of ``size x size`` samples; last rows and columns are repeated to fill a block."""
+    height, width = (-(-n // size) for n in x.shape)
+    x = np.pad(
+        x, [(0, size * m - n) for m, n in zip((height, width), x.shape, strict=True)], "edge"
+    )
+    sums: npt.NDArray[np.int32] = x.reshape(height, size, width, size).sum((1, 3), np.int32)
+    return sums
 
 
 def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["TorchOps"]
+from sanrcodec.errors import LightFieldError
+
+__all__ = ["TorchOps", "usable_device"]
 
 
 class TorchOps:
@@ -57,6 +60,11 @@ class TorchOps:
         return x.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *x.shape[1:])
 
     @staticmethod
+    def to_numpy(x: Tensor) -> npt.NDArray:
+        array: npt.NDArray = x.cpu().numpy()
+        return array
+
+    @staticmethod
     def peak(x: Tensor) -> int:
         return int(x.abs().max())
 
@@ -64,3 +72,20 @@ class TorchOps:
     def matmul(a: Tensor, b: Tensor) -> Tensor:
         # In float64, since torch may be told to round float32 products to TF32 or bfloat16.
         return (a.double() @ b.double()).to(a.dtype)
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name, tried with a small allocation.
+
+    Raises:
+        LightFieldError: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise LightFieldError(
+            f"device {name} is not usable here ({reason}); use cpu or cuda"
+        ) from None
+    return device

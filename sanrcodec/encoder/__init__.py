@@ -27,7 +27,7 @@ from sanrcodec.encoder.sweep import estimate_geometry
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.synthesis import Scene
-from sanrcodec.torchops import TorchOps
+from sanrcodec.torchops import TorchOps, usable_device
 
 __all__ = ["EncodeResult", "FitProgress", "encode"]
 
@@ -102,7 +102,7 @@ def encode(
         )
     if not lmbda > 0 or not np.isfinite(lmbda):
         raise LightFieldError(f"lmbda is {lmbda}, expected a positive number")
-    chosen = _device(device)
+    chosen = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
@@ -151,30 +151,13 @@ def encode(
     )  # fmt: skip
 
 
-def _device(name: str | None) -> torch.device:
-    """The device to fit on, tried with a small allocation.
-
-    Raises:
-        LightFieldError: there is no such device here.
-    """
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise LightFieldError(
-            f"device {name} is not usable here ({reason}); use cpu or cuda"
-        ) from None
-    return device
-
-
 def _check_twin(decoded: SanrFile, device: torch.device) -> None:
     """The integers, synthesized by torch, must give the numpy decoder's samples."""
     header = decoded.header
     with torch.no_grad():
         scene = Scene(header, decoded.weights, decoded.latents, TorchOps(device))
         for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
-            ours = scene.render(v, u).cpu().numpy().astype(decoded.dtype)
+            ours = scene.render(v, u).cpu().numpy()
             if not np.array_equal(ours, decoded.view(v, u)):
                 raise SanrError(
                     f"self-check failed: view {v},{u} decodes to other samples; please report this"
