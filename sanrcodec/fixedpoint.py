@@ -50,7 +50,7 @@ class NumpyOps:
     @staticmethod
     def clip(x: npt.NDArray, low: int, high: int, out: npt.NDArray | None = None) -> npt.NDArray:
         """``x`` saturated to ``low..high``, both included."""
-        clipped: npt.NDArray = np.clip(x, low, high, out=out)
+        clipped: npt.NDArray = x.clip(low, high, out=out)
         return clipped
 
     @staticmethod
@@ -66,7 +66,7 @@ class NumpyOps:
     @staticmethod
     def take(x: npt.NDArray, rows: npt.NDArray) -> npt.NDArray:
         """Rows of ``x``, along its first axis."""
-        return np.take(x, rows, axis=0)
+        return x.take(rows, axis=0)
 
     @staticmethod
     def to_numpy(x: npt.NDArray) -> npt.NDArray:

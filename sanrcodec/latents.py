@@ -35,7 +35,9 @@ _LOCATION_MAX = 8 * LATENT_MAX
 _HIDDEN_SHIFT = _IN_BITS + _WEIGHT_BITS - _HIDDEN_BITS
 # A location has 3 fraction bits, a scale 2.
 _OUTPUT_SHIFTS = (_HIDDEN_BITS + _WEIGHT_BITS - 3, _HIDDEN_BITS + _WEIGHT_BITS - 2)
-_BLOCK_SAMPLES = 4096  # per call of the network: keeps its working set in cache
+_OUTPUT_MIN = np.array([[-_LOCATION_MAX], [0]], np.float32)
+_OUTPUT_MAX = np.array([[_LOCATION_MAX], [N_SCALES - 1]], np.float32)
+_BLOCK_SAMPLES = 8192  # per call of the network: keeps its working set in cache
 
 # round(8 * log2(1 + n)), without libm: the scale of magnitudes on which widths are predicted.
 MAGNITUDE_Q3 = np.array(
@@ -115,16 +117,14 @@ class Arm:
         # A context of 0 adds nothing to any sum.
         first = self.first[:, np.concatenate([known, known + N_CONTEXT])]
         sums = NumpyOps.matmul(first, np.concatenate([near, magnitude], dtype=self.dtype))
-        h, y = np.split(sums, [len(self.first) - 2])
+        h, y = sums[:-2], sums[-2:]
         h += self.hidden_bias[kind]
         np.clip(np.floor(h, out=h), 0, _HIDDEN_MAX, out=h)
         y += NumpyOps.matmul(self.output, h)
         y += self.pass_bias[kind] + self.grid_bias[grid]
-        location, scale = np.floor(y, out=y)
-        return (
-            np.clip(location, -_LOCATION_MAX, _LOCATION_MAX).astype(np.int32),
-            np.clip(scale, 0, N_SCALES - 1).astype(np.int32),
-        )
+        np.floor(y, out=y)
+        location, scale = np.clip(y, _OUTPUT_MIN, _OUTPUT_MAX, out=y).astype(np.int32)
+        return location, scale
 
 
 _ARM_TENSORS = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")

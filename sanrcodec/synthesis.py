@@ -46,7 +46,13 @@ UPSAMPLING_TAPS = (-6, 58, 222, -18)
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 # BT.709 YCbCr (full range) to RGB, in 2**-12: rows R, G, B; columns Y, Cb, Cr.
 _RGB_FROM_YCC_Q12 = ((4096, 0, 6450), (4096, -767, -1917), (4096, 7601, 0))
+# Positions are found for so many blocks at once: their few integers per pixel fill a cache later.
+_POSITION_BLOCKS = 4
 _HALF = 1 << (POSITION_BITS - 1)  # half a canvas pixel: what whole and half samples are apart
+
+
+# Angular offsets v, u (Q8 views), shifts y, x (1/32 pixel) and colour offset (Q12) of a view.
+Pose = tuple[int, int, int, int, int]
 
 
 def finest_level(level: int) -> int:
@@ -147,16 +153,25 @@ class Scene:
         y0, y1, x0, x1 = region or (0, self._size[0], 0, self._size[1])
         dtype = ops.uint8 if header.bit_depth == 8 else ops.int32
         samples = ops.zeros((y1 - y0, x1 - x0, header.channels), dtype)
-        step = max(1, ops.block_pixels // (x1 - x0))
         pose = self._pose(v, u)
-        for start in range(y0, y1, step):
-            stop = min(start + step, y1)
-            block = self._render_rows(pose, start, stop, x0, x1)
-            samples[start - y0 : stop - y0] = block.T.reshape(stop - start, x1 - x0, -1)
+        width = x1 - x0
+        step = max(1, ops.block_pixels // width)
+        for first in range(y0, y1, _POSITION_BLOCKS * step):
+            last = min(first + _POSITION_BLOCKS * step, y1)
+            positions = self._positions(pose, first, last, x0, x1)
+            for start in range(first, last, step):
+                stop = min(start + step, last)
+                if header.layers:
+                    pixels = slice((start - first) * width, (stop - first) * width)
+                    features = self._composite(positions[:, :, pixels])
+                else:
+                    features = self._cut(start, stop, x0, x1)
+                block = self._colour(pose, features, start, stop, x0, x1)
+                samples[start - y0 : stop - y0] = block.T.reshape(stop - start, width, -1)
         return samples
 
-    def _pose(self, v: float, u: float) -> tuple[int, int, int, int, int]:
-        """Angular offsets (Q8 views), shifts (1/32 pixel) and colour offset (Q12) of a view."""
+    def _pose(self, v: float, u: float) -> Pose:
+        """Place of a view among the others."""
         header = self.header
         one = 1 << ANGULAR_BITS
         v_q, u_q = round(v * one), round(u * one)
@@ -179,53 +194,42 @@ class Scene:
         a_u = (-a_u if header.mirrored else a_u) + int(extra[1])
         return a_v, a_u, int(extra[2]), int(extra[3]), int(extra[4]) << 2
 
-    def _render_rows(
-        self, pose: tuple[int, int, int, int, int], y0: int, y1: int, x0: int, x1: int
-    ) -> Any:
-        """Samples of a block of pixels, ``[C, n]``, their fractions still to be cut off."""
-        ops, header = self.ops, self.header
-        y = ops.arange(y0, y1)[:, None]
-        x = ops.arange(x0, x1)[None, :]
-        if header.layers:
-            features = self._composite(pose, y, x)
-        else:
-            planes = self._features.reshape(-1, *self._canvas)
-            top, left = (
-                (2 * margin + (1 << self.level)) >> (self.level + 1)
-                for margin in (header.margin_y, header.margin_x)
-            )
-            cut = planes[:, y0 + top : y1 + top, x0 + left : x1 + left]
-            features = ops.cast(cut, ops.float32).reshape(len(planes), -1)
-        colour = features[: header.channels]
-        if self._view_layers:
-            h = self._view_inputs(pose, features, y, x)
-            for dense in self._view_layers:
-                h = dense(h)
-            colour = colour + h
-        colour = ops.cast(colour, ops.float64)
-        colour[0] += pose[4]
-        return self._to_samples(colour)
+    def _positions(self, pose: Pose, y0: int, y1: int, x0: int, x1: int) -> Any:
+        """Find where the pixels of a block see each layer: fixed point of ``q = p - a * d(q)``.
 
-    def _composite(self, pose: tuple[int, int, int, int, int], y: Any, x: Any) -> Any:
-        """Features ``[features, n]`` of the pixels ``y`` x ``x``: the layers, back to front."""
-        ops, header = self.ops, self.header
+        Returns:
+            int32 ``[layers, 5, n]``: number of the bilinear weights, then of the sample of each
+            kind. Empty without geometry.
+        """
+        ops, header, (height, width) = self.ops, self.header, self._canvas
         a_v, a_u, shift_y, shift_x, _ = pose
-        base_y = (y << POSITION_BITS) + self._origin(header.margin_y, shift_y)
-        base_x = (x << POSITION_BITS) + self._origin(header.margin_x, shift_x)
-        features: Any = None
-        for layer in reversed(range(header.layers)):
-            sampled = self._sample(layer, base_y, base_x, a_v, a_u)
-            near = sampled[: header.features]
-            if features is None:
-                features = near
-            else:
-                # Each nearer layer covers what is behind it with its visibility.
-                alpha = round_shift(sampled[header.features], FEATURE_BITS - 8, ops)
-                alpha = ops.clip(alpha, 0, 256)
-                near -= features
-                near *= alpha
-                features += round_shift(near, 8, ops)
-        return features
+        base_y = (ops.arange(y0, y1) << POSITION_BITS) + self._origin(header.margin_y, shift_y)
+        base_x = (ops.arange(x0, x1) << POSITION_BITS) + self._origin(header.margin_x, shift_x)
+        base_y = base_y[:, None]
+        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS + self.level
+        out = ops.zeros((header.layers, 5, (y1 - y0) * (x1 - x0)), ops.int32)
+        for layer in range(header.layers):
+            q_y, q_x = base_y, base_x
+            for _ in range(N_DISPARITY_STEPS):
+                row = ops.clip((q_y + _HALF) >> POSITION_BITS, 0, height - 1)
+                column = ops.clip((q_x + _HALF) >> POSITION_BITS, 0, width - 1)
+                d = ops.take(self._disparity[layer], row * width + column)
+                q_y, q_x = _displaced(base_y, d, a_v, shift), _displaced(base_x, d, a_u, shift)
+            q_y = ops.clip(q_y, 0, (height - 1) << POSITION_BITS, out=q_y).reshape(-1)
+            q_x = ops.clip(q_x, 0, (width - 1) << POSITION_BITS, out=q_x).reshape(-1)
+            # Of the four samples around a position, one is of each kind: whole or half in y and x.
+            whole_y, whole_x = (q_y + _HALF) >> POSITION_BITS, (q_x + _HALF) >> POSITION_BITS
+            f_y = abs(q_y - (whole_y << POSITION_BITS))
+            f_x = abs(q_x - (whole_x << POSITION_BITS))
+            out[layer, 0] = f_y * (_HALF + 1) + f_x
+            whole_y *= width
+            half_y = (q_y >> POSITION_BITS) * width
+            half_x = q_x >> POSITION_BITS
+            out[layer, 1] = whole_y + whole_x
+            out[layer, 2] = whole_y + half_x
+            out[layer, 3] = half_y + whole_x
+            out[layer, 4] = half_y + half_x
+        return out
 
     def _origin(self, margin: int, shift: int) -> int:
         """Canvas position, Q5, of the first pixel of a view without parallax.
@@ -236,34 +240,37 @@ class Scene:
         origin = (margin << POSITION_BITS) + shift
         return (origin + ((1 << self.level) >> 1)) >> self.level
 
-    def _sample(self, layer: int, base_y: Any, base_x: Any, a_v: int, a_u: int) -> Any:
-        """Sample a layer: fixed point of ``q = p - a * d(q)``, bilinear between half samples.
+    def _composite(self, positions: Any) -> Any:
+        """Features, integer-valued float32 ``[features, n]``: the layers, back to front."""
+        ops, n = self.ops, self.header.features
+        features: Any = None
+        for layer in reversed(range(self.header.layers)):
+            sampled = self._sample(layer, positions[layer])
+            near = sampled[:n]
+            if features is None:
+                features = near
+            else:
+                # Each nearer layer covers what is behind it with its visibility.
+                alpha = round_shift(sampled[n], FEATURE_BITS - 8, ops)
+                ops.clip(alpha, 0, 256, out=alpha)
+                near -= features
+                near *= alpha
+                features += round_shift(near, 8, ops)
+        return features
+
+    def _sample(self, layer: int, positions: Any) -> Any:
+        """Sample a layer, bilinear between half samples.
 
         Returns:
             Integer-valued float32 ``[lanes, n]``: features, visibility where the layer has one.
         """
-        ops, (height, width) = self.ops, self._canvas
-        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS + self.level
-        disparity = self._disparity[layer]
-        q_y, q_x = base_y, base_x
-        for _ in range(N_DISPARITY_STEPS):
-            row = ops.clip((q_y + _HALF) >> POSITION_BITS, 0, height - 1)
-            column = ops.clip((q_x + _HALF) >> POSITION_BITS, 0, width - 1)
-            d = ops.take(disparity, row * width + column)
-            q_y, q_x = _displaced(base_y, d, a_v, shift), _displaced(base_x, d, a_u, shift)
-        q_y = ops.clip(q_y, 0, (height - 1) << POSITION_BITS, out=q_y).reshape(-1)
-        q_x = ops.clip(q_x, 0, (width - 1) << POSITION_BITS, out=q_x).reshape(-1)
-        # Of the four samples around a position, one is of each kind: whole or half, in y and in x.
-        whole_y, whole_x = (q_y + _HALF) >> POSITION_BITS, (q_x + _HALF) >> POSITION_BITS
-        f_y = abs(q_y - (whole_y << POSITION_BITS))
-        f_x = abs(q_x - (whole_x << POSITION_BITS))
-        fraction = f_y * (_HALF + 1) + f_x
+        ops = self.ops
         total: Any = None
-        for kind, texture in enumerate(self._texture[layer]):
-            row = q_y >> POSITION_BITS if kind & 2 else whole_y
-            column = q_x >> POSITION_BITS if kind & 1 else whole_x
-            part = ops.take(self._weights[kind], fraction)
-            part *= ops.take(texture, row * width + column)
+        for weights, texture, numbers in zip(
+            self._weights, self._texture[layer], positions[1:], strict=True
+        ):
+            part = ops.take(weights, positions[0])
+            part *= ops.take(texture, numbers)
             if total is None:
                 total = part
             else:
@@ -272,9 +279,36 @@ class Scene:
         total = ops.contiguous(total.T)
         return ops.floor(total, out=total)
 
-    def _view_inputs(
-        self, pose: tuple[int, int, int, int, int], features: Any, y: Any, x: Any
-    ) -> Any:
+    def _cut(self, y0: int, y1: int, x0: int, x1: int) -> Any:
+        """Features, integer-valued float32 ``[features, n]``, of a block without geometry."""
+        planes = self._features.reshape(-1, *self._canvas)
+        top, left = (
+            (2 * margin + (1 << self.level)) >> (self.level + 1)
+            for margin in (self.header.margin_y, self.header.margin_x)
+        )
+        cut = planes[:, y0 + top : y1 + top, x0 + left : x1 + left]
+        return self.ops.cast(cut, self.ops.float32).reshape(len(planes), -1)
+
+    def _colour(self, pose: Pose, features: Any, y0: int, y1: int, x0: int, x1: int) -> Any:
+        """Samples of a block, float64 ``[C, n]``, saturated.
+
+        Their fractions, exact too, are still to be cut off, which a cast to integers does.
+        """
+        ops = self.ops
+        colour = features[: self.header.channels]
+        if self._view_layers:
+            y, x = ops.arange(y0, y1)[:, None], ops.arange(x0, x1)[None, :]
+            h = self._view_inputs(pose, features, y, x)
+            for dense in self._view_layers:
+                h = dense(h)
+            colour = colour + h
+        colour = ops.cast(colour, ops.float64)
+        colour[0] += pose[4]
+        samples = ops.matmul(self._colour_matrix, colour)
+        samples += 0.5
+        return ops.clip(samples, 0, self._peak, out=samples)
+
+    def _view_inputs(self, pose: Pose, features: Any, y: Any, x: Any) -> Any:
         """Inputs of the view MLP, integer-valued float32 ``[n_in, n]``, Q8."""
         ops, header = self.ops, self.header
         n = header.features
@@ -292,16 +326,6 @@ class Scene:
                 # The last pixels of a smaller view may reach beyond the view.
                 row.reshape(y.shape[0], x.shape[1])[:] = ops.clip(centre, -one, one - 1)
         return h
-
-    def _to_samples(self, colour: Any) -> Any:
-        """YCbCr in Q12 (chroma around 0) -> samples of the file's bit depth.
-
-        float64 ``[C, n]`` in both. The result is saturated, but its fractions, exact too, are
-        still to be cut off, which a cast to integers does.
-        """
-        samples = self.ops.matmul(self._colour_matrix, colour)
-        samples += 0.5
-        return self.ops.clip(samples, 0, self._peak, out=samples)
 
 
 class _Trunk:
