@@ -236,7 +236,8 @@ def decode(
     begun = time.monotonic()
     if position is not None:
         v, u = position
-        output = output or Path(f"{file.stem}_v{_two_digits(v)}_u{_two_digits(u)}.png")
+        small = "" if scale == 1 else f"_1of{scale.denominator}"
+        output = output or Path(f"{file.stem}_v{_two_digits(v)}_u{_two_digits(u)}{small}.png")
         _check_image(output, (".png", ".ppm", ".pgm"), force)
         opened = SanrFile(file, device=device)
         view = opened.view(v, u, scale=scale)

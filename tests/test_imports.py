@@ -155,6 +155,18 @@ def test_encoding_without_torch_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_decoding_on_a_device_without_torch_says_what_to_install() -> None:
+    message = run(
+        "sys.modules['torch'] = None\n"
+        "import sanrcodec\n"
+        "from sanrcodec.errors import MissingEncoderError\n"
+        f"try:\n    sanrcodec.open({str(VECTOR)!r}, device='cuda')\n"
+        "except MissingEncoderError as error:\n    print(error)"
+    )
+    expected = 'decoding on device cuda needs PyTorch: pip install "sanrcodec[encoder]"\n'
+    assert message == expected
+
+
 def test_module_runs_as_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sanrcodec", "--version"],
