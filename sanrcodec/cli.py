@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ import numpy as np
 from sanrcodec import __version__
 from sanrcodec.complexity import mac_per_pixel, n_weights
 from sanrcodec.container import SectionType
-from sanrcodec.decoder import SanrFile
+from sanrcodec.decoder import SCALES, SanrFile, n_workers
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.io import read_light_field, write_atomically, write_mosaic, write_view
 from sanrcodec.lightfield import parse_grid
@@ -44,7 +46,6 @@ PROFILES = ("default", "sanr")  # in the order of their numbers
 DEFAULT_LMBDA = 8.0
 
 _LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
-_MAX_WORKERS = 4
 
 
 class _Group(click.Group):
@@ -85,6 +86,16 @@ class _ViewPosition(click.ParamType):
         if not (math.isfinite(v) and math.isfinite(u)):
             self.fail(f"view {value!r} has the wrong form, expected V,U such as 4,4", param, ctx)
         return v, u
+
+
+class _Scale(click.ParamType):
+    name = "SCALE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        with suppress(ValueError, ZeroDivisionError):
+            if Fraction(value) in SCALES:
+                return Fraction(value)
+        self.fail(f"scale {value!r} is not among {', '.join(map(str, SCALES))}", param, ctx)
 
 
 _PATH = click.Path(path_type=Path)
@@ -227,6 +238,11 @@ def encode(
 @click.option("--all", "all_views", is_flag=True, help="All views, as view_VV_UU.png in a folder.")
 @click.option("--mosaic", is_flag=True, help="All views, tiled in one PNG.")
 @click.option(
+    "--scale", type=_Scale(), default="1", show_default=True,
+    help="Size of the views: 1, 1/2, 1/4 or 1/8. Smaller ones are decoded much faster.",
+)  # fmt: skip
+@click.option("--device", help="Decode with PyTorch, on cuda for example; the same samples.")
+@click.option(
     "-o", "--output", type=_PATH, metavar="PATH",
     help="Image, or folder for --all.  [default for --view: FILE_vVV_uUU.png]",
 )  # fmt: skip
@@ -236,6 +252,8 @@ def decode(
     position: tuple[float, float] | None,
     all_views: bool,
     mosaic: bool,
+    scale: Fraction,
+    device: str | None,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -248,25 +266,28 @@ def decode(
     begun = time.monotonic()
     if position is not None:
         v, u = position
-        output = output or Path(f"{file.stem}_v{_two_digits(v)}_u{_two_digits(u)}.png")
+        small = "" if scale == 1 else f"_1of{scale.denominator}"
+        output = output or Path(f"{file.stem}_v{_two_digits(v)}_u{_two_digits(u)}{small}.png")
         _check_image(output, (".png", ".ppm", ".pgm"), force)
-        opened = SanrFile(file)
-        view = opened.view(v, u)
+        opened = SanrFile(file, device=device)
+        view = opened.view(v, u, scale=scale)
         write_view(output, view, opened.bit_depth)
-        what = f"view {v:g},{u:g} of {_size(opened)}"
+        what = f"view {v:g},{u:g}"
     elif mosaic:
         assert output is not None
         _check_image(output, (".png",), force)
-        opened = SanrFile(file)
+        opened = SanrFile(file, device=device)
         n_v, n_u = opened.grid
-        rows = (np.stack([opened.view(v, u) for u in range(n_u)]) for v in range(n_v))
+        views = opened.views(scale=scale)
+        rows = (np.stack(list(islice(views, n_u))) for _ in range(n_v))
         write_mosaic(output, rows, opened.grid, opened.bit_depth)
-        what = f"{n_v} x {n_u} views of {_size(opened)}"
+        what = f"{n_v} x {n_u} views"
     else:
         assert output is not None
-        opened = SanrFile(file)
-        _write_all(opened, output, force)
-        what = f"{opened.grid[0] * opened.grid[1]} views of {_size(opened)}"
+        opened = SanrFile(file, device=device)
+        _write_all(opened, output, scale, force)
+        what = f"{opened.grid[0] * opened.grid[1]} views"
+    what += f" of {_size(opened, scale)}"
     click.echo(f"{output}: {what}  decoded in {time.monotonic() - begun:.2f} s")
 
 
@@ -380,7 +401,7 @@ def _check_image(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
     _check_output(path, force)
 
 
-def _write_all(opened: SanrFile, folder: Path, force: bool) -> None:
+def _write_all(opened: SanrFile, folder: Path, scale: Fraction, force: bool) -> None:
     """Write every view as ``view_VV_UU.png``; the folder may exist."""
     if folder.exists() and not folder.is_dir():
         raise click.UsageError(f"{folder} is a file, expected a folder")
@@ -389,16 +410,16 @@ def _write_all(opened: SanrFile, folder: Path, force: bool) -> None:
     if existing and not force:
         raise click.UsageError(f"{existing[0]} exists; add --force to overwrite it")
     folder.mkdir(parents=True, exist_ok=True)
-    _for_each_view(
-        opened, lambda v, u: write_view(paths[v, u], opened.view(v, u), opened.bit_depth)
-    )
+
+    def write(v: int, u: int) -> None:
+        write_view(paths[v, u], opened.view(v, u, scale=scale), opened.bit_depth)
+
+    _for_each_view(opened, write)
 
 
 def _for_each_view(opened: SanrFile, task: Callable[[int, int], object]) -> None:
     """Call ``task(v, u)`` for every view, from several threads; numpy and zlib run in parallel."""
-    _ = opened.scene  # decoded once, before the threads share it
-    n_workers = min(_MAX_WORKERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(n_workers) as pool:
+    with ThreadPoolExecutor(n_workers()) as pool:
         # Each worker holds one view at most, so that memory does not grow with their number.
         futures = [
             pool.submit(lambda vu: (task(*vu), None)[1], vu) for vu in np.ndindex(opened.grid)
@@ -480,8 +501,9 @@ def _describe_summary(summary: dict[str, Any]) -> str:
     return "\n".join([summary["file"]] + [f"  {name:<10}{text}" for name, text in rows.items()])
 
 
-def _size(opened: SanrFile) -> str:
-    return f"{opened.header.width} x {opened.header.height} pixels"
+def _size(opened: SanrFile, scale: Fraction) -> str:
+    width, height = (math.ceil(n * scale) for n in (opened.header.width, opened.header.height))
+    return f"{width} x {height} pixels"
 
 
 def _two_digits(position: float) -> str:

@@ -7,8 +7,12 @@ See format_spec.md for the rules that a decoder follows.
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,27 +22,36 @@ import numpy.typing as npt
 
 from sanrcodec import container
 from sanrcodec.container import SIGNATURE, VERSION, SectionType
-from sanrcodec.errors import LightFieldError, LimitError, SanrError
+from sanrcodec.errors import LightFieldError, LimitError, MissingEncoderError, SanrError
+from sanrcodec.fixedpoint import NumpyOps
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import unpack_latents
-from sanrcodec.modelspec import n_latents, tensor_specs
-from sanrcodec.synthesis import Scene
+from sanrcodec.modelspec import grids, level_shape, n_latents, tensor_specs
+from sanrcodec.synthesis import Scene, finest_level
 from sanrcodec.weights import unpack_weights
 
-__all__ = ["SanrFile", "open_sanr"]
+__all__ = ["MAX_WORKERS", "SCALES", "SanrFile", "n_workers", "open_sanr"]
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+
+SCALES = tuple(Fraction(1, 1 << level) for level in range(4))  # of a view; index: its level
 
 # A symbol of the narrowest table costs 1.1e-4 bits, 14 times what this allows.
 MAX_LATENTS_PER_BYTE = 1 << 20
+MAX_WORKERS = 4  # threads; each holds a view, and little of its time holds the interpreter
 
 
 class SanrFile:
     """An opened .sanr file: a light field whose views decode on demand.
 
     The sections are checked when the file is opened; latents and weights are decoded at the first
-    view and cached as the canonical scene.
+    view, as far as its scale needs them, and kept as the canonical scene. Views may be decoded by
+    several threads at once.
 
     Args:
         source: Path, bytes, or a binary file object.
+        device: Where views are computed: by torch on a device that it names so, such as ``cuda``
+            or ``cpu``; by numpy if None. The samples are the same.
 
     Attributes:
         name: For messages.
@@ -49,10 +62,12 @@ class SanrFile:
 
     Raises:
         SanrError: one of its subclasses says what is wrong with the file.
+        LightFieldError: the device is not usable here.
+        MissingEncoderError: a device is given, but PyTorch is not installed.
         OSError: the file cannot be read.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO) -> None:
+    def __init__(self, source: Source, *, device: str | None = None) -> None:
         if isinstance(source, bytes | bytearray | memoryview):
             content, self.name = bytes(source), "<bytes>"
         elif hasattr(source, "read"):
@@ -65,6 +80,12 @@ class SanrFile:
         self.format_version: tuple[int, int] = (major, minor)
         with self._named():
             self.header = StreamHeader.unpack(self.sections[SectionType.HEADER].payload)
+        self._device = device
+        self._ops: Any = NumpyOps if device is None else _torch_ops(device)
+        self._lock = threading.RLock()
+        self._unread: Iterator[npt.NDArray[np.int32]] | None = None  # grids that are still coded
+        self._latents: list[npt.NDArray[np.int32]] = []
+        self._scenes: dict[int, Scene] = {}
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -101,51 +122,51 @@ class SanrFile:
             section.payload, tensor_specs(self.header), self._where(SectionType.WEIGHTS)
         )
 
-    @cached_property
+    @property
     def latents(self) -> list[npt.NDArray[np.int32]]:
         """Latent grids in coding order, int32 ``[Hg, Wg]``."""
-        # A tiny file must not claim a huge canvas.
-        section = self.sections[SectionType.LATENTS]
-        claimed = n_latents(self.header)
-        if claimed > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
-            raise LimitError(
-                f"{self.name}: {claimed} latents in {len(section.payload)} bytes; "
-                "the file is damaged"
-            )
-        weights, where = self.weights, self._where(SectionType.LATENTS)
-        with self._named():
-            return unpack_latents(self.header, weights, section.payload, where)
+        return self._latents_from(0)
 
-    @cached_property
+    @property
     def scene(self) -> Scene:
         """The canonical scene, decoded once."""
-        weights, latents = self.weights, self.latents
-        with self._named():
-            return Scene(self.header, weights, latents)
+        return self._scene(0)
 
     def view(
-        self, v: float, u: float, *, region: tuple[int, int, int, int] | None = None
+        self,
+        v: float,
+        u: float,
+        *,
+        region: tuple[int, int, int, int] | None = None,
+        scale: float | Fraction = 1,
     ) -> npt.NDArray[Any]:
         """Decode one view.
 
         Args:
             v: Row of the view, 0-based; fractions give views in between.
             u: Column of the view, likewise.
-            region: ``(y0, y1, x0, x1)`` in pixels, half open; the whole view by default.
+            region: ``(y0, y1, x0, x1)`` in pixels of the scaled view, half open; the whole view by
+                default.
+            scale: 1, 1/2, 1/4 or 1/8. A smaller view is a preview: it is decoded from the coarser
+                latents alone, in a fraction of the time. See format_spec.md section 8.5.
 
         Returns:
-            uint8 or uint16 array ``[H, W, C]`` (or of the region's size).
+            uint8 or uint16 array ``[ceil(H * scale), ceil(W * scale), C]``, or of the region's
+            size.
 
         Raises:
-            LightFieldError: the position or region lies outside the light field.
+            LightFieldError: the position or region lies outside the light field, or the scale is
+                another one.
             SanrError: the file is damaged.
         """
-        n_v, n_u, height, width, _ = self.shape
+        n_v, n_u = self.grid
         if not (0 <= v <= n_v - 1 and 0 <= u <= n_u - 1):
             raise LightFieldError(
                 f"view {v:g},{u:g} is outside this light field "
                 f"({n_v} x {n_u} views: v runs 0..{n_v - 1}, u runs 0..{n_u - 1})"
             )
+        level = _level(scale)
+        height, width = level_shape((self.header.height, self.header.width), level)
         if region is not None:
             y0, y1, x0, x1 = region
             if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
@@ -153,14 +174,69 @@ class SanrFile:
                     f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of "
                     f"{height} x {width} pixels"
                 )
-        samples: npt.NDArray[Any] = self.scene.render(v, u, region).astype(self.dtype)
-        return samples
+        samples = self._ops.to_numpy(self._scene(level).render(v, u, region))
+        decoded: npt.NDArray[Any] = samples.astype(self.dtype, copy=False)
+        return decoded
 
-    def views(self) -> Iterator[npt.NDArray[Any]]:
-        """Decode all views one after the other, ``v`` slowest."""
-        for v in range(self.header.n_v):
-            for u in range(self.header.n_u):
-                yield self.view(v, u)
+    def views(self, *, scale: float | Fraction = 1) -> Iterator[npt.NDArray[Any]]:
+        """Decode all views one after the other, ``v`` slowest; a few are decoded ahead.
+
+        Args:
+            scale: Of each view, as for :meth:`view`.
+        """
+        n_threads = n_workers() if self._device is None else 1
+        self._scene(_level(scale))  # once, not in every thread
+        ahead: deque[Future[npt.NDArray[Any]]] = deque()
+        with ThreadPoolExecutor(n_threads) as pool:
+            try:
+                for v, u in np.ndindex(self.grid):
+                    ahead.append(pool.submit(self.view, v, u, scale=scale))
+                    if len(ahead) > n_threads:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _latents_from(self, level: int) -> list[npt.NDArray[np.int32]]:
+        """The grids of a level and of all coarser ones; decodes those that are not yet."""
+        n_wanted = sum(grid.level >= level for grid in grids(self.header))
+        with self._lock, self._named():
+            if self._unread is None:
+                self._unread = self._read_latents()
+            try:
+                while len(self._latents) < n_wanted:
+                    self._latents.append(next(self._unread))
+                if not level:
+                    next(self._unread, None)  # checks the end of the stream
+            except SanrError:
+                # It must be raised again by the next view.
+                self._unread, self._latents = None, []
+                raise
+            return self._latents[:n_wanted]
+
+    def _read_latents(self) -> Iterator[npt.NDArray[np.int32]]:
+        # A tiny file must not claim a huge canvas.
+        section = self.sections[SectionType.LATENTS]
+        claimed = n_latents(self.header)
+        if claimed > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
+            raise LimitError(
+                f"{claimed} latents in {len(section.payload)} bytes; the file is damaged"
+            )
+        where = self._where(SectionType.LATENTS)
+        return unpack_latents(self.header, self.weights, section.payload, where)
+
+    def _scene(self, level: int) -> Scene:
+        """The scene at a level, decoded once."""
+        with self._lock:
+            if level not in self._scenes:
+                latents = self._latents_from(finest_level(level))
+                with self._named():
+                    self._scenes[level] = Scene(
+                        self.header, self.weights, latents, self._ops, level
+                    )
+            return self._scenes[level]
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -176,6 +252,29 @@ class SanrFile:
         return f"{self.name}: section {section.name} at byte {self.sections[section].offset}"
 
 
-def open_sanr(source: str | os.PathLike[str] | bytes | BinaryIO) -> SanrFile:
+def open_sanr(source: Source, *, device: str | None = None) -> SanrFile:
     """Open a .sanr file; see :class:`SanrFile`."""
-    return SanrFile(source)
+    return SanrFile(source, device=device)
+
+
+def n_workers() -> int:
+    """Threads that decode views side by side: one for each core that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    return min(MAX_WORKERS, os.cpu_count() or 1)
+
+
+def _level(scale: float | Fraction) -> int:
+    if scale not in SCALES:
+        raise LightFieldError(f"scale is {scale}, expected 1, 1/2, 1/4 or 1/8")
+    return SCALES.index(scale)  # equal floats are found too
+
+
+def _torch_ops(device: str) -> Any:
+    try:
+        from sanrcodec.torchops import TorchOps, usable_device
+    except ImportError:
+        raise MissingEncoderError(
+            f'decoding on device {device} needs PyTorch: pip install "sanrcodec[encoder]"'
+        ) from None
+    return TorchOps(usable_device(device))

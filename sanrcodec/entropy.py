@@ -60,10 +60,13 @@ class _Walk:
         symbols = np.where(np.abs(residual) <= MAX_RESIDUAL, residual + MAX_RESIDUAL, ESCAPE)
         symbols = symbols.astype(np.int32)
         counts = np.bincount(table)
-        start = 0
-        for used in np.flatnonzero(counts).tolist():
-            run = slice(start, start := start + int(counts[used]))
-            symbols[run] = self._code_run(symbols[run], used)
+        used = np.flatnonzero(counts)
+        stops = np.cumsum(counts[used]).tolist()
+        runs = [
+            self._code_run(symbols[start:stop], number)
+            for number, start, stop in zip(used.tolist(), [0, *stops], stops, strict=False)
+        ]
+        symbols = np.concatenate([*runs, symbols[:0]])
 
         coded = symbols.astype(np.int64) - MAX_RESIDUAL
         for i in np.flatnonzero(symbols == ESCAPE).tolist():

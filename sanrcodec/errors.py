@@ -49,4 +49,4 @@ class LightFieldError(SanrError, ValueError):
 
 
 class MissingEncoderError(SanrError, ImportError):
-    """Encoding was asked for, but PyTorch is not installed."""
+    """Encoding, or decoding on a device, was asked for, but PyTorch is not installed."""

@@ -18,17 +18,24 @@ from sanrcodec.errors import LimitError
 
 __all__ = ["Dense", "NumpyOps", "carrier_bits", "round_shift"]
 
+# OpenBLAS gives products of more multiply-adds to threads of its own. They cost more than they
+# bring on matrices this thin, and spin where another process wants the core.
+_SERIAL_PRODUCT = 1 << 18
+
 
 class NumpyOps:
-    """The few array operations of the decoder, in numpy; encoder.torchops has its torch twin."""
+    """The few array operations of the decoder, in numpy; torchops.TorchOps is the torch twin."""
 
     float32 = np.float32
     float64 = np.float64
+    uint8 = np.uint8
     int16 = np.int16
     int32 = np.int32
+    block_pixels = 16384  # pixels handled at once: keeps their working set in cache
     floor = staticmethod(np.floor)
     stack = staticmethod(np.stack)
     concatenate = staticmethod(np.concatenate)
+    contiguous = staticmethod(np.ascontiguousarray)
 
     @staticmethod
     def asarray(values: Any, dtype: Any) -> npt.NDArray:
@@ -41,9 +48,9 @@ class NumpyOps:
         return x.astype(dtype, copy=False)
 
     @staticmethod
-    def clip(x: npt.NDArray, low: int, high: int) -> npt.NDArray:
+    def clip(x: npt.NDArray, low: int, high: int, out: npt.NDArray | None = None) -> npt.NDArray:
         """``x`` saturated to ``low..high``, both included."""
-        clipped: npt.NDArray = np.clip(x, low, high)
+        clipped: npt.NDArray = x.clip(low, high, out=out)
         return clipped
 
     @staticmethod
@@ -59,7 +66,32 @@ class NumpyOps:
     @staticmethod
     def take(x: npt.NDArray, rows: npt.NDArray) -> npt.NDArray:
         """Rows of ``x``, along its first axis."""
-        return np.take(x, rows, axis=0)
+        return x.take(rows, axis=0)
+
+    @staticmethod
+    def to_numpy(x: npt.NDArray) -> npt.NDArray:
+        """``x`` as a numpy array."""
+        return x
+
+    @staticmethod
+    def peak(x: npt.NDArray) -> int:
+        """Largest magnitude of integer-valued floats."""
+        return int(max(x.max(initial=0), -x.min(initial=0)))
+
+    @staticmethod
+    def matmul(a: npt.NDArray, b: npt.NDArray) -> npt.NDArray:
+        """``a @ b`` of matrices of one float type, ``b`` with many columns."""
+        n_columns = b.shape[1]
+        step = max(1, _SERIAL_PRODUCT // max(1, a.size))
+        n_stacked = n_columns // step
+        out = np.empty((len(a), n_columns), a.dtype)
+
+        def stacked(x: npt.NDArray) -> npt.NDArray:
+            return x[:, : n_stacked * step].reshape(len(x), n_stacked, step).swapaxes(0, 1)
+
+        np.matmul(a, stacked(b), out=stacked(out))
+        np.matmul(a, b[:, n_stacked * step :], out=out[:, n_stacked * step :])
+        return out
 
 
 def round_shift(x: Any, shift: int, ops: Any = NumpyOps) -> Any:
@@ -67,7 +99,11 @@ def round_shift(x: Any, shift: int, ops: Any = NumpyOps) -> Any:
 
     Exact, since a factor of ``2**-shift`` only moves the exponent.
     """
-    return ops.floor(x * 2.0**-shift + 0.5) if shift else x
+    if not shift:
+        return x
+    x = x * 2.0**-shift
+    x += 0.5
+    return ops.floor(x, out=x)
 
 
 def carrier_bits(bound: int, what: str) -> int:
@@ -86,12 +122,14 @@ def carrier_bits(bound: int, what: str) -> int:
 class Dense:
     """Integer dense layer ``clip(round_shift(W x + b << s_b, shift), low, high)``.
 
+    The shift is folded into the weights: a factor of a power of two moves exponents only.
+
     Args:
         weight: int ``[n_out, n_in]``, real value ``weight * 2**-weight_bits``.
-        bias: int ``[n_out]``, real value ``bias * 2**-bias_bits``, or None.
-        in_bits, out_bits: Fraction bits of input and output.
+        bias: int ``[n_out]``, real value ``bias * 2**-bias_bits``.
+        in_bits, out_bits: Fraction bits of input and output; the output has fewer than the sums.
         in_max: Largest magnitude of an input integer.
-        low, high: Saturation of the output integers.
+        low, high: Saturation of the output integers, below 2**24.
         name: For messages.
         ops: Array backend.
 
@@ -102,7 +140,7 @@ class Dense:
     def __init__(
         self,
         weight: npt.NDArray[np.int32],
-        bias: npt.NDArray[np.int32] | None,
+        bias: npt.NDArray[np.int32],
         *,
         weight_bits: int,
         bias_bits: int = 10,
@@ -115,22 +153,33 @@ class Dense:
         ops: Any = NumpyOps,
     ) -> None:
         sum_bits = weight_bits + in_bits
-        self.shift, self.low, self.high, self.ops = sum_bits - out_bits, low, high, ops
+        shift = sum_bits - out_bits
+        self.low, self.high, self.ops = low, high, ops
         weight64 = weight.astype(np.int64)
-        bias64 = (
-            np.zeros(len(weight64), np.int64)
-            if bias is None
-            else bias.astype(np.int64) << (sum_bits - bias_bits)
-        )
-        rows = np.abs(weight64).sum(axis=1) * in_max + np.abs(bias64)
-        # The rounding adds half a unit of the output and one more bit of fraction.
-        bound = 2 * (int(rows.max(initial=0)) + (1 << self.shift))
-        self.dtype = ops.float32 if carrier_bits(bound, name) == 24 else ops.float64
-        self.weight = ops.asarray(np.ascontiguousarray(weight64.T), self.dtype)
-        self.bias = ops.asarray(bias64, self.dtype)
+        bias64 = bias.astype(np.int64) << (sum_bits - bias_bits)
+        self._gain = int(np.abs(weight64).sum(axis=1).max(initial=0))
+        # Rounding adds half a unit of the output.
+        self._offset = int(np.abs(bias64).max(initial=0)) + (1 << shift)
+        self._always_narrow = carrier_bits(self._bound(in_max), name) == 24
+        unit = 2.0**-shift
+        self._parameters = {
+            dtype: (ops.asarray(weight64 * unit, dtype), ops.asarray(bias64 * unit + 0.5, dtype))
+            for dtype in (ops.float32, ops.float64)
+        }
+
+    def _bound(self, in_max: int) -> int:
+        return self._gain * in_max + self._offset
 
     def __call__(self, x: Any) -> Any:
-        """``[n, n_in]`` integer-valued floats -> ``[n, n_out]`` integer-valued floats."""
-        y = self.ops.cast(x, self.dtype) @ self.weight
-        y += self.bias
-        return self.ops.clip(round_shift(y, self.shift, self.ops), self.low, self.high)
+        """``[n_in, n]`` integer-valued float32 -> ``[n_out, n]`` integer-valued float32.
+
+        What the inputs could be may need float64 where what they are does not.
+        """
+        ops = self.ops
+        narrow = self._always_narrow or self._bound(ops.peak(x)) < 1 << 24
+        dtype = ops.float32 if narrow else ops.float64
+        weight, bias = self._parameters[dtype]
+        y = ops.matmul(weight, ops.cast(x, dtype))
+        y += bias[:, None]
+        ops.floor(y, out=y)
+        return ops.cast(ops.clip(y, self.low, self.high, out=y), ops.float32)

@@ -9,7 +9,7 @@ See format_spec.md section 6.2. Must not contain a float operation that rounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ import numpy.typing as npt
 from sanrcodec import modelspec
 from sanrcodec.entropy import SymbolDecoder, SymbolEncoder, cost_bits
 from sanrcodec.errors import CorruptSectionError
-from sanrcodec.fixedpoint import carrier_bits, round_shift
+from sanrcodec.fixedpoint import NumpyOps, carrier_bits
 from sanrcodec.header import StreamHeader
-from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD, Grid, Pass
+from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
 from sanrcodec.tables import N_SCALES
 from sanrcodec.weights import Weights
 
@@ -32,6 +32,12 @@ _HIDDEN_BITS = 6
 _HIDDEN_MAX = 4095
 _WEIGHT_BITS = 7
 _LOCATION_MAX = 8 * LATENT_MAX
+_HIDDEN_SHIFT = _IN_BITS + _WEIGHT_BITS - _HIDDEN_BITS
+# A location has 3 fraction bits, a scale 2.
+_OUTPUT_SHIFTS = (_HIDDEN_BITS + _WEIGHT_BITS - 3, _HIDDEN_BITS + _WEIGHT_BITS - 2)
+_OUTPUT_MIN = np.array([[-_LOCATION_MAX], [0]], np.float32)
+_OUTPUT_MAX = np.array([[_LOCATION_MAX], [N_SCALES - 1]], np.float32)
+_BLOCK_SAMPLES = 8192  # per call of the network: keeps its working set in cache
 
 # round(8 * log2(1 + n)), without libm: the scale of magnitudes on which widths are predicted.
 MAGNITUDE_Q3 = np.array(
@@ -45,10 +51,13 @@ Code = Callable[
 
 
 class Arm:
-    """One integer entropy network: context ``[n, N_CONTEXT]`` -> location and scale, int32 ``[n]``.
+    """One integer entropy network: contexts of a pass -> location and scale of its samples.
 
     Inputs are the saturated neighbours and their logarithmic magnitudes; one ReLU layer, whose bias
     depends on the kind of pass, plus a linear shortcut (Cool-chic, Ladune et al., ICCV 2023).
+
+    Samples run along the last axis. Rounding shifts are folded into the weights: a factor of a
+    power of two moves exponents only.
 
     Args:
         weights: All weights of the file.
@@ -60,32 +69,41 @@ class Arm:
 
     def __init__(self, weights: Weights, name: str) -> None:
         part = {key: weights[f"arm.{name}.{key}"].astype(np.int64) for key in _ARM_TENSORS}
-        in_max = CONTEXT_MAX << _IN_BITS
-        hidden_bound = np.abs(part["hidden"]).sum(axis=1).max() * in_max + (
-            np.abs(part["hidden_bias"]).max() << _IN_BITS
-        )
         align = _HIDDEN_BITS - _IN_BITS
-        output_bound = (
-            np.abs(part["output"]).sum(axis=1).max() * _HIDDEN_MAX
-            + ((np.abs(part["shortcut"]).sum(axis=1).max() * in_max) << align)
-            + ((np.abs(part["pass_bias"]).max() + np.abs(part["grid_bias"]).max()) << _HIDDEN_BITS)
+        bias = np.abs(part["hidden_bias"]).max(axis=0) << _IN_BITS
+        hidden_sum = np.abs(part["hidden"]).sum(axis=1) * (CONTEXT_MAX << _IN_BITS) + bias
+        hidden = np.minimum(_HIDDEN_MAX, (hidden_sum >> _HIDDEN_SHIFT) + 1)
+        shortcut = np.abs(part["shortcut"]).sum(axis=1) * (CONTEXT_MAX << _IN_BITS + align)
+        output_sum = np.abs(part["output"]) @ hidden + shortcut
+        for key in ("pass_bias", "grid_bias"):
+            output_sum += np.abs(part[key]).max(axis=0) << _HIDDEN_BITS
+        # Rounding adds half a unit of the result.
+        bound = max(hidden_sum.max(), output_sum.max()) + (1 << max(_OUTPUT_SHIFTS))
+        self.dtype: Any = (
+            np.float32 if carrier_bits(int(bound), f"arm.{name}") == 24 else np.float64
         )
-        bound = 2 * (int(max(hidden_bound, output_bound)) + (1 << 12))
-        self.dtype: Any = np.float32 if carrier_bits(bound, f"arm.{name}") == 24 else np.float64
-        self.hidden = part["hidden"].T.astype(self.dtype)
-        self.hidden_bias = (part["hidden_bias"] << _IN_BITS).astype(self.dtype)
-        self.output = part["output"].T.astype(self.dtype)
-        self.shortcut = (part["shortcut"].T << align).astype(self.dtype)
-        self.pass_bias = (part["pass_bias"] << _HIDDEN_BITS).astype(self.dtype)
-        self.grid_bias = (part["grid_bias"] << _HIDDEN_BITS).astype(self.dtype)
+        hidden_unit, units = 2.0**-_HIDDEN_SHIFT, 2.0 ** -np.array(_OUTPUT_SHIFTS)
+        # Hidden units and shortcut share their inputs, hence one product.
+        self.first = np.concatenate(
+            [part["hidden"] * hidden_unit, (part["shortcut"] << align) * units[:, None]]
+        ).astype(self.dtype)
+        self.hidden_bias = self._columns((part["hidden_bias"] << _IN_BITS) * hidden_unit + 0.5)
+        self.output = (part["output"] * units[:, None]).astype(self.dtype)
+        self.pass_bias = self._columns((part["pass_bias"] << _HIDDEN_BITS) * units + 0.5)
+        self.grid_bias = self._columns((part["grid_bias"] << _HIDDEN_BITS) * units)
+
+    def _columns(self, rows: npt.NDArray) -> npt.NDArray:
+        """``[n, m]`` -> ``[n, m, 1]``, to be added to samples that run along the last axis."""
+        return rows[..., None].astype(self.dtype)
 
     def __call__(
-        self, context: npt.NDArray[np.int32], kind: int, grid: int
+        self, near: npt.NDArray, known: npt.NDArray[np.intp], kind: int, grid: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Predict the distributions of one pass.
+        """Predict the distributions of some samples of one pass.
 
         Args:
-            context: int32 ``[n, N_CONTEXT]``; unknown neighbours are 0.
+            near: Integer-valued floats ``[len(known), n]``, the known contexts. Overwritten.
+            known: Their numbers among the ``N_CONTEXT`` contexts; all others are 0.
             kind: Kind of the pass, 0..3.
             grid: Number of the grid among those of this network.
 
@@ -93,45 +111,54 @@ class Arm:
             location int32 ``[n]`` in eighths of a step, and scale int32 ``[n]``, an index of the
             tables.
         """
-        near = np.clip(context, -CONTEXT_MAX, CONTEXT_MAX)
-        x: npt.NDArray = np.concatenate(
-            [near * np.int32(1 << _IN_BITS), MAGNITUDE_Q3[np.abs(near)]],
-            axis=1,
-            dtype=self.dtype,
-            casting="unsafe",
-        )
-        h = x @ self.hidden
+        np.clip(near, -CONTEXT_MAX, CONTEXT_MAX, out=near)
+        magnitude = np.take(MAGNITUDE_Q3, np.abs(near).astype(np.intp))
+        near *= 1 << _IN_BITS
+        # A context of 0 adds nothing to any sum.
+        first = self.first[:, np.concatenate([known, known + N_CONTEXT])]
+        sums = NumpyOps.matmul(first, np.concatenate([near, magnitude], dtype=self.dtype))
+        h, y = sums[:-2], sums[-2:]
         h += self.hidden_bias[kind]
-        h = np.clip(round_shift(h, _IN_BITS + _WEIGHT_BITS - _HIDDEN_BITS), 0, _HIDDEN_MAX)
-        y = h @ self.output + x @ self.shortcut
+        np.clip(np.floor(h, out=h), 0, _HIDDEN_MAX, out=h)
+        y += NumpyOps.matmul(self.output, h)
         y += self.pass_bias[kind] + self.grid_bias[grid]
-        sum_bits = _HIDDEN_BITS + _WEIGHT_BITS
-        location = np.clip(round_shift(y[:, 0], sum_bits - 3), -_LOCATION_MAX, _LOCATION_MAX)
-        scale = np.clip(round_shift(y[:, 1], sum_bits - 2), 0, N_SCALES - 1)
-        return location.astype(np.int32), scale.astype(np.int32)
+        np.floor(y, out=y)
+        location, scale = np.clip(y, _OUTPUT_MIN, _OUTPUT_MAX, out=y).astype(np.int32)
+        return location, scale
 
 
 _ARM_TENSORS = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
 
 
-def _context_rows(
-    padded: npt.NDArray[np.int32], cross: list[npt.NDArray | None], grid: Grid, p: Pass
-) -> npt.NDArray[np.int32]:
-    """Context of one pass, int32 ``[n, N_CONTEXT]``, samples in raster order."""
-    columns = modelspec.neighbour_context(padded, grid.shape, p)
-    columns += [None if c is None else c[p.y0 :: p.stride, p.x0 :: p.stride] for c in cross]
-    h, w = (-(-(n - o) // p.stride) for n, o in zip(grid.shape, (p.y0, p.x0), strict=True))
-    rows = np.zeros((h, w, N_CONTEXT), np.int32)
-    for i, column in enumerate(columns):
-        if column is not None:
-            rows[..., i] = column
-    return rows.reshape(-1, N_CONTEXT)
+def _predict(
+    arm: Arm,
+    contexts: list[npt.NDArray | None],
+    shape: tuple[int, int],
+    kind: int,
+    grid: int,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Location and scale, int32 ``[n]``, of a pass of ``shape``, as each of its contexts is."""
+    columns = [c for c in contexts if c is not None]
+    known = np.flatnonzero([c is not None for c in contexts])
+    step = max(1, _BLOCK_SAMPLES // shape[1])
+    parts = []
+    for start in range(0, shape[0], step):
+        rows = slice(start, min(start + step, shape[0]))
+        near = np.empty((len(columns), (rows.stop - start) * shape[1]), np.float32)
+        for row, column in zip(near, columns, strict=True):
+            row.reshape(-1, shape[1])[...] = column[rows]
+        parts.append(arm(near, known, kind, grid))
+    location, scale = zip(*parts, strict=True)
+    return np.concatenate(location), np.concatenate(scale)
 
 
 def _walk(
-    header: StreamHeader, weights: Weights, code: Code, given: list[npt.NDArray[np.int32]] | None
-) -> list[npt.NDArray[np.int32]]:
-    """Pass every sample through ``code`` in coding order; return the grids it gave back."""
+    header: StreamHeader,
+    weights: Weights,
+    code: Code,
+    given: list[npt.NDArray[np.int32]] | None = None,
+) -> Iterator[npt.NDArray[np.int32]]:
+    """Pass every sample through ``code`` in coding order; yield each grid that it gave back."""
     arms = [Arm(weights, name) for name in modelspec.entropy_models(header)]
     n_seen = [0] * len(arms)
     values: list[npt.NDArray[np.int32]] = []
@@ -141,18 +168,17 @@ def _walk(
         inner = padded[PAD : PAD + h, PAD : PAD + w]
         cross = modelspec.cross_scale_context(values, grid)
         for p in modelspec.passes(grid.shape):
-            samples = inner[p.y0 :: p.stride, p.x0 :: p.stride]
-            rows = _context_rows(padded, cross, grid, p)
-            location, scale = arms[grid.entropy_model](rows, p.kind, n_seen[grid.entropy_model])
-            source = (
-                None
-                if given is None
-                else given[grid.index][p.y0 :: p.stride, p.x0 :: p.stride].ravel()
-            )
+            lattice = slice(p.y0, None, p.stride), slice(p.x0, None, p.stride)
+            samples = inner[lattice]
+            contexts = modelspec.neighbour_context(padded, grid.shape, p)
+            contexts += [None if c is None else c[lattice] for c in cross]
+            model = grid.entropy_model
+            location, scale = _predict(arms[model], contexts, samples.shape, p.kind, n_seen[model])
+            source = None if given is None else given[grid.index][lattice].ravel()
             samples[...] = code(source, location, scale).reshape(samples.shape)
         n_seen[grid.entropy_model] += 1
         values.append(inner.copy())
-    return values
+        yield values[-1]
 
 
 def pack_latents(
@@ -174,7 +200,8 @@ def pack_latents(
         encoder.encode(values, location, scale)
         return values
 
-    _walk(header, weights, code, latents)
+    for _ in _walk(header, weights, code, latents):
+        pass
     return encoder.finish()
 
 
@@ -189,20 +216,22 @@ def latent_bits(
         total += cost_bits(values, location, scale)
         return values
 
-    _walk(header, weights, code, latents)
+    for _ in _walk(header, weights, code, latents):
+        pass
     return total
 
 
 def unpack_latents(
     header: StreamHeader, weights: Weights, payload: bytes, name: str = ""
-) -> list[npt.NDArray[np.int32]]:
-    """Decode the payload of the LATENTS section.
+) -> Iterator[npt.NDArray[np.int32]]:
+    """Decode the payload of the LATENTS section, grid by grid as the caller asks for them.
 
-    Returns:
-        int32 ``[Hg, Wg]`` per grid in coding order.
+    Yields:
+        int32 ``[Hg, Wg]`` per grid in coding order, which is coarse to fine.
 
     Raises:
-        CorruptSectionError: the payload does not decode, or a latent is out of range.
+        CorruptSectionError: the payload does not decode, or a latent is out of range; or, after
+            the last grid, words remain.
     """
     decoder = SymbolDecoder(payload, name)
 
@@ -214,6 +243,5 @@ def unpack_latents(
             )
         return values
 
-    latents = _walk(header, weights, code, None)
+    yield from _walk(header, weights, code)
     decoder.finish()
-    return latents

@@ -10,6 +10,7 @@ Must not contain an operation that rounds. See format_spec.md sections 7 and 8.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sanrcodec.header import StreamHeader
 from sanrcodec.modelspec import LATENT_MAX
 from sanrcodec.weights import Weights
 
-__all__ = ["Scene"]
+__all__ = ["Scene", "finest_level"]
 
 LATENT_BITS = 5  # fraction bits of an upsampled latent in latent steps
 _LATENT_MAX_Q = 16383
@@ -45,17 +46,37 @@ UPSAMPLING_TAPS = (-6, 58, 222, -18)
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 # BT.709 YCbCr (full range) to RGB, in 2**-12: rows R, G, B; columns Y, Cb, Cr.
 _RGB_FROM_YCC_Q12 = ((4096, 0, 6450), (4096, -767, -1917), (4096, 7601, 0))
-_BLOCK_PIXELS = 16384  # pixels per block: keeps the working set of a block in cache
+# Positions are found for so many blocks at once: their few integers per pixel fill a cache later.
+_POSITION_BLOCKS = 4
+_HALF = 1 << (POSITION_BITS - 1)  # half a canvas pixel: what whole and half samples are apart
+
+
+# Angular offsets v, u (Q8 views), shifts y, x (1/32 pixel) and colour offset (Q12) of a view.
+Pose = tuple[int, int, int, int, int]
+
+
+def finest_level(level: int) -> int:
+    """Finest level of the grids that a scene of a level is made from.
+
+    Grids somewhat finer than the canvas are averaged to its size: the means of their latents are
+    not zero, and a fit relies on them.
+    """
+    return level // 2
 
 
 class Scene:
     """A decoded scene, from which views are synthesized.
 
+    Planes of the canvas have their pixels along the last axis, ``[n, Hc * Wc]``, and so have blocks
+    of pixels of a view. Only textures, of which single pixels are gathered, are ``[Hc * Wc, n]``.
+
     Args:
         header: Stream header.
         weights: int32 array per tensor.
-        latents: int32 ``[Hg, Wg]`` per grid in coding order.
+        latents: int32 ``[Hg, Wg]`` per grid in coding order, down to ``finest_level(level)``.
         ops: Array backend.
+        level: Of the grids whose size the canvas has; views are smaller by ``2**level``. See
+            format_spec.md section 8.5.
 
     Raises:
         LimitError: a layer's sums could leave the exact range.
@@ -67,51 +88,55 @@ class Scene:
         weights: Weights,
         latents: list[npt.NDArray[np.int32]],
         ops: Any = NumpyOps,
+        level: int = 0,
     ) -> None:
-        self.header, self.ops = header, ops
+        self.header, self.ops, self.level = header, ops, level
+        self._size = modelspec.level_shape((header.height, header.width), level)
+        self._canvas = modelspec.level_shape(header.canvas, level)
         self._per_view = weights.get("per_view")
         self._view_layers = _view_layers(header, weights, ops)
-        by_group: dict[int, list[npt.NDArray[np.int32]]] = {}
+        # The peak is folded into the colour matrix, and so is its shift.
+        self._peak = (1 << header.bit_depth) - 1
+        if header.channels == 3:
+            matrix = np.array(_RGB_FROM_YCC_Q12) * (self._peak * 2.0 ** (-2 * FEATURE_BITS))
+        else:
+            matrix = np.array([[self._peak * 2.0**-FEATURE_BITS]])
+        self._colour_matrix = ops.asarray(matrix, ops.float64)
+        by_group: dict[int, list[npt.NDArray[np.int32]]] = {
+            group: [] for group in (*range(header.n_textures), modelspec.GEOMETRY)
+        }
         for grid in modelspec.grids(header):
-            by_group.setdefault(grid.group, []).append(latents[grid.index])
-
-        n_out = header.features
-        trunk = _Trunk(header, weights, "texture", n_out, ops)
-        self._disparity: list[Any] = []
-        alpha: list[Any] = []
-        if header.layers:
-            n_geometry = 2 * header.layers - 1
-            planes = _Trunk(header, weights, "geometry", n_geometry, ops)(
-                by_group[modelspec.GEOMETRY]
-            )
-            for i in range(header.layers):
-                # Q12 eighths to Q8 pixels.
-                d = ops.floor(
-                    planes[:, i] * (DISPARITY_GAIN * 2.0 ** (DISPARITY_BITS - FEATURE_BITS)) + 0.5
-                )
-                self._disparity.append(
-                    ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32)
-                )
-            for i in range(header.layers, n_geometry):
-                alpha.append(ops.clip(planes[:, i] + ALPHA_ONE // 2, 0, ALPHA_ONE))
-        self._texture: list[Any] = []
-        stack: list[npt.NDArray[np.int32]] = []
-        for i in range(header.n_textures):
-            # A layer's latents are differences to the layer in front: what a layer hides costs
-            # bits, what it shares does not.
+            if grid.level >= finest_level(level):
+                by_group[grid.group].append(latents[grid.index])
+        # What a layer hides costs bits, what it shares with the layer in front does not.
+        stacks = [by_group[0]]
+        for i in range(1, header.n_textures):
+            stack = list(stacks[-1])
             for k, plane in enumerate(by_group[i]):
-                if i == 0:
-                    stack.append(plane)
-                else:
-                    stack[k] = np.clip(stack[k] + plane, -LATENT_MAX, LATENT_MAX)
-            features = trunk(stack)
+                stack[k] = np.clip(stack[k] + plane, -LATENT_MAX, LATENT_MAX)
+            stacks.append(stack)
+
+        trunk = _Trunk(header, weights, "texture", header.features, ops, level)
+        if not header.layers:
+            self._features = ops.cast(trunk(stacks[0]), ops.int16)
+            return
+        n_geometry = 2 * header.layers - 1
+        geometry = _Trunk(header, weights, "geometry", n_geometry, ops, level)
+        planes = geometry(by_group[modelspec.GEOMETRY])
+        eighths = planes[: header.layers]
+        d = round_shift(eighths * DISPARITY_GAIN, FEATURE_BITS - DISPARITY_BITS, ops)
+        self._disparity = ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32)
+        alpha = ops.clip(planes[header.layers :] + ALPHA_ONE // 2, 0, ALPHA_ONE)
+        # Rows of 2, 4, 8, ... values: numpy gathers such rows several times faster.
+        n_lanes = 1 << header.features.bit_length()
+        self._texture: list[list[Any]] = []
+        for i, stack in enumerate(stacks):
+            texture = ops.zeros((math.prod(self._canvas), n_lanes), ops.int16)
+            texture[:, : header.features] = trunk(stack).T
             if i < len(alpha):
-                features = ops.concatenate([features, alpha[i][:, None]], 1)
-            height, width = header.canvas
-            features = ops.cast(features, ops.int16).reshape(height, width, -1)
-            if header.layers:
-                features = _double(features, ops)
-            self._texture.append(features.reshape(-1, features.shape[-1]))
+                texture[:, header.features] = alpha[i]
+            self._texture.append(_half_samples(texture.reshape(*self._canvas, n_lanes), ops))
+        self._weights = _bilinear_weights(n_lanes, ops)
 
     def render(self, v: float, u: float, region: tuple[int, int, int, int] | None = None) -> Any:
         """Synthesize one view, or a part of it.
@@ -119,22 +144,34 @@ class Scene:
         Args:
             v: Row of the view, integer or fractional.
             u: Column of the view, likewise.
-            region: ``(y0, y1, x0, x1)`` in pixels; the whole view by default.
+            region: ``(y0, y1, x0, x1)`` in pixels of this level; the whole view by default.
 
         Returns:
-            Integer-valued floats ``[y1 - y0, x1 - x0, C]`` in ``0..2**bit_depth - 1``.
+            Integers ``[y1 - y0, x1 - x0, C]`` in ``0..2**bit_depth - 1``, uint8 if that holds them.
         """
         ops, header = self.ops, self.header
-        y0, y1, x0, x1 = region or (0, header.height, 0, header.width)
-        step = max(1, _BLOCK_PIXELS // (x1 - x0))
+        y0, y1, x0, x1 = region or (0, self._size[0], 0, self._size[1])
+        dtype = ops.uint8 if header.bit_depth == 8 else ops.int32
+        samples = ops.zeros((y1 - y0, x1 - x0, header.channels), dtype)
         pose = self._pose(v, u)
-        blocks = [
-            self._render_rows(pose, y, min(y + step, y1), x0, x1) for y in range(y0, y1, step)
-        ]
-        return ops.concatenate(blocks, 0)
+        width = x1 - x0
+        step = max(1, ops.block_pixels // width)
+        for first in range(y0, y1, _POSITION_BLOCKS * step):
+            last = min(first + _POSITION_BLOCKS * step, y1)
+            positions = self._positions(pose, first, last, x0, x1)
+            for start in range(first, last, step):
+                stop = min(start + step, last)
+                if header.layers:
+                    pixels = slice((start - first) * width, (stop - first) * width)
+                    features = self._composite(positions[:, :, pixels])
+                else:
+                    features = self._cut(start, stop, x0, x1)
+                block = self._colour(pose, features, start, stop, x0, x1)
+                samples[start - y0 : stop - y0] = block.T.reshape(stop - start, width, -1)
+        return samples
 
-    def _pose(self, v: float, u: float) -> tuple[int, int, int, int, int]:
-        """Angular offsets (Q8 views), shifts (1/32 pixel) and colour offset (Q12) of a view."""
+    def _pose(self, v: float, u: float) -> Pose:
+        """Place of a view among the others."""
         header = self.header
         one = 1 << ANGULAR_BITS
         v_q, u_q = round(v * one), round(u * one)
@@ -157,99 +194,147 @@ class Scene:
         a_u = (-a_u if header.mirrored else a_u) + int(extra[1])
         return a_v, a_u, int(extra[2]), int(extra[3]), int(extra[4]) << 2
 
-    def _render_rows(
-        self, pose: tuple[int, int, int, int, int], y0: int, y1: int, x0: int, x1: int
-    ) -> Any:
-        ops, header = self.ops, self.header
-        a_v, a_u, shift_y, shift_x, offset = pose
-        y = ops.arange(y0, y1)[:, None]
-        x = ops.arange(x0, x1)[None, :]
-        n = (y1 - y0) * (x1 - x0)
-        if header.layers:
-            base_y = ((y + header.margin_y) << POSITION_BITS) + shift_y
-            base_x = ((x + header.margin_x) << POSITION_BITS) + shift_x
-            # Back to front: each nearer layer covers what is behind it with its visibility.
-            features: Any = None
-            for layer in reversed(range(header.layers)):
-                sampled = self._sample(layer, base_y, base_x, a_v, a_u)
-                if features is None:
-                    features = sampled[:, : header.features]
-                else:
-                    alpha = ops.clip(
-                        ops.floor((sampled[:, header.features :] + 8) * 2.0**-4), 0, 256
-                    )
-                    near = sampled[:, : header.features]
-                    features = features + round_shift(alpha * (near - features), 8, ops)
-        else:
-            rows = ((y + header.margin_y) * header.canvas[1] + x + header.margin_x).reshape(-1)
-            features = ops.cast(ops.take(self._texture[0], rows), ops.float32)
-        colour = ops.cast(features[:, : header.channels], ops.float64)
+    def _positions(self, pose: Pose, y0: int, y1: int, x0: int, x1: int) -> Any:
+        """Find where the pixels of a block see each layer: fixed point of ``q = p - a * d(q)``.
+
+        Returns:
+            int32 ``[layers, 5, n]``: number of the bilinear weights, then of the sample of each
+            kind. Empty without geometry.
+        """
+        ops, header, (height, width) = self.ops, self.header, self._canvas
+        a_v, a_u, shift_y, shift_x, _ = pose
+        base_y = (ops.arange(y0, y1) << POSITION_BITS) + self._origin(header.margin_y, shift_y)
+        base_x = (ops.arange(x0, x1) << POSITION_BITS) + self._origin(header.margin_x, shift_x)
+        base_y = base_y[:, None]
+        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS + self.level
+        out = ops.zeros((header.layers, 5, (y1 - y0) * (x1 - x0)), ops.int32)
+        for layer in range(header.layers):
+            q_y, q_x = base_y, base_x
+            for _ in range(N_DISPARITY_STEPS):
+                row = ops.clip((q_y + _HALF) >> POSITION_BITS, 0, height - 1)
+                column = ops.clip((q_x + _HALF) >> POSITION_BITS, 0, width - 1)
+                d = ops.take(self._disparity[layer], row * width + column)
+                q_y, q_x = _displaced(base_y, d, a_v, shift), _displaced(base_x, d, a_u, shift)
+            q_y = ops.clip(q_y, 0, (height - 1) << POSITION_BITS, out=q_y).reshape(-1)
+            q_x = ops.clip(q_x, 0, (width - 1) << POSITION_BITS, out=q_x).reshape(-1)
+            # Of the four samples around a position, one is of each kind: whole or half in y and x.
+            whole_y, whole_x = (q_y + _HALF) >> POSITION_BITS, (q_x + _HALF) >> POSITION_BITS
+            f_y = abs(q_y - (whole_y << POSITION_BITS))
+            f_x = abs(q_x - (whole_x << POSITION_BITS))
+            out[layer, 0] = f_y * (_HALF + 1) + f_x
+            whole_y *= width
+            half_y = (q_y >> POSITION_BITS) * width
+            half_x = q_x >> POSITION_BITS
+            out[layer, 1] = whole_y + whole_x
+            out[layer, 2] = whole_y + half_x
+            out[layer, 3] = half_y + whole_x
+            out[layer, 4] = half_y + half_x
+        return out
+
+    def _origin(self, margin: int, shift: int) -> int:
+        """Canvas position, Q5, of the first pixel of a view without parallax.
+
+        A sample of level k is the centre of ``2**k`` pixels, so that positions scale without offset
+        when they are told from the edges of the first sample.
+        """
+        origin = (margin << POSITION_BITS) + shift
+        return (origin + ((1 << self.level) >> 1)) >> self.level
+
+    def _composite(self, positions: Any) -> Any:
+        """Features, integer-valued float32 ``[features, n]``: the layers, back to front."""
+        ops, n = self.ops, self.header.features
+        features: Any = None
+        for layer in reversed(range(self.header.layers)):
+            sampled = self._sample(layer, positions[layer])
+            near = sampled[:n]
+            if features is None:
+                features = near
+            else:
+                # Each nearer layer covers what is behind it with its visibility.
+                alpha = round_shift(sampled[n], FEATURE_BITS - 8, ops)
+                ops.clip(alpha, 0, 256, out=alpha)
+                near -= features
+                near *= alpha
+                features += round_shift(near, 8, ops)
+        return features
+
+    def _sample(self, layer: int, positions: Any) -> Any:
+        """Sample a layer, bilinear between half samples.
+
+        Returns:
+            Integer-valued float32 ``[lanes, n]``: features, visibility where the layer has one.
+        """
+        ops = self.ops
+        total: Any = None
+        for weights, texture, numbers in zip(
+            self._weights, self._texture[layer], positions[1:], strict=True
+        ):
+            part = ops.take(weights, positions[0])
+            part *= ops.take(texture, numbers)
+            if total is None:
+                total = part
+            else:
+                total += part
+        total += 0.5
+        total = ops.contiguous(total.T)
+        return ops.floor(total, out=total)
+
+    def _cut(self, y0: int, y1: int, x0: int, x1: int) -> Any:
+        """Features, integer-valued float32 ``[features, n]``, of a block without geometry."""
+        planes = self._features.reshape(-1, *self._canvas)
+        top, left = (
+            (2 * margin + (1 << self.level)) >> (self.level + 1)
+            for margin in (self.header.margin_y, self.header.margin_x)
+        )
+        cut = planes[:, y0 + top : y1 + top, x0 + left : x1 + left]
+        return self.ops.cast(cut, self.ops.float32).reshape(len(planes), -1)
+
+    def _colour(self, pose: Pose, features: Any, y0: int, y1: int, x0: int, x1: int) -> Any:
+        """Samples of a block, float64 ``[C, n]``, saturated.
+
+        Their fractions, exact too, are still to be cut off, which a cast to integers does.
+        """
+        ops = self.ops
+        colour = features[: self.header.channels]
         if self._view_layers:
-            h = ops.clip(ops.floor((features + 8) * 2.0**-4), -_VIEW_MAX, _VIEW_MAX)
-            span = max(header.n_v - 1, header.n_u - 1, 1)
-            limit = 2 << ANGULAR_BITS
-            coordinates = [max(-limit, min(limit, 2 * a // span)) for a in (a_v, a_u)]
-            planes = [ops.zeros((n,), ops.float32) + c for c in coordinates]
-            if header.spatial:
-                one = 1 << _VIEW_BITS
-                for p, size in ((y + 0 * x, header.height), (x + 0 * y, header.width)):
-                    planes.append(
-                        ops.cast(
-                            (((2 * p + 1) << _VIEW_BITS) // size - one).reshape(-1), ops.float32
-                        )
-                    )
-            h = ops.concatenate([h, ops.stack(planes, 1)], 1)
+            y, x = ops.arange(y0, y1)[:, None], ops.arange(x0, x1)[None, :]
+            h = self._view_inputs(pose, features, y, x)
             for dense in self._view_layers:
                 h = dense(h)
             colour = colour + h
-        colour[:, 0] += offset
-        return self._to_samples(colour).reshape(y1 - y0, x1 - x0, header.channels)
+        colour = ops.cast(colour, ops.float64)
+        colour[0] += pose[4]
+        samples = ops.matmul(self._colour_matrix, colour)
+        samples += 0.5
+        return ops.clip(samples, 0, self._peak, out=samples)
 
-    def _sample(self, layer: int, base_y: Any, base_x: Any, a_v: int, a_u: int) -> Any:
-        """Sample a layer: fixed point of ``q = p - a * d(q)``, bilinear on the doubled grid."""
-        ops, (height, width) = self.ops, self.header.canvas
-        half = 1 << (POSITION_BITS - 1)
-        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS
-        disparity = self._disparity[layer]
-        q_y, q_x = base_y + 0 * base_x, base_x + 0 * base_y
-        for _ in range(N_DISPARITY_STEPS):
-            row = ops.clip((q_y + half) >> POSITION_BITS, 0, height - 1)
-            column = ops.clip((q_x + half) >> POSITION_BITS, 0, width - 1)
-            d = ops.take(disparity, (row * width + column).reshape(-1)).reshape(q_y.shape)
-            q_y = base_y - ((a_v * d + (1 << (shift - 1))) >> shift)
-            q_x = base_x - ((a_u * d + (1 << (shift - 1))) >> shift)
-        fraction_bits = POSITION_BITS - 1
-        one = 1 << fraction_bits
-        q_y = ops.clip(q_y, 0, (2 * height - 2) << fraction_bits).reshape(-1)
-        q_x = ops.clip(q_x, 0, (2 * width - 2) << fraction_bits).reshape(-1)
-        corner = (q_y >> fraction_bits) * (2 * width) + (q_x >> fraction_bits)
-        f_y = ops.cast(q_y & (one - 1), ops.float32)[:, None]
-        f_x = ops.cast(q_x & (one - 1), ops.float32)[:, None]
-        texture = self._texture[layer]
-        total = ops.cast(ops.take(texture, corner), ops.float32) * ((one - f_y) * (one - f_x))
-        total += ops.cast(ops.take(texture, corner + 1), ops.float32) * ((one - f_y) * f_x)
-        total += ops.cast(ops.take(texture, corner + 2 * width), ops.float32) * (f_y * (one - f_x))
-        total += ops.cast(ops.take(texture, corner + 2 * width + 1), ops.float32) * (f_y * f_x)
-        return round_shift(total, 2 * fraction_bits, ops)
-
-    def _to_samples(self, colour: Any) -> Any:
-        """YCbCr in Q12 (chroma around 0) -> integer-valued floats of the file's bit depth."""
-        ops, peak = self.ops, (1 << self.header.bit_depth) - 1
-        if self.header.channels == 3:
-            matrix = ops.asarray(np.array(_RGB_FROM_YCC_Q12, np.float64).T * peak, ops.float64)
-            samples = round_shift(colour @ matrix, 2 * FEATURE_BITS, ops)
-        else:
-            samples = round_shift(colour * peak, FEATURE_BITS, ops)
-        return ops.clip(samples, 0, peak)
+    def _view_inputs(self, pose: Pose, features: Any, y: Any, x: Any) -> Any:
+        """Inputs of the view MLP, integer-valued float32 ``[n_in, n]``, Q8."""
+        ops, header = self.ops, self.header
+        n = header.features
+        h = ops.zeros((n + header.n_coordinates, features.shape[1]), ops.float32)
+        quantized = round_shift(features, FEATURE_BITS - _VIEW_BITS, ops)
+        ops.clip(quantized, -_VIEW_MAX, _VIEW_MAX, out=h[:n])
+        span = max(header.n_v - 1, header.n_u - 1, 1)
+        limit = 2 << ANGULAR_BITS
+        for row, a in zip(h[n:], pose[:2], strict=False):
+            row[:] = max(-limit, min(limit, 2 * a // span))
+        if header.spatial:
+            one = 1 << _VIEW_BITS
+            for row, p, size in ((h[n + 2], y, header.height), (h[n + 3], x, header.width)):
+                centre = ((2 * p + 1) << (_VIEW_BITS + self.level)) // size - one
+                # The last pixels of a smaller view may reach beyond the view.
+                row.reshape(y.shape[0], x.shape[1])[:] = ops.clip(centre, -one, one - 1)
+        return h
 
 
 class _Trunk:
     """Latents of one group -> planes on the canvas; the integer twin of SceneModel._trunk."""
 
     def __init__(
-        self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any
+        self, header: StreamHeader, weights: Weights, name: str, n_out: int, ops: Any, level: int
     ) -> None:
-        self.canvas, self.ops = header.canvas, ops
+        self.header, self.level, self.ops = header, level, ops
         self.first = header.geometry_first if name == "geometry" else 0
         self.n_in = header.geometry_levels if name == "geometry" else header.texture_levels
 
@@ -263,8 +348,9 @@ class _Trunk:
 
         in_bits = LATENT_BITS + LATENT_SHIFT
         one = 1 << 8
+        # Hard-sigmoid gates in 0..256, here less 256; at zero weights they keep a scale as it is.
         self.attention = dense(
-            "attention", in_bits=in_bits, out_bits=8, in_max=_LATENT_MAX_Q, low=-one, high=one
+            "attention", in_bits=in_bits, out_bits=8, in_max=_LATENT_MAX_Q, low=-one, high=0
         )
         self.hidden = dense(
             "hidden",
@@ -279,54 +365,60 @@ class _Trunk:
             in_max=_HIDDEN_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX,
         )  # fmt: skip
         assert output is not None  # the only layer that every trunk has
-        self.output = output
+        self.output, self.n_out = output, n_out
 
     def __call__(self, latents: list[npt.NDArray[np.int32]]) -> Any:
-        """Grids coarse to fine -> ``[Hc * Wc, n_out]`` integer-valued floats, Q12."""
+        """Grids coarse to fine -> integer-valued float32 ``[n_out, Hc * Wc]``, Q12."""
         ops = self.ops
-        x = self._upsample(latents).reshape(self.n_in, -1)
-        out = []
-        for start in range(0, x.shape[1], _BLOCK_PIXELS):
-            block = x[:, start : start + _BLOCK_PIXELS].T
+        planes = [plane.reshape(-1) for plane in self._planes(latents)]
+        n_pixels = math.prod(modelspec.level_shape(self.header.canvas, self.level))
+        out = ops.zeros((self.n_out, n_pixels), ops.float32)
+        for start in range(0, n_pixels, ops.block_pixels):
+            block = slice(start, min(start + ops.block_pixels, n_pixels))
+            x = ops.stack([plane[block] for plane in planes])
             if self.attention:
-                # Hard-sigmoid gates in 0..256; 256, at zero weights, keeps a scale as it is.
-                gate = ops.clip(self.attention(block) + 256, 0, 256)
-                block = round_shift(block * gate, 8, ops)
-            parts = [block * 2.0 ** (_HIDDEN_BITS - LATENT_BITS - LATENT_SHIFT)]
+                gate = self.attention(x)
+                gate += 256
+                gate *= x
+                x = round_shift(gate, 8, ops)
+            parts = [x * 2.0 ** (_HIDDEN_BITS - LATENT_BITS - LATENT_SHIFT)]
             if self.hidden:
-                parts.append(ops.cast(self.hidden(block), ops.float32))
-            out.append(self.output(ops.concatenate(parts, 1)))
-        return ops.concatenate([ops.cast(o, ops.float32) for o in out], 0)
+                parts.append(self.hidden(x))
+            out[:, block] = self.output(ops.concatenate(parts))
+        return out
 
-    def _upsample(self, latents: list[npt.NDArray[np.int32]]) -> Any:
-        """Double level by level, all scales at once: ``[n_in, Hc, Wc]``, Q5."""
+    def _planes(self, latents: list[npt.NDArray[np.int32]]) -> list[Any]:
+        """Bring all scales to the size of the canvas: float32 ``[Hc, Wc]``, coarse to fine, Q5.
+
+        They are doubled level by level, or averaged if finer; those that are not given are zero.
+        """
         ops = self.ops
         coarsest = self.first + self.n_in - 1
-        stack = None
-        for level in range(coarsest, -1, -1):
-            shape = modelspec.level_shape(self.canvas, level)
-            if stack is not None:
-                stack = self._double_axis(self._double_axis(stack, 1)[:, : shape[0]], 2)[
-                    :, :, : shape[1]
-                ]
-            i = coarsest - level
-            if i < self.n_in:
-                plane = ops.asarray(latents[i] << LATENT_BITS, ops.float32)[None]
-                stack = plane if stack is None else ops.concatenate([stack, plane], 0)
-        return stack
+        planes: list[Any] = []
+        for level in range(coarsest, self.level - 1, -1):
+            shape = modelspec.level_shape(self.header.canvas, level)
+            for i, plane in enumerate(planes):
+                tall = _double_axis(plane, 0, ops)[: shape[0]]
+                planes[i] = _double_axis(tall, 1, ops)[:, : shape[1]]
+            if level >= self.first:
+                latent = latents[coarsest - level]
+                planes.append(ops.asarray(latent << LATENT_BITS, ops.float32))
+        for i in range(len(planes), len(latents)):
+            shift = self.level - (coarsest - i)
+            mean_q = _block_sums(latents[i], 1 << shift) << (LATENT_BITS - 2 * shift)
+            planes.append(ops.asarray(mean_q, ops.float32))
+        zeros = ops.zeros(modelspec.level_shape(self.header.canvas, self.level), ops.float32)
+        return planes + [zeros] * (self.n_in - len(planes))
 
-    def _double_axis(self, x: Any, axis: int) -> Any:
-        """Double one axis with the four taps of UPSAMPLING_TAPS; see format_spec.md section 7.2."""
-        ops, n = self.ops, x.shape[axis]
-        index = [ops.clip(ops.arange(0, n) + k, 0, n - 1) for k in (-2, -1, 0, 1, 2)]
-        near = [x[:, i] if axis == 1 else x[:, :, i] for i in index]
-        even = sum(near[k] * UPSAMPLING_TAPS[k] for k in range(4))
-        odd = sum(near[4 - k] * UPSAMPLING_TAPS[k] for k in range(4))
-        both = ops.stack([even, odd], axis + 1)
-        shape = list(x.shape)
-        shape[axis] *= 2
-        both = round_shift(both.reshape(shape), 8, ops)
-        return ops.clip(both, -_LATENT_MAX_Q, _LATENT_MAX_Q)
+
+def _block_sums(x: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:
+    """Sums of ``size x size`` samples; last rows and columns are repeated to fill a block."""
+    height, width = (-(-n // size) for n in x.shape)
+    x = np.pad(
+        x, [(0, size * m - n) for m, n in zip((height, width), x.shape, strict=True)], "edge"
+    )
+    sums: npt.NDArray[np.int32] = x.reshape(height, size, width, size).sum((1, 3), np.int32)
+    return sums
 
 
 def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense]:
@@ -354,16 +446,92 @@ def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense
     return layers
 
 
-def _double(x: Any, ops: Any) -> Any:
-    """Double both axes of ``[H, W, C]`` int16: kept samples, and half-sample ones between them."""
-    for axis in (0, 1):
-        n = x.shape[axis]
-        index = [ops.clip(ops.arange(0, n) + k, 0, n - 1) for k in range(-3, 5)]
-        total = 0
-        for i, tap in zip(index, HALF_SAMPLE_TAPS, strict=True):
-            total = total + ops.cast(x[i] if axis == 0 else x[:, i], ops.int32) * tap
-        half = ops.cast(ops.clip((total + 32) >> 6, -_FEATURE_MAX, _FEATURE_MAX), ops.int16)
-        shape = list(x.shape)
-        shape[axis] *= 2
-        x = ops.stack([x, half], axis + 1).reshape(shape)
-    return x
+def _padded(x: Any, axis: int, before: int, after: int, ops: Any) -> Any:
+    """``x`` with copies of its first and last samples along an axis, 0 or 1."""
+    first, last = (x[:1], x[-1:]) if axis == 0 else (x[:, :1], x[:, -1:])
+    return ops.concatenate([first] * before + [x] + [last] * after, axis)
+
+
+def _along(axis: int, start: int | None, stop: int | None, step: int = 1) -> tuple[slice, ...]:
+    """Index of a range along an axis, 0 or 1."""
+    return (slice(None),) * axis + (slice(start, stop, step),)
+
+
+def _double_axis(x: Any, axis: int, ops: Any) -> Any:
+    """Double one axis of a plane with UPSAMPLING_TAPS; see format_spec.md section 7.2."""
+    n = x.shape[axis]
+    padded = _padded(x, axis, 2, 2, ops)
+    near = [padded[_along(axis, k, k + n)] for k in range(5)]
+    shape = list(x.shape)
+    shape[axis] *= 2
+    out = ops.zeros(tuple(shape), ops.float32)
+    for odd in (0, 1):
+        total = near[2] * (UPSAMPLING_TAPS[2] * 2.0**-8)
+        for k in (0, 1, 3):
+            total += near[4 - k if odd else k] * (UPSAMPLING_TAPS[k] * 2.0**-8)
+        total += 0.5
+        ops.floor(total, out=total)
+        out[_along(axis, odd, None, 2)] = ops.clip(total, -_LATENT_MAX_Q, _LATENT_MAX_Q, out=total)
+    return out
+
+
+def _half_samples(x: Any, ops: Any) -> list[Any]:
+    """Texture int16 ``[Hc, Wc, n]`` -> the four kinds of its samples, each ``[Hc * Wc, n]``.
+
+    Kind 0 are the samples themselves, kind 1 those half a pixel to the right, kind 2 those half a
+    pixel below, kind 3 those half a pixel to the right of kind 2. See format_spec.md section 7.3.
+    """
+    below = _half_axis(x, 0, ops)
+    kinds = x, _half_axis(x, 1, ops), below, _half_axis(below, 1, ops)
+    return [kind.reshape(-1, x.shape[-1]) for kind in kinds]
+
+
+def _half_axis(x: Any, axis: int, ops: Any) -> Any:
+    """The samples half way to the next one along an axis, by HALF_SAMPLE_TAPS."""
+    n_rows, n_columns, _ = x.shape
+    before, after = 3, 4
+    padded = _padded(x, axis, before, after, ops)
+    out = ops.zeros(x.shape, ops.int16)
+    step = max(1, ops.block_pixels // n_columns)
+    for start in range(0, n_rows, step):
+        stop = min(start + step, n_rows)
+        n = (stop - start, n_columns)[axis]
+        rows = padded[start : stop + (before + after if axis == 0 else 0)]
+        near = ops.cast(rows, ops.float32)
+        total: Any = 0.5
+        # The taps are symmetric.
+        for k in range(4):
+            pair = near[_along(axis, k, k + n)] + near[_along(axis, 7 - k, 7 - k + n)]
+            pair *= HALF_SAMPLE_TAPS[k] * 2.0**-6
+            pair += total
+            total = pair
+        ops.floor(total, out=total)
+        out[start:stop] = ops.clip(total, -_FEATURE_MAX, _FEATURE_MAX, out=total)
+    return out
+
+
+def _bilinear_weights(n_lanes: int, ops: Any) -> list[Any]:
+    """Weight of each kind of sample for every distance ``(y, x)`` from the whole one.
+
+    Returns:
+        Per kind float32 ``[17 * 17, n_lanes]``, row ``17 * f_y + f_x``. All lanes of a row are the
+        same: gathering them costs less than to spread one weight over the features of a pixel.
+    """
+    half = np.arange(_HALF + 1)
+    whole = _HALF - half
+    return [
+        ops.asarray(
+            np.repeat(np.outer(y, x).reshape(-1, 1) * 2.0**-8, n_lanes, axis=1), ops.float32
+        )
+        for y in (whole, half)
+        for x in (whole, half)
+    ]
+
+
+def _displaced(base: Any, disparity: Any, angle: int, shift: int) -> Any:
+    """``base - round(angle * disparity / 2**shift)``, halves rounded up before the subtraction."""
+    q = disparity * -angle
+    q += (1 << (shift - 1)) - 1
+    q >>= shift
+    q += base
+    return q

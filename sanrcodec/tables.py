@@ -8,7 +8,6 @@ two machines that disagree in one weight cannot read each other's files.
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -69,22 +68,29 @@ def frequency_table(scale: int, fraction: int) -> npt.NDArray[np.int64]:
     if not -4 <= fraction <= 3:
         raise ValueError(f"fraction is {fraction}, expected -4..3")
 
-    decay = DECAY_Q30[scale]
-    power = [1 << 30]
-    for _ in range(8 * MAX_RESIDUAL + 8):
-        power.append(power[-1] * decay >> 30)
-
-    edges = range(-8 * MAX_RESIDUAL - 4 - fraction, 8 * MAX_RESIDUAL + 5 - fraction, 8)
-    cdf = [(1 << 31) - power[x] if x >= 0 else power[-x] for x in edges]
-    mass = [right - left for left, right in pairwise(cdf)]
-    mass.append(cdf[0] + (1 << 31) - cdf[-1])
-
-    # 1 for everybody first: no symbol may be impossible.
-    weights = [1 + (m * (TOTAL_WEIGHT - N_SYMBOLS) >> 31) for m in mass]
-    weights[weights.index(max(weights))] += TOTAL_WEIGHT - sum(weights)
-    table = np.array(weights, dtype=np.int64)
-    table.flags.writeable = False
+    table: npt.NDArray[np.int64] = _tables(scale)[fraction + N_FRACTIONS // 2]
     return table
+
+
+@cache
+def _tables(scale: int) -> npt.NDArray[np.int64]:
+    """The tables of a width for all fractions, ``[N_FRACTIONS, N_SYMBOLS]``, read-only."""
+    powers = [1 << 30]
+    for _ in range(8 * MAX_RESIDUAL + 8):
+        powers.append(powers[-1] * DECAY_Q30[scale] >> 30)
+
+    edges = np.arange(-8 * MAX_RESIDUAL - 4, 8 * MAX_RESIDUAL + 5, 8)
+    edges = edges - np.arange(-N_FRACTIONS // 2, N_FRACTIONS // 2)[:, None]
+    tail = np.array(powers, np.int64)[np.abs(edges)]
+    cdf = np.where(edges >= 0, (1 << 31) - tail, tail)
+    tails = cdf[:, :1] + (1 << 31) - cdf[:, -1:]
+    mass = np.concatenate([np.diff(cdf), tails], axis=1)
+
+    # 1 for everybody first: no symbol may be impossible. Products stay below 2**55.
+    tables = 1 + (mass * (TOTAL_WEIGHT - N_SYMBOLS) >> 31)
+    tables[np.arange(N_FRACTIONS), tables.argmax(axis=1)] += TOTAL_WEIGHT - tables.sum(axis=1)
+    tables.flags.writeable = False
+    return tables
 
 
 @cache

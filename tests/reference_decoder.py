@@ -8,6 +8,7 @@ from the text, so that these cannot differ from it.
 
 from __future__ import annotations
 
+import copy
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -547,21 +548,34 @@ def upsample_rows(plane: Array) -> Array:
     return np.clip(round_shift(doubled, 8), -16383, 16383)
 
 
-def upsample(header: Header, latent: Array, level: int) -> Array:
-    """Bring a grid of `level` to the canvas (section 7.2)."""
+def upsample(header: Header, latent: Array, level: int, k: int) -> Array:
+    """Bring a grid of `level` to the canvas of level `k` (sections 7.2 and 8.5)."""
+    rows, columns = level_size(header, k)
+    if level < k // 2:
+        return np.zeros((rows, columns), np.int64)
+    if level < k:
+        size = 1 << (k - level)
+        total = np.zeros((rows, columns), np.int64)
+        for i, j in np.ndindex(size, size):
+            row = np.minimum(size * np.arange(rows) + i, latent.shape[0] - 1)
+            column = np.minimum(size * np.arange(columns) + j, latent.shape[1] - 1)
+            total += latent[np.ix_(row, column)]
+        return total << (5 - 2 * (k - level))
     plane = latent << 5
-    for finer in range(level - 1, -1, -1):
+    for finer in range(level - 1, k - 1, -1):
         height, width = level_size(header, finer)
         plane = upsample_rows(plane)[:height]
         plane = upsample_rows(plane.T)[:width].T
     return plane
 
 
-def run_trunk(header: Header, weights: Weights, name: str, planes: dict[int, Array]) -> Array:
-    """Outputs ``[Hc, Wc, n]`` of a trunk from its planes by level (section 7.3)."""
-    rows, columns = canvas_size(header)
+def run_trunk(
+    header: Header, weights: Weights, name: str, planes: dict[int, Array], k: int
+) -> Array:
+    """Outputs ``[Hc, Wc, n]`` of a trunk from its planes by level (sections 7.3 and 8.5)."""
+    rows, columns = level_size(header, k)
     coarsest_first = sorted(planes, reverse=True)
-    upsampled = [upsample(header, planes[level], level) for level in coarsest_first]
+    upsampled = [upsample(header, planes[level], level, k) for level in coarsest_first]
     x = np.stack(upsampled, axis=-1).reshape(rows * columns, len(upsampled))
     if header["attention"]:
         attention = dense(weights, f"{name}.attention", x, (9, 8), (-256, 256))
@@ -626,14 +640,30 @@ class ReferenceDecoder:
         self.header = read_header(sections[HEADER])
         self.weights = read_weights(self.header, sections[WEIGHTS])
         self.latents = read_latents(self.header, self.weights, sections[LATENTS])
+        self._synthesize(0)
+
+    def smaller(self, k: int) -> ReferenceDecoder:
+        """The same file, whose views are smaller by ``2^k`` (section 8.5)."""
+        other = copy.copy(self)
+        other._synthesize(k)
+        return other
+
+    def _synthesize(self, k: int) -> None:
+        """The canonical scene (section 7), in the size of level `k`."""
+        self.k = k
         # Section 7.3: with geometry, the features are at half samples, followed by alpha.
         self.disparity: list[Array] = []
         self.layers = [
-            run_trunk(self.header, self.weights, "texture", planes)
+            run_trunk(self.header, self.weights, "texture", planes, k)
             for planes in texture_planes(self.header, self.latents)
         ]
         if self.header["layers"]:
             self._add_geometry()
+
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the views."""
+        side = 1 << self.k
+        return ceil_div(self.header["height"], side), ceil_div(self.header["width"], side)
 
     def view(self, vq: int, uq: int) -> Array:
         """Samples ``[H, W, C]`` of the view at ``(vq, uq)``, Q8 (section 8)."""
@@ -659,7 +689,7 @@ class ReferenceDecoder:
         """Disparity, alpha and half samples (section 7.3)."""
         n_layers = self.header["layers"]
         planes = {g.level: s for g, s in self.latents.items() if g.group == GEOMETRY_GROUP}
-        outputs = run_trunk(self.header, self.weights, "geometry", planes)
+        outputs = run_trunk(self.header, self.weights, "geometry", planes, self.k)
         for layer in range(n_layers):
             self.disparity.append(np.clip((outputs[..., layer] + 1) >> 1, -16383, 16383))
         for layer in range(n_layers - 1):
@@ -685,12 +715,15 @@ class ReferenceDecoder:
 
     def _composite(self, pose: Pose) -> Array:
         """Features ``[H, W, features]`` of a view, back to front (section 8.2)."""
-        y, x = np.mgrid[: self.header["height"], : self.header["width"]]
-        row, column = y + self.header["margin_y"], x + self.header["margin_x"]
+        height, width = self._size()
+        y, x = np.mgrid[:height, :width]
+        margin_y, margin_x, k = self.header["margin_y"], self.header["margin_x"], self.k
         if not self.header["layers"]:
-            plain: Array = self.layers[0][row, column]
+            top, left = ((2 * margin + 2**k) >> (k + 1) for margin in (margin_y, margin_x))
+            plain: Array = self.layers[0][y + top, x + left]
             return plain
-        base_y, base_x = 32 * row + pose.shift_y, 32 * column + pose.shift_x
+        base_y = 32 * y + ((32 * margin_y + pose.shift_y + 2**k // 2) >> k)
+        base_x = 32 * x + ((32 * margin_x + pose.shift_x + 2**k // 2) >> k)
         back = self.header["layers"] - 1
         features = self._sample_layer(back, pose, base_y, base_x)
         n_features = self.header["features"]
@@ -703,14 +736,14 @@ class ReferenceDecoder:
 
     def _sample_layer(self, layer: int, pose: Pose, base_y: Array, base_x: Array) -> Array:
         """Features and alpha of a layer, as seen from `pose` (section 8.2)."""
-        rows, columns = canvas_size(self.header)
+        rows, columns = level_size(self.header, self.k)
         qy, qx = base_y, base_x
         for _ in range(3):
             row = np.clip((qy + 16) >> 5, 0, rows - 1)
             column = np.clip((qx + 16) >> 5, 0, columns - 1)
             disparity = self.disparity[layer][row, column]
-            qy = base_y - round_shift(pose.av * disparity, 11)
-            qx = base_x - round_shift(pose.au * disparity, 11)
+            qy = base_y - round_shift(pose.av * disparity, 11 + self.k)
+            qx = base_x - round_shift(pose.au * disparity, 11 + self.k)
         qy = np.clip(qy, 0, 16 * (2 * rows - 2))
         qx = np.clip(qx, 0, 16 * (2 * columns - 2))
         return sample_bilinear(self.layers[layer], qy, qx)
@@ -730,15 +763,15 @@ class ReferenceDecoder:
 
     def _view_inputs(self, pose: Pose, features: Array) -> Array:
         """Inputs ``[H * W, n]`` of the view network, Q8 (section 8.3)."""
-        height, width = self.header["height"], self.header["width"]
+        height, width = self._size()
         span = max(self.header["n_v"] - 1, self.header["n_u"] - 1, 1)
         y, x = np.mgrid[:height, :width]
         planes = list(np.moveaxis(np.clip((features + 8) >> 4, -2047, 2047), -1, 0))
         for angle in (pose.av, pose.au):
             planes.append(np.full((height, width), clip(2 * angle // span, -512, 512), np.int64))
         if self.header["spatial"]:
-            planes.append(((2 * y + 1) << 8) // height - 256)
-            planes.append(((2 * x + 1) << 8) // width - 256)
+            for p, size in ((y, self.header["height"]), (x, self.header["width"])):
+                planes.append(np.clip(((2 * p + 1) << (8 + self.k)) // size - 256, -256, 255))
         return np.stack(planes, axis=-1).reshape(height * width, len(planes))
 
     def _to_samples(self, colors: Array) -> Array:

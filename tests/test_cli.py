@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -247,6 +248,35 @@ def test_decode_view_default_name(
     np.testing.assert_array_equal(decoded, sanrcodec.open(file).view(v, u))
 
 
+@pytest.mark.parametrize("scale", ["1/2", "0.125"])
+def test_decode_smaller_views(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, scale: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    factor = Fraction(scale)
+    line = assert_ok(sanr("decode", "lf.sanr", "--view", "1,2", "--scale", scale))
+    name = f"lf_v01_u02_1of{factor.denominator}.png"
+    assert line.startswith(f"{name}: view 1,2 of {32 * factor} x {24 * factor} pixels")
+    expected = list(sanrcodec.open(file).views(scale=factor))
+    decoded = read_light_field(name, (1, 1)).view(0, 0)
+    np.testing.assert_array_equal(decoded, expected[5])
+    assert_ok(sanr("decode", "lf.sanr", "--all", "--scale", scale, "-o", "views"))
+    assert_ok(sanr("decode", "lf.sanr", "--mosaic", "--scale", scale, "-o", "all.png"))
+    for light_field in (read_light_field("views"), read_light_field("all.png", (3, 3))):
+        samples = light_field.samples.reshape(-1, *expected[0].shape)
+        np.testing.assert_array_equal(samples, expected)
+
+
+def test_decode_on_a_device(tmp_path: Path, file: Path) -> None:
+    pytest.importorskip("torch")
+    outputs = [tmp_path / "numpy.png", tmp_path / "torch.png"]
+    for output, options in zip(outputs, ([], ["--device", "cpu"]), strict=True):
+        assert_ok(sanr("decode", file, "--view", "1,1", *options, "-o", output))
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    result = sanr("decode", file, "--view", "1,1", "--device", "tape", "-o", tmp_path / "x.png")
+    assert_refused(result, 1, "device tape is not usable here")
+
+
 def test_decode_view_as_ppm(tmp_path: Path, file: Path) -> None:
     output = tmp_path / "x.ppm"
     assert_ok(sanr("decode", file, "--view", "0,0", "-o", output))
@@ -274,6 +304,9 @@ def test_decode_refuses_a_view_outside(tmp_path: Path, file: Path, position: str
         ["--mosaic"],
         ["--mosaic", "-o", "x.ppm"],
         ["--view", "1,1", "-o", "x.jpg"],
+        ["--view", "1,1", "--scale", "1/3"],
+        ["--view", "1,1", "--scale", "1/0"],
+        ["--view", "1,1", "--scale", "half"],
     ],
     ids=" ".join,
 )

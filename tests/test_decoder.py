@@ -4,6 +4,8 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,9 @@ def test_properties(encoded: Any) -> None:
 
 def test_opening_decodes_nothing(content: bytes) -> None:
     opened = SanrFile(content)
-    assert not {"weights", "latents", "scene"} & set(vars(opened))
+    assert "weights" not in vars(opened)
+    assert not opened._latents
+    assert not opened._scenes
 
 
 def test_sources_are_equal(tmp_path: Path, content: bytes) -> None:
@@ -99,7 +103,7 @@ def test_region_is_a_crop(
 
 def test_blocks_of_rows_do_not_show(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = SanrFile(content).view(2, 1)
-    monkeypatch.setattr("sanrcodec.synthesis._BLOCK_PIXELS", 100)
+    monkeypatch.setattr("sanrcodec.fixedpoint.NumpyOps.block_pixels", 100)
     np.testing.assert_array_equal(SanrFile(content).view(2, 1), whole)
 
 
@@ -129,6 +133,162 @@ def test_fractional_views(content: bytes) -> None:
     # A short way changes little.
     step = opened.view(0, 2 - 1 / 64).astype(int) - opened.view(0, 2)
     assert 0 < np.abs(step).mean() < 4
+
+
+# ------------------------------------------------------------------- smaller views
+
+
+SIZES = {1: (12, 16), 2: (6, 8), 3: (3, 4)}
+LEVELS = pytest.mark.parametrize("level", SIZES)
+
+
+@LEVELS
+def test_smaller_views(content: bytes, level: int) -> None:
+    opened = SanrFile(content)
+    view = opened.view(1.5, 0.25, scale=0.5**level)
+    assert view.shape == (*SIZES[level], 3)
+    assert view.dtype == np.uint8
+    # The coarse grids suffice; those that are left are read from where that one stopped.
+    grids = opened._latents
+    assert (len(grids) == len(SanrFile(content).latents)) == (level == 1)
+    np.testing.assert_array_equal(opened.view(2, 0), SanrFile(content).view(2, 0))
+    assert opened._latents is grids
+    np.testing.assert_array_equal(opened.view(1.5, 0.25, scale=Fraction(1, 1 << level)), view)
+    y0, y1, x0, x1 = 1, SIZES[level][0], 2, 3
+    np.testing.assert_array_equal(
+        opened.view(1.5, 0.25, scale=0.5**level, region=(y0, y1, x0, x1)), view[y0:y1, x0:x1]
+    )
+    with pytest.raises(LightFieldError, match="region"):
+        opened.view(0, 0, scale=0.5**level, region=(0, y1 + 1, 0, 1))
+
+
+def blocks_of(view: np.ndarray, size: int) -> np.ndarray:
+    """Means of ``size x size`` pixels."""
+    height, width = (n // size for n in view.shape[:2])
+    blocks = view[: height * size, : width * size].astype(float)
+    means: np.ndarray = blocks.reshape(height, size, width, size, -1).mean((1, 3))
+    return means
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+@LEVELS
+def test_smaller_views_do_not_shift(level: int, layers: int) -> None:
+    """Where the finest grids are zero, a smaller view is the mean of blocks of the whole one."""
+    from sanrcodec.modelspec import grids, tensor_specs
+    from sanrcodec.synthesis import Scene
+
+    header = StreamHeader(
+        n_v=3, n_u=3, height=64, width=96, channels=1, bit_depth=16, layers=layers,
+        margin_y=8 * (layers > 0) + 3 * (layers > 1), margin_x=8, mirrored=0, texture_levels=6,
+        occluded_first=1, texture_hidden=0, features=1, attention=0, geometry_first=1,
+        geometry_levels=5, geometry_hidden=0, view_depth=0, view_hidden=0, spatial=0, arm_hidden=4,
+        per_view=1, profile=255,
+    )  # fmt: skip
+    rng = np.random.default_rng(4)
+    weights = {s.name: np.zeros_like(s.default) for s in tensor_specs(header)}
+    weights["texture.output.weight"][:] = 40
+    weights["texture.output.bias"][:] = 512
+    weights["per_view"][:] = [0, 0, 21, -13, 0]
+    if layers:
+        weights["geometry.output.weight"][:2, :2] = 24
+        weights["geometry.output.bias"][:2] = [300, -500]  # disparities of several pixels
+    latents = [
+        rng.integers(-9, 10, g.shape).astype(np.int32) * (g.level > level) for g in grids(header)
+    ]
+    whole = blocks_of(Scene(header, weights, latents).render(0, 2), 1 << level)[..., 0]
+    small = Scene(header, weights, latents, level=level).render(0, 2)[..., 0].astype(float)
+    border = 6 >> level - 1
+    whole, small = (a[border:-border, border:-border] for a in (whole, small))
+    # Displacement in least squares of the difference against the slopes.
+    slopes = [*np.gradient(whole), np.ones_like(whole)]
+    terms = np.stack([s.ravel() for s in slopes], 1)
+    dy, dx, _ = np.linalg.lstsq(terms, (small - whole).ravel(), rcond=None)[0]
+    assert max(abs(dy), abs(dx)) < 0.06
+    assert np.std(small - whole) < 0.15 * np.std(whole)
+
+
+@pytest.mark.parametrize("scale", [0, 2, 0.3, 1 / 3, 1 / 16, -0.5, float("nan")])
+def test_other_scales_are_refused(content: bytes, scale: float) -> None:
+    with pytest.raises(LightFieldError, match=r"expected 1, 1/2, 1/4 or 1/8"):
+        SanrFile(content).view(0, 0, scale=scale)
+
+
+@pytest.mark.parametrize("texture_levels", [1, 2])
+def test_smaller_views_of_few_levels(encoded: Any, texture_levels: int) -> None:
+    """Any header that is allowed has smaller views, however little they show."""
+    from sanrcodec.modelspec import grids, tensor_specs
+    from sanrcodec.synthesis import Scene
+
+    header = dataclasses.replace(
+        SanrFile(encoded.content).header, height=1, width=3, margin_y=1, margin_x=0,
+        texture_levels=texture_levels, occluded_first=0, geometry_first=0, geometry_levels=1,
+    )  # fmt: skip
+    weights = {s.name: s.default for s in tensor_specs(header)}
+    latents = [np.ones(grid.shape, np.int32) for grid in grids(header)]
+    for level in range(4):
+        view = Scene(header, weights, latents, level=level).render(0, 0)
+        assert view.shape == (1, -(-3 >> level), 3)
+
+
+# ------------------------------------------------------------------- threads and devices
+
+
+def test_views_are_decoded_as_they_are_asked_for(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sanrcodec.decoder.n_workers", lambda: 2)
+    opened = SanrFile(content)
+    decoded = []
+    view = opened.view
+
+    def counted(*args: Any, **kwargs: Any) -> np.ndarray:
+        decoded.append(args)
+        return view(*args, **kwargs)
+
+    monkeypatch.setattr(opened, "view", counted)
+    views = opened.views(scale=0.5)
+    assert not decoded
+    first = next(views)
+    assert len(decoded) <= 3
+    np.testing.assert_array_equal(first, view(0, 0, scale=0.5))
+    views.close()
+    assert len(decoded) <= 3
+
+
+def test_threads_share_one_scene(content: bytes) -> None:
+    opened = SanrFile(content)
+    with ThreadPoolExecutor(4) as pool:
+        views = list(pool.map(lambda i: opened.view(i % 3, 1), range(8)))
+    for i, view in enumerate(views):
+        np.testing.assert_array_equal(view, SanrFile(content).view(i % 3, 1))
+
+
+def test_damage_is_told_by_every_view(encoded: Any) -> None:
+    payload = container.unpack(encoded.content)[SectionType.LATENTS].payload
+    opened = SanrFile(rebuilt(encoded.content, LATENTS=payload + b"\xff" * 12))
+    opened.view(0, 0, scale=0.25)
+    for _ in range(2):
+        with pytest.raises(SanrError, match="words remain"):
+            opened.view(0, 0)
+    opened.view(0, 0, scale=0.125)
+
+
+def test_torch_gives_the_same_samples(content: bytes) -> None:
+    pytest.importorskip("torch")
+    opened, twin = SanrFile(content), sanrcodec.open(content, device="cpu")
+    for ours, theirs in zip(opened.views(), twin.views(), strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+    for scale in (1, 0.5, 0.125):
+        arguments: dict[str, Any] = {"region": (1, 3, 0, 2), "scale": scale}
+        np.testing.assert_array_equal(
+            twin.view(0.3, 1.6, **arguments), opened.view(0.3, 1.6, **arguments), strict=True
+        )
+
+
+def test_an_unknown_device_is_refused(content: bytes) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(LightFieldError, match="device nonsense is not usable here"):
+        SanrFile(content, device="nonsense")
 
 
 # ------------------------------------------------------------------- faulty files

@@ -55,8 +55,8 @@ def check(result: Any, light_field: LightField) -> SanrFile:
 
 def check_twin(opened: SanrFile) -> None:
     """The integers, synthesized by torch, give numpy's samples."""
-    from sanrcodec.encoder.torchops import TorchOps
     from sanrcodec.synthesis import Scene
+    from sanrcodec.torchops import TorchOps
 
     scene = Scene(opened.header, opened.weights, opened.latents, TorchOps("cpu"))
     for v, u in [*np.ndindex(opened.grid), tuple((n - 1) / 3 for n in opened.grid)]:

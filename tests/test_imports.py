@@ -16,8 +16,8 @@ VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 
 # A module may import those before it, and no others; `io` and `encoder` are taken as a whole.
 ORDER = (
-    "errors container header lightfield tables entropy fixedpoint modelspec weights latents "
-    "synthesis decoder metrics complexity io __init__ cli __main__"
+    "errors container header lightfield tables entropy fixedpoint torchops modelspec weights "
+    "latents synthesis decoder metrics complexity io __init__ cli __main__"
 ).split()
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -64,6 +64,8 @@ def test_layers(path: Path) -> None:
             assert own == "cli" or not at_import, name
         elif own == "encoder":
             assert part not in ("cli", "__main__"), name
+        elif part == "torchops":
+            assert not at_import, name
         else:
             assert ORDER.index(part) <= ORDER.index(own), f"{own} imports {part}"
 
@@ -74,7 +76,7 @@ def test_foreign_packages_stay_in_their_place(path: Path) -> None:
     for name, at_import in imports(path):
         package = name.split(".")[0]
         if package == "torch":
-            assert own == "encoder"
+            assert own in ("encoder", "torchops")
         elif package == "constriction":
             assert own == "entropy"
         elif package == "click":
@@ -151,6 +153,18 @@ def test_encoding_without_torch_says_what_to_install(tmp_path: Path) -> None:
     assert done.stdout == f"{message}\n"
     assert done.stderr == f"Error: {message}\n"
     assert done.returncode == 1
+
+
+def test_decoding_on_a_device_without_torch_says_what_to_install() -> None:
+    message = run(
+        "sys.modules['torch'] = None\n"
+        "import sanrcodec\n"
+        "from sanrcodec.errors import MissingEncoderError\n"
+        f"try:\n    sanrcodec.open({str(VECTOR)!r}, device='cuda')\n"
+        "except MissingEncoderError as error:\n    print(error)"
+    )
+    expected = 'decoding on device cuda needs PyTorch: pip install "sanrcodec[encoder]"\n'
+    assert message == expected
 
 
 def test_module_runs_as_the_command() -> None:

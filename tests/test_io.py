@@ -363,6 +363,12 @@ def test_own_png_equals_pillow(tmp_path_factory, height, width, channels, smooth
     np.testing.assert_array_equal(read_image(path).samples, samples)
 
 
+def test_png_higher_than_what_is_filtered_at_once(tmp_path):
+    samples = np.cumsum(noise((150, 7, 3), 8), axis=0, dtype=np.uint8)
+    write_view(tmp_path / "high.png", samples, 8)
+    np.testing.assert_array_equal(read_image(tmp_path / "high.png").samples, samples)
+
+
 def test_all_png_filters_are_undone():
     samples = np.cumsum(noise((10, 6, 6)), axis=1).astype(np.uint8)
     padded = np.pad(samples.astype(np.int16), ((1, 0), (1, 0), (0, 0)))

@@ -78,6 +78,18 @@ def test_all_views_agree(
         )
 
 
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_smaller_views_agree(
+    pair: tuple[reference.ReferenceDecoder, sanrcodec.SanrFile], k: int
+) -> None:
+    whole, opened = pair
+    expected = whole.smaller(k)
+    n_v, n_u = opened.grid
+    for vq, uq in ((0, 0), (256 * (n_v - 1), 0), (100 * (n_v - 1), 200 * (n_u - 1))):
+        view = opened.view(vq / 256, uq / 256, scale=0.5**k)
+        np.testing.assert_array_equal(view, expected.view(vq, uq), err_msg=f"{vq},{uq}")
+
+
 def test_a_view_in_between_agrees() -> None:
     path = FOLDER / "default.sanr"
     expected, opened = reference.ReferenceDecoder(path.read_bytes()), sanrcodec.open(path)

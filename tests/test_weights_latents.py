@@ -61,7 +61,7 @@ def test_weights_round_trip(header: StreamHeader, draw: Draw) -> None:
 def test_latents_round_trip(header: StreamHeader, draw: Draw, weight_draw: str) -> None:
     weights, latents = weights_of(header, DRAWS[weight_draw], 1000), latents_of(header, draw)
     payload = pack_latents(header, weights, latents)
-    decoded = unpack_latents(header, weights, payload)
+    decoded = list(unpack_latents(header, weights, payload))
     assert len(decoded) == len(latents)
     for ours, original in zip(decoded, latents, strict=True):
         assert ours.dtype == np.int32
@@ -110,7 +110,7 @@ def test_latent_out_of_range_is_refused() -> None:
     latents[3][0, 0] = LATENT_MAX + 1
     payload = pack_latents(SMALL, weights, latents)
     with pytest.raises(CorruptSectionError, match=r"latent exceeds \+-511"):
-        unpack_latents(SMALL, weights, payload, "f.sanr")
+        list(unpack_latents(SMALL, weights, payload, "f.sanr"))
 
 
 def test_weight_out_of_range_is_refused() -> None:

