@@ -8,9 +8,12 @@ See format_spec.md section 5.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -242,38 +245,57 @@ def _seeded(
     )
 
 
+@cache
+def _trained() -> dict[str, npt.NDArray[np.int32]]:
+    """Weights that fit many scenes, in units of ``2**-exponent`` at a gain of 1."""
+    path = resources.files(__package__) / "default_weights.json"
+    table = json.loads(path.read_text(encoding="ascii"))
+    return {name: np.array(values, np.int32) for name, values in table.items()}
+
+
 def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
     """All weight tensors in coding order. See format_spec.md section 5.4."""
     out: list[TensorSpec] = []
 
-    def add(name: str, shape: tuple[int, ...], exponent: int, amplitude: float = 0.0) -> None:
-        default = (
-            _seeded(shape, len(out), amplitude, exponent)
-            if amplitude
-            else np.zeros(shape, np.int32)
-        )
+    def add(
+        name: str,
+        shape: tuple[int, ...],
+        exponent: int,
+        amplitude: float = 0.0,
+        from_latents: int = 0,
+        start: tuple[int, ...] = (0,),
+    ) -> None:
+        """Add a tensor; its first ``from_latents`` columns meet latents, whose step is the gain."""
+        default = _trained().get(name)
+        if default is None or default.shape != shape:
+            default = _seeded(shape, len(out), amplitude, exponent) + np.array(start, np.int32)
+        if from_latents:
+            default = default.copy()
+            default[:, :from_latents] = (default[:, :from_latents] * header.gain + 8) >> 4
         out.append(TensorSpec(name, shape, exponent, default))
 
-    def add_dense(name: str, n_in: int, n_out: int, exponent: int, amplitude: float) -> None:
-        add(f"{name}.weight", (n_out, n_in), exponent, amplitude)
+    def add_dense(
+        name: str, n_in: int, n_out: int, amplitude: float, from_latents: int = 0
+    ) -> None:
+        add(f"{name}.weight", (n_out, n_in), 7, amplitude, from_latents)
         add(f"{name}.bias", (n_out,), 10)
 
     def add_trunk(name: str, n_in: int, hidden: int, n_out: int) -> None:
         if header.attention:
-            add_dense(f"{name}.attention", n_in, n_in, 7, 0.0)
+            add_dense(f"{name}.attention", n_in, n_in, 0.0, n_in)
         if hidden:
-            add_dense(f"{name}.hidden", n_in, hidden, 7, 1.0)
-        add_dense(f"{name}.output", n_in + hidden, n_out, 7, 0.2)
+            add_dense(f"{name}.hidden", n_in, hidden, 1.0, n_in)
+        add_dense(f"{name}.output", n_in + hidden, n_out, 0.2, n_in)
 
     add_trunk("texture", header.texture_levels, header.texture_hidden, header.features)
     if header.layers:
         add_trunk("geometry", header.geometry_levels, header.geometry_hidden, 2 * header.layers - 1)
     n_in = header.features + header.n_coordinates
     for i in range(header.view_depth):
-        add_dense(f"view.hidden{i}", n_in, header.view_hidden, 7, 0.5)
+        add_dense(f"view.hidden{i}", n_in, header.view_hidden, 0.5)
         n_in = header.view_hidden
     if header.view_depth:
-        add_dense("view.output", n_in, header.channels, 7, 0.0)
+        add_dense("view.output", n_in, header.channels, 0.0)
     all_grids = grids(header)
     for model, name in enumerate(entropy_models(header)):
         hidden = header.arm_hidden
@@ -282,9 +304,9 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         add(f"arm.{name}.hidden_bias", (4, hidden), 7)
         add(f"arm.{name}.output", (2, hidden), 7, 0.1)
         add(f"arm.{name}.shortcut", (2, 2 * N_CONTEXT), 7)
-        out.append(TensorSpec(f"arm.{name}.pass_bias", (4, 2), 7, np.zeros((4, 2), np.int32)))
-        bias = np.tile(np.array([0, 512], np.int32), (n_grids, 1))
-        out.append(TensorSpec(f"arm.{name}.grid_bias", (n_grids, 2), 7, bias))
+        add(f"arm.{name}.pass_bias", (4, 2), 7)
+        # Scale index 16 (a width of 0.84 steps) suits a network that knows nothing yet.
+        add(f"arm.{name}.grid_bias", (n_grids, 2), 7, start=(0, 512))
     if header.per_view:
         add("per_view", (header.n_v * header.n_u, 5), 0)
     return out

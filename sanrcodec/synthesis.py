@@ -40,8 +40,10 @@ POSITION_BITS = 5  # fraction bits of a sampling position in canvas pixels
 N_DISPARITY_STEPS = 3
 _VIEW_BITS = 8  # fraction bits inside the view MLP
 _VIEW_MAX = 2047
-# Catmull-Rom at a quarter-sample shift, in 1/256: doubles a latent plane along one axis.
-UPSAMPLING_TAPS = (-6, 58, 222, -18)
+# Doubles a latent plane along one axis, in 1/128: the sample a quarter to the right of the fourth
+# tap, mirrored the one to its left. As fits of single pictures learned it: smoother than
+# interpolation, since it also spreads the noise of quantization.
+UPSAMPLING_TAPS = (8, 8, -3, 73, 30, -2, 10, 4)
 # Half-sample interpolation filter of HEVC (ITU-T H.265, 8.5.3.3.3), in 1/64.
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 # BT.709 YCbCr (full range) to RGB, in 2**-12: rows R, G, B; columns Y, Cb, Cr.
@@ -460,16 +462,17 @@ def _along(axis: int, start: int | None, stop: int | None, step: int = 1) -> tup
 def _double_axis(x: Any, axis: int, ops: Any) -> Any:
     """Double one axis of a plane with UPSAMPLING_TAPS; see format_spec.md section 7.2."""
     n = x.shape[axis]
-    padded = _padded(x, axis, 2, 2, ops)
-    near = [padded[_along(axis, k, k + n)] for k in range(5)]
+    padded = _padded(x, axis, 4, 4, ops)
     shape = list(x.shape)
     shape[axis] *= 2
     out = ops.zeros(tuple(shape), ops.float32)
     for odd in (0, 1):
-        total = near[2] * (UPSAMPLING_TAPS[2] * 2.0**-8)
-        for k in (0, 1, 3):
-            total += near[4 - k if odd else k] * (UPSAMPLING_TAPS[k] * 2.0**-8)
-        total += 0.5
+        total: Any = 0.5
+        for k, tap in enumerate(UPSAMPLING_TAPS):
+            start = k + 1 if odd else 7 - k
+            part = padded[_along(axis, start, start + n)] * (tap * 2.0**-7)
+            part += total
+            total = part
         ops.floor(total, out=total)
         out[_along(axis, odd, None, 2)] = ops.clip(total, -_LATENT_MAX_Q, _LATENT_MAX_Q, out=total)
     return out

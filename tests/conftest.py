@@ -38,7 +38,7 @@ def synthetic(
         samples = samples[..., 1:2]
     if bit_depth > 8:
         # Fill the low bits too.
-        samples = samples.astype(np.uint16) * (2**bit_depth - 1) // 255
+        samples = (samples.astype(np.uint32) * (2**bit_depth - 1) // 255).astype(np.uint16)
     return LightField(samples, bit_depth)
 
 

@@ -23,7 +23,7 @@ from sanrcodec.errors import SanrError
 def replicas() -> str:
     """All ranks end with the same model, having drawn other noise and seen other views."""
     light_field = synthetic((1, 4), (16, 20))
-    model = SceneModel(make_header(light_field, PROFILES["default"], 1.0, False))
+    model = SceneModel(make_header(light_field, PROFILES["default"], 1.0, False, 16))
     with distributed.joined() as ranks:
         done, finished = fit(
             model, light_field, None, PRESETS["medium"], lmbda=8.0, steps=12, ranks=ranks,

@@ -9,6 +9,7 @@ from the text, so that these cannot differ from it.
 from __future__ import annotations
 
 import copy
+import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 1])
+VERSION = bytes([0, 2])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
@@ -60,7 +61,7 @@ ESCAPE = 65
 BIT_TABLE = (1 << 23, 1 << 23)
 WIDTH_SCALE = 24
 
-UPSAMPLING_TAPS = (-6, 58, 222, -18)
+UPSAMPLING_TAPS = (8, 8, -3, 73, 30, -2, 10, 4)
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 
 # Section 8.4, Q12: RGB from YCbCr.
@@ -306,8 +307,28 @@ def all_tensors(header: Header) -> list[Tensor]:
     return tensors
 
 
-def default_weights(tensor: Tensor, number: int) -> Array:
+@cache
+def default_table() -> dict[str, Array]:
+    """The table that section 5.4 makes a part of the specification."""
+    text = (SPEC.parent / "sanrcodec" / "default_weights.json").read_text(encoding="ascii")
+    return {name: np.array(values, np.int64) for name, values in json.loads(text).items()}
+
+
+def default_weights(header: Header, tensor: Tensor, number: int) -> Array:
     """Default weights of the tensor with this number (section 5.4)."""
+    default = default_table().get(tensor.name)
+    if default is None or default.shape != tensor.shape:
+        default = untrained_weights(tensor, number)
+    trunk, _, layer = tensor.name.partition(".")
+    if trunk in ("texture", "geometry") and layer.endswith(".weight"):
+        n_latents = header[f"{trunk}_levels"]
+        default = default.copy()
+        default[:, :n_latents] = round_shift(default[:, :n_latents] * header["gain"], 4)
+    return default
+
+
+def untrained_weights(tensor: Tensor, number: int) -> Array:
+    """Default weights that are not in the table (section 5.4)."""
     if tensor.name.endswith(".grid_bias"):
         return np.tile(np.array([0, 512], np.int64), (tensor.shape[0], 1))
     if tensor.amplitude == 0:
@@ -406,7 +427,7 @@ def read_weights(header: Header, payload: bytes) -> Weights:
         size = int(np.prod(tensor.shape))
         differences = decoder.call([0] * size, [width] * size)
         require(all(abs(d) <= 32767 for d in differences), "difference out of range")
-        default = default_weights(tensor, number)
+        default = default_weights(header, tensor, number)
         weights[tensor.name] = default + np.array(differences, np.int64).reshape(tensor.shape)
     decoder.finish()
     return weights
@@ -538,14 +559,14 @@ def upsample_rows(plane: Array) -> Array:
     """Double a plane along its first axis (section 7.2)."""
     even = sum(
         tap * neighbor_rows(plane, distance)
-        for tap, distance in zip(UPSAMPLING_TAPS, (-2, -1, 0, 1), strict=True)
+        for tap, distance in zip(UPSAMPLING_TAPS, (3, 2, 1, 0, -1, -2, -3, -4), strict=True)
     )
     odd = sum(
         tap * neighbor_rows(plane, distance)
-        for tap, distance in zip(UPSAMPLING_TAPS, (2, 1, 0, -1), strict=True)
+        for tap, distance in zip(UPSAMPLING_TAPS, (-3, -2, -1, 0, 1, 2, 3, 4), strict=True)
     )
     doubled = interleave_rows(np.asarray(even), np.asarray(odd))
-    return np.clip(round_shift(doubled, 8), -16383, 16383)
+    return np.clip(round_shift(doubled, 7), -16383, 16383)
 
 
 def upsample(header: Header, latent: Array, level: int, k: int) -> Array:

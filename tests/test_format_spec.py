@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -108,6 +109,11 @@ def test_default_weights() -> None:
         assert default_weights(t, 20, amplitude) == expected
     assert ", ".join(map(str, default_weights(0, 6, 128))) in CODE
     assert ", ".join(map(str, default_weights(2, 6, 25))) in CODE
+
+
+def test_trained_weights_are_frozen() -> None:
+    table = (make_spec_dump.SPEC.parent / "sanrcodec" / "default_weights.json").read_bytes()
+    assert hashlib.sha256(table).hexdigest() in section("5.4")
 
 
 def test_contexts() -> None:

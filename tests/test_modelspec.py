@@ -16,7 +16,8 @@ from sanrcodec.modelspec import GEOMETRY, N_CONTEXT, PAD, grids, n_latents, pass
 
 HEADER = StreamHeader(
     n_v=9, n_u=5, height=49, width=70, channels=3, bit_depth=10, layers=2, margin_y=5, margin_x=3,
-    mirrored=1, texture_levels=7, occluded_first=1, texture_hidden=24, features=7, attention=0,
+    mirrored=1, gain=16, texture_levels=7, occluded_first=1, texture_hidden=24, features=7,
+    attention=0,
     geometry_first=1, geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12,
     spatial=1, arm_hidden=16, per_view=1, profile=0,
 )  # fmt: skip
@@ -137,15 +138,43 @@ def test_tensor_specs_of_any_header(header: StreamHeader) -> None:
 
 def test_default_weights_are_frozen() -> None:
     """They are part of the format: a change here makes every older file unreadable."""
-    defaults = {spec.name: spec.default for spec in tensor_specs(HEADER)}
+    header = dataclasses.replace(HEADER, texture_hidden=24, geometry_hidden=8, arm_hidden=4)
+    defaults = {spec.name: spec.default for spec in tensor_specs(header)}
     weight = defaults["texture.hidden.weight"]
     assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
     assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-11, -14, 3, 22, -21]
     assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [-25, 28, -8, 30, -6]
-    assert defaults["arm.texture.grid_bias"][1].tolist() == [0, 512]
+    without_geometry = {spec.name: spec.default for spec in tensor_specs(FLAT)}
+    assert without_geometry["arm.texture.grid_bias"][1].tolist() == [0, 512]
     assert np.abs(weight).max() <= 128
     assert abs(weight.mean()) < 20
     assert len(np.unique(weight)) > 60
+
+
+def test_trained_weights_follow_the_gain() -> None:
+    header = dataclasses.replace(HEADER, texture_hidden=32, attention=1)
+    table = modelspec._trained()
+    for gain in (1, 16, 40):
+        specs = tensor_specs(dataclasses.replace(header, gain=gain))
+        defaults = {spec.name: spec.default for spec in specs}
+        for name in ("texture.attention", "texture.hidden", "geometry.hidden"):
+            expected = (table[f"{name}.weight"] * gain + 8) >> 4
+            np.testing.assert_array_equal(defaults[f"{name}.weight"], expected)
+            np.testing.assert_array_equal(defaults[f"{name}.bias"], table[f"{name}.bias"])
+        # Behind the latents the inputs are hidden units, which no step scales.
+        name, k = "texture.output.weight", header.texture_levels
+        np.testing.assert_array_equal(defaults[name][:, k:], table[name][:, k:])
+        np.testing.assert_array_equal(defaults[name][:, :k], (table[name][:, :k] * gain + 8) >> 4)
+        for name in ("arm.texture.hidden", "view.hidden0.weight"):
+            np.testing.assert_array_equal(defaults[name], table[name])
+
+
+def test_trained_weights_stay_small() -> None:
+    """format_spec.md section 7.4 bounds every sum from these magnitudes."""
+    gained = ("attention.weight", "hidden.weight", "output.weight")
+    for name, values in modelspec._trained().items():
+        limit = 1023 if name.endswith(gained) else 16384
+        assert np.abs(values).max() <= limit, name
 
 
 @pytest.mark.parametrize("header", [HEADER, FLAT], ids=["default", "sanr"])

@@ -40,7 +40,7 @@ def test_constants_of_the_text_are_found() -> None:
     assert list(ranges.items()) == list(FIELD_RANGES.items())
     assert len(reference.DECAYS) == 40
     # The checks that sections 5.4 and 6.4 give.
-    first = reference.default_weights(reference.Tensor("first", (6,), 128), 0)
+    first = reference.untrained_weights(reference.Tensor("first", (6,), 128), 0)
     assert first.tolist() == [43, -43, 76, -124, 4, -102]
     narrow, wide = reference.frequency_table(0, 0), reference.frequency_table(39, 3)
     assert narrow[31:34] == (620, 16775913, 620)

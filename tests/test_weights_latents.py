@@ -115,7 +115,8 @@ def test_latent_out_of_range_is_refused() -> None:
 
 def test_weight_out_of_range_is_refused() -> None:
     specs, weights = tensor_specs(SMALL), weights_of(SMALL, DRAWS["zero"], 0)
-    weights["texture.output.bias"][0] = WEIGHT_MAX + 1
+    (spec,) = (s for s in specs if s.name == "texture.output.bias")
+    weights[spec.name][0] = spec.default[0] + WEIGHT_MAX + 1
     with pytest.raises(CorruptSectionError, match=r"texture\.output\.bias exceeds"):
         unpack_weights(pack_weights(specs, weights), specs, "f.sanr")
 

@@ -27,7 +27,7 @@ from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fit import FitProgress, fit
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.presets import PRESETS, PROFILES, Profile, make_header
+from sanrcodec.encoder.presets import PRESETS, PROFILES, Profile, gain_of, make_header
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
@@ -146,6 +146,7 @@ def encode(
                 PROFILES[profile],
                 geometry.extent if geometry else 0.0,
                 bool(geometry and geometry.mirrored),
+                gain_of(lmbda),
             )
             model = SceneModel(header, chosen)
             planes = geometry and asdict(geometry)

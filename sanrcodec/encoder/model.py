@@ -7,8 +7,10 @@ rate and optimizer are a handful of large operations. Must not write files or sc
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sanrcodec import modelspec, synthesis
+from sanrcodec.encoder.functions import ClampInward, Doubling
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import CONTEXT_MAX
@@ -26,82 +29,23 @@ __all__ = ["SceneModel"]
 
 Quantizer = Callable[[Tensor], Tensor]
 
+_FUSED = ("quantized_weights", "latent_bits", "_trunk", "views")
 _N_ZEROS = 1 << 16
+# Pairs of filters: a sample itself and the one halfway to the next; a quarter to either side.
+_HALF_TAPS = (
+    (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
+    tuple(t / 64 for t in synthesis.HALF_SAMPLE_TAPS),
+)
+_QUARTER_TAPS = (
+    (*(t / 128 for t in reversed(synthesis.UPSAMPLING_TAPS)), 0.0),
+    (0.0, *(t / 128 for t in synthesis.UPSAMPLING_TAPS)),
+)
 _LUMA_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 
 
-class _ClampInward(torch.autograd.Function):
-    """Clamp whose gradient survives outside the range where it points back into it."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(x)
-        ctx.range = low, high
-        return x.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
-        (x,) = ctx.saved_tensors
-        low, high = ctx.range
-        outward = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))
-        return gradient.masked_fill(outward, 0.0), None, None
-
-
-class _Filter(torch.autograd.Function):
-    """``out[i] = sum_k taps[k] * x[clamp(i + k - before)]`` along an axis, by shifted additions.
-
-    The taps are constants. Written out because convolutions of single planes, and the autograd of
-    slices, are many times slower.
-    """
-
-    @staticmethod
-    def _correlate(padded: Tensor, taps: Tensor, axis: int, n: int) -> Tensor:
-        out = padded.narrow(axis, 0, n) * taps[0]
-        for k in range(1, len(taps)):
-            out.addcmul_(padded.narrow(axis, k, n), taps[k])
-        return out
-
-    @staticmethod
-    def _pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-        n = x.shape[axis]
-        first, last = x.narrow(axis, 0, 1), x.narrow(axis, n - 1, 1)
-        return torch.cat([first] * before + [x] + [last] * after, axis)
-
-    @staticmethod
-    def forward(ctx, x: Tensor, taps: Tensor, axis: int, before: int) -> Tensor:  # type: ignore[no-untyped-def]
-        padded = _Filter._pad(x, axis, before, len(taps) - 1 - before)
-        ctx.save_for_backward(taps)
-        ctx.place = axis, before, x.shape[axis]
-        return _Filter._correlate(padded, taps, axis, x.shape[axis])
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
-        (taps,) = ctx.saved_tensors
-        axis, before, n = ctx.place
-        reach = len(taps) - 1
-        shape = list(gradient.shape)
-        shape[axis] = reach
-        zeros = gradient.new_zeros(shape)
-        full = _Filter._correlate(
-            torch.cat([zeros, gradient, zeros], axis), taps.flip(0), axis, n + reach
-        )
-        # What reached the replicated border belongs to the edge samples.
-        x_gradient = full.narrow(axis, before, n).contiguous()
-        if before:
-            x_gradient.narrow(axis, 0, 1).add_(full.narrow(axis, 0, before).sum(axis, keepdim=True))
-        after = reach - before
-        if after:
-            x_gradient.narrow(axis, n - 1, 1).add_(
-                full.narrow(axis, before + n, after).sum(axis, keepdim=True)
-            )
-        return x_gradient, None, None, None
-
-
-def _interleave(even: Tensor, odd: Tensor, axis: int) -> Tensor:
-    """Alternate samples of two tensors along an axis."""
-    shape = list(even.shape)
-    shape[axis] *= 2
-    return torch.stack([even, odd], axis + 1).reshape(shape)
+@functools.cache
+def _compiled(name: str) -> Callable[..., Any]:
+    return torch.compile(getattr(SceneModel, name), fullgraph=True, dynamic=False)
 
 
 class SceneModel(nn.Module):
@@ -150,8 +94,18 @@ class SceneModel(nn.Module):
         h, w = header.height, header.width
         constant("_y", np.arange(h)[:, None] + np.zeros((1, w)))
         constant("_x", np.arange(w)[None, :] + np.zeros((h, 1)))
-        constant("_half_taps", np.array(synthesis.HALF_SAMPLE_TAPS) / 64)
-        constant("_upsampling_taps", np.array(synthesis.UPSAMPLING_TAPS) / 256)
+        self.fused = False
+
+    def fuse(self, on: bool = True) -> None:
+        """Compile the parts of a step to few kernels, which give the same up to rounding.
+
+        Models share the compiled code.
+        """
+        self.fused = on
+        for name in _FUSED:
+            self.__dict__.pop(name, None)
+            if on:
+                setattr(self, name, functools.partial(_compiled(name), self))
 
     # ---------------------------------------------------------------- parameters
 
@@ -258,9 +212,8 @@ class SceneModel(nn.Module):
             shape = modelspec.level_shape(self.header.canvas, level)
             if stack is not None:
                 for axis in (2, 3):
-                    even = _Filter.apply(stack, self._upsampling_taps, axis, 2)
-                    odd = _Filter.apply(stack, self._upsampling_taps.flip(0), axis, 1)
-                    stack = _interleave(even, odd, axis).narrow(axis, 0, shape[axis - 2])
+                    stack = Doubling.apply(stack, _QUARTER_TAPS, axis, 4, self.fused)
+                    stack = stack.narrow(axis, 0, shape[axis - 2])
             if level >= first:
                 # A layer's latents are differences to the layer in front.
                 shared = [planes[groups[0], level]]
@@ -284,7 +237,7 @@ class SceneModel(nn.Module):
             return weights[f"{name}.{layer}.weight"] @ z + weights[f"{name}.{layer}.bias"][:, None]
 
         if self.header.attention:
-            x = x * _ClampInward.apply(1 + dense("attention", x), 0.0, 1.0)
+            x = x * ClampInward.apply(1 + dense("attention", x), 0.0, 1.0)
         if f"{name}.hidden.weight" in weights:
             x = torch.cat([x, F.relu(dense("hidden", x))], 1)
         return dense("output", x)
@@ -310,15 +263,15 @@ class SceneModel(nn.Module):
         geometry = self._trunk("geometry", up, weights)[0].reshape(-1, *header.canvas)
         disparity = geometry[: header.layers] * synthesis.DISPARITY_GAIN
         if header.layers > 1:
-            visibility = _ClampInward.apply(geometry[header.layers :] + 0.5, 0.0, 1.0)
+            visibility = ClampInward.apply(geometry[header.layers :] + 0.5, 0.0, 1.0)
             visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
             features = torch.cat([features, visibility[:, None]], 1)
         return self._double(features), disparity
 
     def _double(self, x: Tensor) -> Tensor:
-        """Half-sample interpolation along both axes, as synthesis._double."""
+        """Half-sample interpolation along both axes, as synthesis._half_samples."""
         for axis in (2, 3):
-            x = _interleave(x, _Filter.apply(x, self._half_taps, axis, 3), axis)
+            x = Doubling.apply(x, _HALF_TAPS, axis, 3, self.fused)
         return x
 
     # ---------------------------------------------------------------- views

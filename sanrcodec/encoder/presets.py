@@ -10,7 +10,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.header import StreamHeader
 from sanrcodec.lightfield import LightField
 
-__all__ = ["PRESETS", "PROFILES", "Preset", "Profile", "make_header"]
+__all__ = ["PRESETS", "PROFILES", "Preset", "Profile", "gain_of", "make_header"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,23 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(steps=600, views_per_step=1, latent_rate=0.15),
-    "medium": Preset(steps=6000, views_per_step=2),
-    "slow": Preset(steps=30000, views_per_step=2),
+    "medium": Preset(steps=9000, views_per_step=2),
+    "slow": Preset(steps=60000, views_per_step=2),
 }
 
 
+def gain_of(lmbda: float) -> int:
+    """Latent step in sixteenths: the error of a uniform quantizer grows with its step squared."""
+    return int(min(255, max(1, round(16 * math.sqrt(lmbda / 6)))))
+
+
 def make_header(
-    light_field: LightField, profile: Profile, extent: float, mirrored: bool
+    light_field: LightField, profile: Profile, extent: float, mirrored: bool, gain: int
 ) -> StreamHeader:
-    """Header for a light field whose largest disparity is ``extent`` pixels per view."""
+    """Header for a light field whose largest disparity is ``extent`` pixels per view.
+
+    ``gain`` is the size of a latent step in sixteenths, see :func:`gain_of`.
+    """
     n_v, n_u, height, width, channels = light_field.shape
     layers = profile.layers if n_v * n_u > 1 else min(profile.layers, 1)
     limit = max(height, width) // 4 + 1
@@ -80,7 +88,7 @@ def make_header(
     return StreamHeader(
         n_v=n_v, n_u=n_u, height=height, width=width, channels=channels,
         bit_depth=light_field.bit_depth, layers=layers, margin_y=margins[0],
-        margin_x=margins[1], mirrored=int(mirrored),
+        margin_x=margins[1], mirrored=int(mirrored), gain=gain,
         texture_levels=profile.texture_levels, occluded_first=profile.occluded_first,
         texture_hidden=profile.texture_hidden, features=profile.features,
         attention=profile.attention, geometry_first=profile.geometry_first,

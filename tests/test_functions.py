@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from sanrcodec.encoder.functions import ClampInward, Doubling  # noqa: E402
+
+TAPS = ((0.0, 1.0, 0.0, 0.0), (-0.25, 0.5, 1.0, -0.125))
+BEFORE = 1
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_doubling_follows_its_formula(axis, n):
+    torch.manual_seed(n)
+    x = torch.randn(2, n, n, dtype=torch.float64)
+    doubled = Doubling.apply(x, TAPS, axis, BEFORE, False)
+    for i in range(n):
+        for p, taps in enumerate(TAPS):
+            expected = sum(
+                tap * x.select(axis, min(max(i + k - BEFORE, 0), n - 1))
+                for k, tap in enumerate(taps)
+            )
+            torch.testing.assert_close(doubled.select(axis, 2 * i + p), expected)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_doubling_has_the_gradient_of_its_formula(axis, n):
+    x = torch.randn(2, n, n, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: Doubling.apply(x, TAPS, axis, BEFORE, False), x)
+
+
+def test_clamp_inward_keeps_the_gradient_that_points_back():
+    x = torch.tensor([-1.0, 0.5, 2.0, 2.0], requires_grad=True)
+    y = ClampInward.apply(x, 0.0, 1.0)
+    assert y.tolist() == [0.0, 0.5, 1.0, 1.0]
+    # Gradient descent moves against the gradient: outward ones are dropped.
+    (gradient,) = torch.autograd.grad(y, x, torch.tensor([1.0, 1.0, 1.0, -1.0]))
+    assert gradient.tolist() == [0.0, 1.0, 1.0, 0.0]
