@@ -8,6 +8,7 @@ Must not know of files or of the bitstream.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +33,8 @@ from sanrcodec.lightfield import LightField
 
 __all__ = ["FitProgress", "fit"]
 
+_logger = logging.getLogger(__name__)
+
 _GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
 _HARD = 0.95  # from here on the latents are rounded and rest; the networks follow
 _GUIDE_WEIGHT = 20.0
@@ -42,6 +46,10 @@ _BETAS = (0.9, 0.99)
 # Adam's epsilon for the latents, in gradients that lmbda gives to one bit: without it the latents
 # that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
 _LATENT_EPSILON = 1.0
+
+# Compiling kernels takes a minute or two, and saves 5 ms of a step: only long fits win it back.
+_FUSED_STEPS, _FUSED_SECONDS = 15000, 200.0
+_FUSED_TOLERANCE = 0.02  # of a gradient's norm
 
 # Full-range BT.709, as in format_spec.md section 8.4.
 _YCC_FROM_RGB = (
@@ -206,6 +214,8 @@ class _Fit:
             _Adam(model.weights, 1e-12),
         )
         self.guide = _guide(model, geometry)
+        self.round = noisy_round
+        self.fuse = False
         # Gradients of latents and weights, and what the log shows: all that the ranks average.
         sizes = [model.latents.numel(), model.weights.numel(), 2]
         self.averaged = torch.zeros(sum(sizes), device=device)
@@ -220,6 +230,9 @@ class _Fit:
     def advance(self, phase: str) -> None:
         """One optimization step."""
         self.views.load()
+        if self.fuse:
+            self.fuse = False
+            self._fuse()
         if self.ranks.size == 1:
             self._run(self._step, phase)
             return
@@ -229,6 +242,35 @@ class _Fit:
             self.averaged if phase != "hard" else self.averaged[self.model.latents.numel() :]
         )
         self._run(self._update, phase)
+
+    def _fuse(self) -> None:
+        """Compile a step's parts to few kernels, where that works and gives the same gradients."""
+        noise = torch.rand_like(self.model.latents) - 0.5
+        expected = self._probe(noise)
+        self.model.fuse()
+        self.round = _fused_round()
+        try:
+            found = self._probe(noise)
+            reason = "the compiled step differs"
+            same = all(
+                float((f - e).norm()) <= _FUSED_TOLERANCE * float(e.norm())
+                for f, e in zip(found, expected, strict=True)
+            )
+        except Exception as error:  # whatever a missing Triton or C compiler raises
+            same, reason = False, str(error).splitlines()[0]
+        if not same:
+            _logger.warning("the fit runs slower, without compiled kernels: %s", reason)
+            self.model.fuse(False)
+            self.round = noisy_round
+
+    def _probe(self, noise: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of latents and weights at the current state for a given noise."""
+
+        def quantize(x: Tensor) -> Tensor:
+            return self.round(x, noise.new_tensor(0.2), noise)
+
+        loss, _, _ = self.model.loss(self.views.index, self.views.targets(), quantize, self.lmbda)
+        return torch.autograd.grad(loss, [o.parameter for o in self.optimizers])
 
     def _run(self, part: Callable[[str], None], phase: str) -> None:
         if self.device.type != "cuda":
@@ -292,7 +334,8 @@ class _Fit:
             relative = progress / _HARD
 
             def quantize(x: Tensor) -> Tensor:
-                return noisy_round(x, 0.35 - 0.27 * relative, 0.8 + 0.2 * relative)
+                noise = (0.8 + 0.2 * relative) * (torch.rand_like(x) - 0.5)
+                return self.round(x, 0.35 - 0.27 * relative, noise)
 
         loss, figures, scene = model.loss(
             self.views.index, self.views.targets(), quantize, self.lmbda
@@ -333,6 +376,11 @@ def _order(n_views: int, batch: int, steps: int, seed: int) -> np.ndarray:
     rounds = -(-steps * batch // n_views)
     order = torch.cat([torch.randperm(n_views, generator=generator) for _ in range(rounds)])
     return order[: steps * batch].reshape(steps, batch).numpy()
+
+
+@cache
+def _fused_round() -> Callable[..., Tensor]:
+    return torch.compile(noisy_round, dynamic=True)
 
 
 def _guide(model: SceneModel, geometry: Geometry | None) -> Callable[..., Tensor] | None:
@@ -414,6 +462,11 @@ def fit(
     torch.manual_seed((seed + ranks.rank * _RANK_SEED) % 2**63)
     with closing(_Views(light_field, mine, device)) as views:
         run = _Fit(model, views, preset, steps, lmbda, geometry, ranks)
+        run.fuse = (
+            device.type == "cuda"
+            and steps >= _FUSED_STEPS
+            and (time_budget or math.inf) >= _FUSED_SECONDS
+        )
         planned, done, spent = steps, 0, 0.0
         if state:
             planned, done, spent = state["planned"], state["done"], state["seconds"]
@@ -465,6 +518,7 @@ def fit(
                 left = time_budget - spent - (now - begun)
                 planned = min(steps, done + max(0, int(left / max(per_step, 1e-6))))
             report(*figures, per_step)
+    model.fuse(False)
     return done, done >= planned
 
 

@@ -29,13 +29,18 @@ def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
     )
 
 
-def noisy_round(x: Tensor, temperature: Tensor | float, width: Tensor | float) -> Tensor:
-    """Soft round, add uniform noise of a width of up to 1, soft round again.
+def noisy_round(x: Tensor, temperature: Tensor | float, noise: Tensor) -> Tensor:
+    """Soft round, add noise, soft round again.
 
     After C3 (Kim et al., CVPR 2024), with uniform instead of Kumaraswamy noise: noise as wide as a
     step keeps the estimated rate honest, since no latent can rest between two integers.
+
+    Args:
+        x: Latents.
+        temperature: Of both soft roundings.
+        noise: Of the shape of ``x``, uniform and up to one step wide.
     """
-    return soft_round(soft_round(x, temperature) + width * (torch.rand_like(x) - 0.5), temperature)
+    return soft_round(soft_round(x, temperature) + noise, temperature)
 
 
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
