@@ -14,10 +14,19 @@ Curves = dict[str, dict[str, list[tuple[float, float]]]]
 
 
 def read(path: Path, label: str) -> Curves:
-    """Points ``(bpp, psnr_yuv)`` per scene and curve, which column ``label`` names."""
+    """Points ``(bpp, psnr_yuv)`` per scene and curve, which column ``label`` names.
+
+    Of our own files, those that the newest version wrote on a GPU.
+    """
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
-        for row in csv.DictReader(lines):
+        rows = [row for row in csv.DictReader(lines) if "CPU" not in row.get("device", "")]
+    newest: dict[tuple[str, str], str] = {}
+    for row in rows:
+        curve = row["scene"], row[label]
+        newest[curve] = max(newest.get(curve, ""), row.get("version", ""))
+    for row in rows:
+        if row.get("version", "") == newest[row["scene"], row[label]]:
             curves[row["scene"]][row[label]].append((float(row["bpp"]), float(row["psnr_yuv"])))
     return curves
 
