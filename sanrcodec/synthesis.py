@@ -44,6 +44,9 @@ _VIEW_MAX = 2047
 # tap, mirrored the one to its left. As fits of single pictures learned it: smoother than
 # interpolation, since it also spreads the noise of quantization.
 UPSAMPLING_TAPS = (8, 8, -3, 73, 30, -2, 10, 4)
+# What doubling does to the means of the pairs it makes, in 1/256, by distance: the mean of both
+# filters. Smaller views, which double less often, would be too sharp without it.
+SMOOTHING_TAPS = (146, 27, 6, 18, 4)
 # Half-sample interpolation filter of HEVC (ITU-T H.265, 8.5.3.3.3), in 1/64.
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 # BT.709 YCbCr (full range) to RGB, in 2**-12: rows R, G, B; columns Y, Cb, Cr.
@@ -405,6 +408,8 @@ class _Trunk:
             if level >= self.first:
                 latent = latents[coarsest - level]
                 planes.append(ops.asarray(latent << LATENT_BITS, ops.float32))
+        if self.level:
+            planes = [_smooth_axis(_smooth_axis(plane, 0, ops), 1, ops) for plane in planes]
         for i in range(len(planes), len(latents)):
             shift = self.level - (coarsest - i)
             mean_q = _block_sums(latents[i], 1 << shift) << (LATENT_BITS - 2 * shift)
@@ -476,6 +481,20 @@ def _double_axis(x: Any, axis: int, ops: Any) -> Any:
         ops.floor(total, out=total)
         out[_along(axis, odd, None, 2)] = ops.clip(total, -_LATENT_MAX_Q, _LATENT_MAX_Q, out=total)
     return out
+
+
+def _smooth_axis(x: Any, axis: int, ops: Any) -> Any:
+    """Smooth one axis of a plane with SMOOTHING_TAPS; see format_spec.md section 8.5."""
+    n, reach = x.shape[axis], len(SMOOTHING_TAPS) - 1
+    padded = _padded(x, axis, reach, reach, ops)
+    total = x * (SMOOTHING_TAPS[0] * 2.0**-8) + 0.5
+    for k, tap in enumerate(SMOOTHING_TAPS[1:], start=1):
+        pair = padded[_along(axis, reach - k, reach - k + n)]
+        pair = pair + padded[_along(axis, reach + k, reach + k + n)]
+        pair *= tap * 2.0**-8
+        total += pair
+    ops.floor(total, out=total)
+    return ops.clip(total, -_LATENT_MAX_Q, _LATENT_MAX_Q, out=total)
 
 
 def _half_samples(x: Any, ops: Any) -> list[Any]:

@@ -62,6 +62,7 @@ BIT_TABLE = (1 << 23, 1 << 23)
 WIDTH_SCALE = 24
 
 UPSAMPLING_TAPS = (8, 8, -3, 73, 30, -2, 10, 4)
+SMOOTHING_TAPS = (146, 27, 6, 18, 4)
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 
 # Section 8.4, Q12: RGB from YCbCr.
@@ -569,6 +570,14 @@ def upsample_rows(plane: Array) -> Array:
     return np.clip(round_shift(doubled, 7), -16383, 16383)
 
 
+def smooth_rows(plane: Array) -> Array:
+    """Smooth a plane along its first axis (section 8.5)."""
+    total = SMOOTHING_TAPS[0] * plane
+    for distance, tap in enumerate(SMOOTHING_TAPS[1:], start=1):
+        total = total + tap * (neighbor_rows(plane, -distance) + neighbor_rows(plane, distance))
+    return np.clip(round_shift(total, 8), -16383, 16383)
+
+
 def upsample(header: Header, latent: Array, level: int, k: int) -> Array:
     """Bring a grid of `level` to the canvas of level `k` (sections 7.2 and 8.5)."""
     rows, columns = level_size(header, k)
@@ -587,7 +596,7 @@ def upsample(header: Header, latent: Array, level: int, k: int) -> Array:
         height, width = level_size(header, finer)
         plane = upsample_rows(plane)[:height]
         plane = upsample_rows(plane.T)[:width].T
-    return plane
+    return smooth_rows(smooth_rows(plane).T).T if k else plane
 
 
 def run_trunk(

@@ -76,9 +76,18 @@ def test_tables() -> None:
         assert f"`w[65]` = {weights[65]}" in " ".join(blocks[-1].split())
 
 
-@pytest.mark.parametrize("taps", [synthesis.UPSAMPLING_TAPS, synthesis.HALF_SAMPLE_TAPS])
+@pytest.mark.parametrize(
+    "taps", [synthesis.UPSAMPLING_TAPS, synthesis.SMOOTHING_TAPS, synthesis.HALF_SAMPLE_TAPS]
+)
 def test_taps(taps: tuple[int, ...]) -> None:
     assert f"taps ({', '.join(map(str, taps))})" in CODE
+
+
+def test_smoothing_taps_are_the_mean_of_both_upsampling_filters() -> None:
+    taps = np.array(synthesis.UPSAMPLING_TAPS)
+    even, odd = np.zeros(9, int), np.zeros(9, int)
+    even[:8], odd[1:] = taps[::-1], taps
+    assert (even + odd)[4:].tolist() == list(synthesis.SMOOTHING_TAPS)
 
 
 def test_color_matrix() -> None:
