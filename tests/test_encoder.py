@@ -195,3 +195,22 @@ def test_the_caller_s_samples_are_left_alone(fit: Fit) -> None:
     light_field.samples.flags.writeable = False
     fit(light_field, steps=6)
     np.testing.assert_array_equal(light_field.samples, before)
+
+
+@pytest.mark.parametrize(("size", "opened"), [((320, 400), True), ((24, 32), False)])
+def test_hidden_units_start_open_where_they_pay(size: tuple[int, int], opened: bool) -> None:
+    """Closed ReLUs have no gradient: the default networks' biases would keep most of them so."""
+    from sanrcodec.encoder.model import SceneModel
+    from sanrcodec.encoder.presets import PROFILES, make_header
+
+    light_field = LightField(np.zeros((2, 2, *size, 3), np.uint8), 8)
+    model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, 16))
+    weights, _ = model.integers()
+    defaults = {spec.name: spec.default for spec in model.specs}
+    hidden = ("texture.hidden.bias", "geometry.hidden.bias", "view.hidden0.bias")
+    for name in (*hidden, "view.output.weight"):
+        assert defaults[name].any()
+        expected = np.zeros_like(defaults[name]) if opened else defaults[name]
+        np.testing.assert_array_equal(weights[name], expected)
+    name = "texture.hidden.weight"
+    np.testing.assert_array_equal(weights[name], defaults[name])

@@ -31,6 +31,7 @@ Quantizer = Callable[[Tensor], Tensor]
 
 _FUSED = ("quantized_weights", "latent_bits", "_trunk", "views")
 _N_ZEROS = 1 << 16
+_OPEN_PIXELS = 20000  # per unit of lmbda: open hidden units cost a file about 300 bytes
 # Pairs of filters: a sample itself and the one halfway to the next; a quarter to either side.
 _HALF_TAPS = (
     (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
@@ -46,6 +47,27 @@ _LUMA_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 @functools.cache
 def _compiled(name: str) -> Callable[..., Any]:
     return torch.compile(getattr(SceneModel, name), fullgraph=True, dynamic=False)
+
+
+def _start(header: StreamHeader, specs: list[modelspec.TensorSpec]) -> Tensor:
+    """Weights from which a fit starts, as differences to the defaults in real units, flat.
+
+    Most hidden units of the default networks are closed: no input opens these ReLUs, so they have
+    no gradient, and stay closed in every fit. Where there is rate enough for what open units cost,
+    they start without their biases, and the view MLP without an effect.
+    """
+    # gain**2 is proportional to lmbda: pixels of a view per unit of lmbda.
+    lmbda = 6 * (header.gain / 16) ** 2
+    if header.height * header.width < _OPEN_PIXELS * lmbda:
+        return torch.zeros(sum(spec.default.size for spec in specs))
+    parts = []
+    for spec in specs:
+        opened = "hidden" in spec.name and spec.name.endswith(".bias")
+        if opened or spec.name == "view.output.weight":
+            parts.append(-torch.from_numpy(spec.default).flatten() * 2.0**-spec.exponent)
+        else:
+            parts.append(torch.zeros(spec.default.size))
+    return torch.cat(parts)
 
 
 class SceneModel(nn.Module):
@@ -74,7 +96,7 @@ class SceneModel(nn.Module):
         weight_sizes = [int(np.prod(s.shape)) for s in self.specs]
         weight_starts = np.concatenate([[0], np.cumsum(weight_sizes)])
         self._weight_slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(weight_starts)]
-        self.weights = nn.Parameter(torch.zeros(int(weight_starts[-1]), device=device))
+        self.weights = nn.Parameter(_start(header, self.specs).to(device))
 
         def constant(name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
             self.register_buffer(
