@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sanrcodec.encoder.fit import _YCC_FROM_RGB, _guide
+from sanrcodec.encoder.fit import _GUIDED, _YCC_FROM_RGB, _Adam, _guide
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.presets import PROFILES, make_header
-from sanrcodec.encoder.quantize import noisy_round
+from sanrcodec.encoder.presets import PROFILES, lmbda_of, make_header
+from sanrcodec.encoder.quantize import annealing, noisy_round
 from sanrcodec.encoder.sweep import estimate_geometry
 from sanrcodec.lightfield import LightField
 
@@ -113,52 +113,45 @@ def main(photos: tuple[Path, ...], output: Path, steps: int) -> None:
     """Train on light fields made from PHOTOS."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    scenes, shared, moments = [], None, None
+    scenes, networks = [], None
     for seed, lmbda in enumerate(_LMBDAS, start=10):
         field = light_field(sorted(photos), seed)
         with torch.no_grad():
             geometry = estimate_geometry(field, "cpu")
-        header = make_header(field, PROFILES["default"], geometry.extent, geometry.mirrored, 16)
+        unit = 16
+        header = make_header(field, PROFILES["default"], geometry.extent, geometry.mirrored, unit)
         model = SharedModel(header)
         # Poses per view are the scene's own.
         n_shared = model.weights.numel() - model.weights[model._weight_slices[-1]].numel()
-        model.gain = (lmbda / 6) ** 0.5
-        if shared is None:
-            shared = torch.zeros(n_shared)
-            moments = [torch.zeros(n_shared), torch.zeros(n_shared)]
+        model.gain = (lmbda / lmbda_of(unit)) ** 0.5
+        if networks is None:
+            networks = _Adam(torch.zeros(n_shared), 1e-9)
         views = field.samples.reshape(-1, *field.shape[2:])
-        own = [torch.zeros_like(model.latents), torch.zeros_like(model.latents)]
-        scenes.append((model, lmbda, views, _guide(model, geometry), own))
+        scenes.append((model, lmbda, views, _guide(model, geometry), _Adam(model.latents, 0.0)))
+    shared = networks.parameter
     matrix = torch.tensor(_YCC_FROM_RGB)
     rng, begun, figures = np.random.default_rng(0), time.monotonic(), {}
     for step in range(steps):
-        model, lmbda, views, guide, own = scenes[step % len(scenes)]
+        model, lmbda, views, guide, latents = scenes[step % len(scenes)]
         progress = step / steps
         with torch.no_grad():
             model.weights[: len(shared)] = shared
         index = torch.tensor(rng.integers(0, len(views), 2))
         target = torch.tensor(views[index.numpy()]).float() / 255 @ matrix.T
+        temperature, width = annealing(progress)
 
-        def quantize(x: Tensor, progress: float = progress) -> Tensor:
-            noise = (0.8 + 0.2 * progress) * (torch.rand_like(x) - 0.5)
-            return noisy_round(x, 0.35 - 0.27 * progress, noise)
+        def quantize(x: Tensor, t: float = temperature, width: float = width) -> Tensor:
+            return noisy_round(x, t, width * (torch.rand_like(x) - 0.5))
 
         loss, figure, scene = model.loss(index, target.permute(0, 3, 1, 2), quantize, lmbda)
-        total = loss + guide(scene) * max(0.0, 1 - progress / 0.1)
+        total = loss + guide(scene) * max(0.0, 1 - progress / _GUIDED)
         # Scenes of a high lmbda cost more: all count alike.
         gradients = torch.autograd.grad(total / loss.detach(), [model.latents, model.weights])
-        cosine = 0.5 * (1 + np.cos(np.pi * progress))
-        pixels = model.header.height * model.header.width
-        epsilon = lmbda / pixels / float(loss)
-        with torch.no_grad():
-            for value, gradient, (mean, square), rate, eps, count in (
-                (model.latents, gradients[0], own, _RATES[0], epsilon, step // len(scenes) + 1),
-                (shared, gradients[1][: len(shared)], moments, _RATES[1], 1e-9, step + 1),
-            ):
-                mean.lerp_(gradient, 0.1)
-                square.lerp_(gradient**2, 0.01)
-                corrected = (square / (1 - 0.99**count)).sqrt() + eps
-                value -= max(cosine, 0.02) * rate * (mean / (1 - 0.9**count)) / corrected
+        decay = max(0.5 * (1 + np.cos(np.pi * progress)), 0.02)
+        # As in a fit, the gradient of a bit.
+        latents.epsilon = lmbda / (model.header.height * model.header.width) / float(loss)
+        latents.step(gradients[0], decay * _RATES[0], step // len(scenes) + 1)
+        networks.step(gradients[1][: len(shared)], decay * _RATES[1], step + 1)
         figures[step % len(scenes)] = (float(loss), float(figure["bits"]) / 8, float(figure["mse"]))
         if step % 300 < len(scenes) and step % len(scenes) == len(scenes) - 1:
             print(step, round(time.monotonic() - begun), [tuple(round(x, 2) for x in figures[k])

@@ -26,7 +26,7 @@ from torch import Tensor
 from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.presets import Preset
-from sanrcodec.encoder.quantize import noisy_round, straight_through
+from sanrcodec.encoder.quantize import annealing, noisy_round, straight_through
 from sanrcodec.encoder.sweep import Geometry
 from sanrcodec.errors import SanrError
 from sanrcodec.lightfield import LightField
@@ -200,6 +200,7 @@ class _Fit:
         lmbda: float,
         geometry: Geometry | None,
         ranks: Ranks,
+        fuse: bool,
     ) -> None:
         self.ranks = ranks
         self.model, self.views, self.preset, self.lmbda = model, views, preset, lmbda
@@ -215,7 +216,7 @@ class _Fit:
         )
         self.guide = _guide(model, geometry)
         self.round = noisy_round
-        self.fuse = False
+        self.fuse = fuse
         # Gradients of latents and weights, and what the log shows: all that the ranks average.
         sizes = [model.latents.numel(), model.weights.numel(), 2]
         self.averaged = torch.zeros(sum(sizes), device=device)
@@ -331,11 +332,10 @@ class _Fit:
         if phase == "hard":
             quantize = straight_through
         else:
-            relative = progress / _HARD
+            temperature, width = annealing(progress / _HARD)
 
             def quantize(x: Tensor) -> Tensor:
-                noise = (0.8 + 0.2 * relative) * (torch.rand_like(x) - 0.5)
-                return self.round(x, 0.35 - 0.27 * relative, noise)
+                return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
 
         loss, figures, scene = model.loss(
             self.views.index, self.views.targets(), quantize, self.lmbda
@@ -461,12 +461,12 @@ def fit(
     # Each rank draws noise of its own, so that their average is less noisy.
     torch.manual_seed((seed + ranks.rank * _RANK_SEED) % 2**63)
     with closing(_Views(light_field, mine, device)) as views:
-        run = _Fit(model, views, preset, steps, lmbda, geometry, ranks)
-        run.fuse = (
+        fuse = (
             device.type == "cuda"
             and steps >= _FUSED_STEPS
             and (time_budget or math.inf) >= _FUSED_SECONDS
         )
+        run = _Fit(model, views, preset, steps, lmbda, geometry, ranks, fuse)
         planned, done, spent = steps, 0, 0.0
         if state:
             planned, done, spent = state["planned"], state["done"], state["seconds"]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sanrcodec import modelspec, synthesis
 from sanrcodec.encoder.functions import ClampInward, Doubling
+from sanrcodec.encoder.presets import lmbda_of
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import CONTEXT_MAX
@@ -31,7 +32,7 @@ Quantizer = Callable[[Tensor], Tensor]
 
 _FUSED = ("quantized_weights", "latent_bits", "_trunk", "views")
 _N_ZEROS = 1 << 16
-_OPEN_PIXELS = 20000  # per unit of lmbda: open hidden units cost a file about 300 bytes
+_OPEN_PIXELS = 20000  # of a view per unit of lmbda: open hidden units cost a file about 300 bytes
 # Pairs of filters: a sample itself and the one halfway to the next; a quarter to either side.
 _HALF_TAPS = (
     (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
@@ -56,9 +57,7 @@ def _start(header: StreamHeader, specs: list[modelspec.TensorSpec]) -> Tensor:
     no gradient, and stay closed in every fit. Where there is rate enough for what open units cost,
     they start without their biases, and the view MLP without an effect.
     """
-    # gain**2 is proportional to lmbda: pixels of a view per unit of lmbda.
-    lmbda = 6 * (header.gain / 16) ** 2
-    if header.height * header.width < _OPEN_PIXELS * lmbda:
+    if header.height * header.width < _OPEN_PIXELS * lmbda_of(header.gain):
         return torch.zeros(sum(spec.default.size for spec in specs))
     parts = []
     for spec in specs:
