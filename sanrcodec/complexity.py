@@ -53,7 +53,7 @@ def mac_per_pixel(header: StreamHeader) -> Complexity:
     sizes = {spec.name: math.prod(spec.shape) for spec in modelspec.tensor_specs(header)}
     canvas = math.prod(header.canvas)
     trunks = {"texture": header.n_textures, "geometry": 1} if header.layers else {"texture": 1}
-    scene = dict.fromkeys(("entropy", "upsampling", "trunks", "doubling"), 0.0)
+    scene = dict.fromkeys(("entropy", "upsampling", "trunks", "filter", "doubling"), 0.0)
     for name, n_runs in trunks.items():
         scene["entropy"] += _entropy(header, name, sizes) / canvas
         scene["upsampling"] += n_runs * _upsampling(header, name) / canvas
@@ -61,6 +61,7 @@ def mac_per_pixel(header: StreamHeader) -> Complexity:
         if header.attention:
             dense += header.texture_levels if name == "texture" else header.geometry_levels
         scene["trunks"] += n_runs * dense
+    scene["filter"] = float(header.n_textures * sizes.get("color_filter", 0))
 
     view = dict.fromkeys(("sampling", "compositing", "mlp", "color"), 0.0)
     if header.layers:

@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from sanrcodec.errors import LimitError
 
-__all__ = ["Dense", "NumpyOps", "carrier_bits", "round_shift"]
+__all__ = ["LEAK_BITS", "Dense", "NumpyOps", "carrier_bits", "leaky_relu", "round_shift"]
+
+LEAK_BITS = 3  # hidden units let 2**-3 of negative sums through: none can close for good
 
 # OpenBLAS gives products of more multiply-adds to threads of its own. They cost more than they
 # bring on matrices this thin, and spin where another process wants the core.
@@ -35,6 +37,7 @@ class NumpyOps:
     floor = staticmethod(np.floor)
     stack = staticmethod(np.stack)
     concatenate = staticmethod(np.concatenate)
+    maximum = staticmethod(np.maximum)
     contiguous = staticmethod(np.ascontiguousarray)
 
     @staticmethod
@@ -104,6 +107,13 @@ def round_shift(x: Any, shift: int, ops: Any = NumpyOps) -> Any:
     x = x * 2.0**-shift
     x += 0.5
     return ops.floor(x, out=x)
+
+
+def leaky_relu(x: Any, ops: Any = NumpyOps) -> Any:
+    """``max(x, floor(x / 2**LEAK_BITS))`` of integer-valued floats. Overwrites ``x``."""
+    leaked = x * 2.0**-LEAK_BITS
+    ops.floor(leaked, out=leaked)
+    return ops.maximum(x, leaked, out=x)
 
 
 def carrier_bits(bound: int, what: str) -> int:

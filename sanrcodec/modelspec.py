@@ -288,6 +288,8 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         add_dense(f"{name}.output", n_in + hidden, n_out, 0.2, n_in)
 
     add_trunk("texture", header.texture_levels, header.texture_hidden, header.features)
+    if header.color_filter:
+        add("color_filter", (header.channels, header.features, 3, 3), 7)
     if header.layers:
         add_trunk("geometry", header.geometry_levels, header.geometry_hidden, 2 * header.layers - 1)
     n_in = header.features + header.n_coordinates

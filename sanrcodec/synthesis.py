@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sanrcodec import modelspec
-from sanrcodec.fixedpoint import Dense, NumpyOps, round_shift
+from sanrcodec.fixedpoint import Dense, NumpyOps, leaky_relu, round_shift
 from sanrcodec.header import StreamHeader
 from sanrcodec.modelspec import LATENT_MAX
 from sanrcodec.weights import Weights
@@ -122,8 +122,16 @@ class Scene:
             stacks.append(stack)
 
         trunk = _Trunk(header, weights, "texture", header.features, ops, level)
+        correct: Any = None
+        if header.color_filter:
+            correct = _ColorFilter(weights["color_filter"], self._canvas, ops, level)
+
+        def texture(stack: list[npt.NDArray[np.int32]]) -> Any:
+            features = trunk(stack)
+            return correct(features) if correct else features
+
         if not header.layers:
-            self._features = ops.cast(trunk(stacks[0]), ops.int16)
+            self._features = ops.cast(texture(stacks[0]), ops.int16)
             return
         n_geometry = 2 * header.layers - 1
         geometry = _Trunk(header, weights, "geometry", n_geometry, ops, level)
@@ -136,11 +144,11 @@ class Scene:
         n_lanes = 1 << header.features.bit_length()
         self._texture: list[list[Any]] = []
         for i, stack in enumerate(stacks):
-            texture = ops.zeros((math.prod(self._canvas), n_lanes), ops.int16)
-            texture[:, : header.features] = trunk(stack).T
+            lanes = ops.zeros((math.prod(self._canvas), n_lanes), ops.int16)
+            lanes[:, : header.features] = texture(stack).T
             if i < len(alpha):
-                texture[:, header.features] = alpha[i]
-            self._texture.append(_half_samples(texture.reshape(*self._canvas, n_lanes), ops))
+                lanes[:, header.features] = alpha[i]
+            self._texture.append(_half_samples(lanes.reshape(*self._canvas, n_lanes), ops))
         self._weights = _bilinear_weights(n_lanes, ops)
 
     def render(self, v: float, u: float, region: tuple[int, int, int, int] | None = None) -> Any:
@@ -304,9 +312,10 @@ class Scene:
         if self._view_layers:
             y, x = ops.arange(y0, y1)[:, None], ops.arange(x0, x1)[None, :]
             h = self._view_inputs(pose, features, y, x)
-            for dense in self._view_layers:
-                h = dense(h)
-            colour = colour + h
+            *hidden, output = self._view_layers
+            for dense in hidden:
+                h = leaky_relu(dense(h), ops)
+            colour = colour + output(h)
         colour = ops.cast(colour, ops.float64)
         colour[0] += pose[4]
         samples = ops.matmul(self._colour_matrix, colour)
@@ -362,7 +371,7 @@ class _Trunk:
             in_bits=in_bits,
             out_bits=_HIDDEN_BITS,
             in_max=_LATENT_MAX_Q,
-            low=0,
+            low=-_HIDDEN_MAX,
             high=_HIDDEN_MAX,
         )
         output = dense(
@@ -388,7 +397,7 @@ class _Trunk:
                 x = round_shift(gate, 8, ops)
             parts = [x * 2.0 ** (_HIDDEN_BITS - LATENT_BITS - LATENT_SHIFT)]
             if self.hidden:
-                parts.append(self.hidden(x))
+                parts.append(leaky_relu(self.hidden(x), ops))
             out[:, block] = self.output(ops.concatenate(parts))
         return out
 
@@ -418,6 +427,51 @@ class _Trunk:
         return planes + [zeros] * (self.n_in - len(planes))
 
 
+class _ColorFilter:
+    """A 3 x 3 filter of all features whose result corrects the colours of a layer.
+
+    Args:
+        weight: int32 ``[C, features, 3, 3]``.
+        canvas: Size ``(Hc, Wc)``.
+        ops: Array backend.
+        level: As that of the scene. Smaller canvases are too smooth for the filter to see more
+            than their values: its taps are summed.
+    """
+
+    def __init__(
+        self, weight: npt.NDArray[np.int32], canvas: tuple[int, int], ops: Any, level: int
+    ) -> None:
+        self.canvas, self.ops, self.level = canvas, ops, level
+        taps = weight.sum(axis=(2, 3)) if level else weight.reshape(len(weight), -1)
+        self.dense = Dense(
+            taps, np.zeros(len(taps), np.int32), weight_bits=7, in_bits=FEATURE_BITS,
+            out_bits=FEATURE_BITS, in_max=_FEATURE_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX,
+            name="color_filter", ops=ops,
+        )  # fmt: skip
+        self.n_colors = len(taps)
+
+    def __call__(self, features: Any) -> Any:
+        """Correct ``[features, Hc * Wc]``, integer-valued float32, in place."""
+        ops, (height, width) = self.ops, self.canvas
+        planes = features.reshape(-1, height, width)
+        padded = [_padded(_padded(plane, 0, 1, 1, ops), 1, 1, 1, ops) for plane in planes]
+        step = max(1, ops.block_pixels // width)
+        for start in range(0, height, step):
+            stop = min(start + step, height)
+            if self.level:
+                near = [plane[start:stop] for plane in planes]
+            else:
+                near = [
+                    plane[start + dy : stop + dy, dx : dx + width]
+                    for plane in padded for dy in range(3) for dx in range(3)
+                ]  # fmt: skip
+            correction = self.dense(ops.stack(near).reshape(len(near), -1))
+            colors = planes[: self.n_colors, start:stop]
+            colors += correction.reshape(colors.shape)
+            ops.clip(colors, -_FEATURE_MAX, _FEATURE_MAX, out=colors)
+        return features
+
+
 def _block_sums(x: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:
     """Sums of ``size x size`` samples; last rows and columns are repeated to fill a block."""
     height, width = (-(-n // size) for n in x.shape)
@@ -429,13 +483,14 @@ def _block_sums(x: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:
 
 
 def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense]:
-    """The view MLP: ReLU layers, then a linear one that gives the colour's correction in Q12."""
+    """The view MLP: leaky layers, then a linear one that gives the colour's correction in Q12."""
     layers = []
     names = [f"view.hidden{i}" for i in range(header.view_depth)] + ["view.output"] * bool(
         header.view_depth
     )
     for name in names:
         last = name == "view.output"
+        limit = _FEATURE_MAX if last else _VIEW_MAX
         layers.append(
             Dense(
                 weights[f"{name}.weight"],
@@ -444,8 +499,8 @@ def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense
                 in_bits=_VIEW_BITS,
                 out_bits=FEATURE_BITS if last else _VIEW_BITS,
                 in_max=_VIEW_MAX,
-                low=-_FEATURE_MAX if last else 0,
-                high=_FEATURE_MAX if last else _VIEW_MAX,
+                low=-limit,
+                high=limit,
                 name=name,
                 ops=ops,
             )

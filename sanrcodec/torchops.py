@@ -30,6 +30,7 @@ class TorchOps:
     floor = staticmethod(torch.floor)
     stack = staticmethod(torch.stack)
     concatenate = staticmethod(torch.cat)
+    maximum = staticmethod(torch.maximum)
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)

@@ -40,7 +40,7 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 2])
+VERSION = bytes([0, 3])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
@@ -285,6 +285,8 @@ def all_tensors(header: Header) -> list[Tensor]:
     tensors = trunk_tensors(
         "texture", header["texture_levels"], header["texture_hidden"], features, attention
     )
+    if header["color_filter"]:
+        tensors.append(Tensor("color_filter", (header["channels"], features, 3, 3)))
     if layers:
         tensors += trunk_tensors(
             "geometry",
@@ -545,6 +547,11 @@ def dense(
     return np.clip(round_shift(sums, 7 + bits_in - bits_out), *limits)
 
 
+def leaky(x: Array) -> Array:
+    """What follows a hidden layer of a trunk or of the view network (section 7.1)."""
+    return np.maximum(x, x >> 3)
+
+
 def neighbor_rows(plane: Array, distance: int) -> Array:
     """``in[i + distance]`` for all rows ``i``, with clipped indices (7.2, 7.3)."""
     n_rows = len(plane)
@@ -612,8 +619,8 @@ def run_trunk(
         x = round_shift(x * np.clip(attention + 256, 0, 256), 8)
     z = 2 * x
     if header[f"{name}_hidden"] > 0:
-        hidden = dense(weights, f"{name}.hidden", x, (9, 10), (0, 32767))
-        z = np.concatenate([z, hidden], axis=1)
+        hidden = dense(weights, f"{name}.hidden", x, (9, 10), (-32767, 32767))
+        z = np.concatenate([z, leaky(hidden)], axis=1)
     output = dense(weights, f"{name}.output", z, (10, 12), (-32767, 32767))
     return output.reshape(rows, columns, -1)
 
@@ -631,6 +638,22 @@ def texture_planes(header: Header, latents: dict[Grid, Array]) -> list[dict[int,
             planes[level] = np.clip(planes[level] + samples, -511, 511)
         sums.append(planes)
     return sums
+
+
+def correct_colors(features: Array, weight: Array, k: int) -> Array:
+    """``[Hc, Wc, features]`` after the color filter (sections 7.3 and 8.5)."""
+    total = np.zeros((*features.shape[:2], len(weight)), np.int64)
+    for i, j in np.ndindex(3, 3):
+        near = features
+        if k == 0:
+            near = neighbor_rows(near, i - 1)
+            near = neighbor_rows(near.swapaxes(0, 1), j - 1).swapaxes(0, 1)
+        total += near @ weight[:, :, i, j].T
+    corrected = features.copy()
+    colors = corrected[..., : len(weight)]
+    colors += np.clip(round_shift(total, 7), -32767, 32767)
+    corrected[..., : len(weight)] = np.clip(colors, -32767, 32767)
+    return corrected
 
 
 def double_rows(plane: Array) -> Array:
@@ -687,6 +710,9 @@ class ReferenceDecoder:
             run_trunk(self.header, self.weights, "texture", planes, k)
             for planes in texture_planes(self.header, self.latents)
         ]
+        if self.header["color_filter"]:
+            weight = self.weights["color_filter"]
+            self.layers = [correct_colors(features, weight, k) for features in self.layers]
         if self.header["layers"]:
             self._add_geometry()
 
@@ -785,7 +811,7 @@ class ReferenceDecoder:
         if depth:
             x = self._view_inputs(pose, features)
             for layer in range(depth):
-                x = dense(self.weights, f"view.hidden{layer}", x, (8, 8), (0, 2047))
+                x = leaky(dense(self.weights, f"view.hidden{layer}", x, (8, 8), (-2047, 2047)))
             output = dense(self.weights, "view.output", x, (8, 12), (-32767, 32767))
             colors += output.reshape(colors.shape)
         colors[..., 0] += pose.offset

@@ -38,55 +38,81 @@ class ClampInward(Function):
 
 Taps = tuple[tuple[float, ...], tuple[float, ...]]
 
+_BLOCK = 32  # samples of an axis that one matrix doubles
+
 
 class Doubling(Function):
     """Twice the samples along an axis: a pair of constant filters, interleaved.
 
-    ``out[2 i + p] = sum_k taps[p][k] * x[clamp(i + k - before)]``. Written out as shifted
-    additions, because convolutions of single planes, and the autograd of slices, are many times
-    slower.
+    ``out[2 i + p] = sum_k taps[p][k] * x[clamp(i + k - before)]``. The convolutions of torch, and
+    the autograd of slices, are many times slower on few channels. A CPU adds shifted copies; a GPU,
+    for which these are too many small kernels, multiplies overlapping blocks with a band matrix.
 
     Args of ``apply``:
         x: Any shape.
         taps: Two tuples of one length.
         axis: Not negative.
         before: Taps left of sample ``i``.
-        fused: Compile either direction to one or two kernels.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Taps, axis: int, before: int, fused: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, taps: Taps, axis: int, before: int) -> Tensor:
         """Double."""
-        ctx.arguments = taps, axis, before, fused
+        ctx.arguments = taps, axis, before
         return _along(_double, x, *ctx.arguments)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Apply the transposed filters."""
-        return _along(_double_transposed, gradients[0], *ctx.arguments), None, None, None, None
+        return _along(_double_transposed, gradients[0], *ctx.arguments), None, None, None
 
 
 def _along(
-    function: Callable[..., Tensor], x: Tensor, taps: Taps, axis: int, before: int, fused: bool
+    function: Callable[[Tensor, Taps, int, bool], Tensor],
+    x: Tensor,
+    taps: Taps,
+    axis: int,
+    before: int,
 ) -> Tensor:
     """Apply a function of ``[A, n, B]`` along an axis."""
     outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    # A single plane is small, and would be compiled once more.
-    run = _fused(function, taps, before) if fused and outer > 1 else function
-    result: Tensor = run(x.reshape(outer, x.shape[axis], inner), taps, before)
+    result = function(x.reshape(outer, x.shape[axis], inner), taps, before, x.is_cuda)
     return result.reshape(*x.shape[:axis], -1, *x.shape[axis + 1 :])
 
 
-@cache
-def _fused(function: Callable[..., Tensor], taps: Taps, before: int) -> Callable[..., Tensor]:
-    """A compiled copy for every pair of filters; sizes stay variable."""
-    # Every pair, and an inner size of 1, count as a recompilation.
-    torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)
+def _double(x: Tensor, taps: Taps, before: int, by_blocks: bool) -> Tensor:
+    """``[A, n, B]`` -> ``[A, 2 n, B]``."""
+    outer, n, inner = x.shape
+    after = len(taps[0]) - 1 - before
+    if by_blocks:
+        after += 1 + -n % _BLOCK
+    padded = torch.cat([x[:, :1].expand(-1, before, -1), x, x[:, -1:].expand(-1, after, -1)], 1)
+    if by_blocks:
+        return _multiply_blocks(padded, _BLOCK, _band(taps, x.device, x.dtype))[:, : 2 * n]
+    return torch.stack([_correlate(padded, t, n) for t in taps], 2).reshape(outer, 2 * n, inner)
 
-    def copy(x: Tensor, *_: Any) -> Tensor:
-        return function(x, taps, before)
 
-    return torch.compile(copy, fullgraph=True, dynamic=True)
+def _double_transposed(gradient: Tensor, taps: Taps, before: int, by_blocks: bool) -> Tensor:
+    """``[A, 2 n, B]`` -> ``[A, n, B]``."""
+    outer, doubled, inner = gradient.shape
+    n, reach = doubled // 2, len(taps[0]) - 1
+    if by_blocks:
+        rest = -(n + reach) % _BLOCK
+        zeros = gradient.new_zeros(outer, 2 * (reach + 1 + rest), inner)
+        padded = torch.cat([zeros[:, : 2 * (reach + 1)], gradient, zeros], 1)
+        band = _band_transposed(taps, gradient.device, gradient.dtype)
+        full = _multiply_blocks(padded, 2 * _BLOCK, band)[:, : n + reach]
+    else:
+        zeros = gradient.new_zeros(outer, reach, inner)
+        even, odd = (
+            _correlate(torch.cat([zeros, phase, zeros], 1), t[::-1], n + reach)
+            for phase, t in zip(gradient.reshape(outer, n, 2, inner).unbind(2), taps, strict=True)
+        )
+        full = even + odd
+    # What reached the replicated border belongs to the edge samples.
+    full[:, before] += full[:, :before].sum(1)
+    full[:, before + n - 1] += full[:, before + n :].sum(1)
+    return full[:, before : before + n]
 
 
 def _correlate(padded: Tensor, taps: tuple[float, ...], n: int) -> Tensor:
@@ -97,28 +123,34 @@ def _correlate(padded: Tensor, taps: tuple[float, ...], n: int) -> Tensor:
     return out
 
 
-def _double(x: Tensor, taps: Taps, before: int) -> Tensor:
-    """``[A, n, B]`` -> ``[A, 2 n, B]``."""
-    outer, n, inner = x.shape
-    after = len(taps[0]) - 1 - before
-    padded = torch.cat([x[:, :1]] * before + [x] + [x[:, -1:]] * after, 1)
-    return torch.stack([_correlate(padded, t, n) for t in taps], 2).reshape(outer, 2 * n, inner)
+def _multiply_blocks(padded: Tensor, step: int, matrix: Tensor) -> Tensor:
+    """Multiply overlapping blocks along axis 1, ``step`` apart, with ``matrix``; concatenate."""
+    blocks = padded.unfold(1, matrix.shape[1], step)  # [A, blocks, B, size]
+    if blocks.shape[2] == 1:
+        result = blocks[:, :, 0] @ matrix.T
+    else:
+        result = matrix @ blocks.transpose(2, 3)
+    return result.reshape(len(padded), -1, padded.shape[2])
 
 
-def _double_transposed(gradient: Tensor, taps: Taps, before: int) -> Tensor:
-    """``[A, 2 n, B]`` -> ``[A, n, B]``."""
-    outer, doubled, inner = gradient.shape
-    n, reach = doubled // 2, len(taps[0]) - 1
-    phases = gradient.reshape(outer, n, 2, inner).unbind(2)
-    zeros = gradient.new_zeros(outer, reach, inner)
-    even, odd = (
-        _correlate(torch.cat([zeros, phase, zeros], 1), t[::-1], n + reach)
-        for phase, t in zip(phases, taps, strict=True)
-    )
-    full = even + odd
-    # What reached the replicated border belongs to the edge samples.
-    first = full[:, : before + 1].sum(1, keepdim=True)
-    last = full[:, before + n - 1 :].sum(1, keepdim=True)
-    if n == 1:
-        return first + last - full[:, before : before + 1]
-    return torch.cat([first, full[:, before + 1 : before + n - 1], last], 1)
+@cache
+def _band(taps: Taps, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``[2 * _BLOCK, _BLOCK + n]``: what doubles a block, ``n`` taps each."""
+    n = len(taps[0])
+    matrix = torch.zeros(_BLOCK, 2, _BLOCK + n)
+    for i in range(_BLOCK):
+        matrix[i, :, i : i + n] = torch.tensor(taps)
+    return matrix.flatten(0, 1).to(device, dtype)
+
+
+@cache
+def _band_transposed(taps: Taps, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``[_BLOCK, 2 * (_BLOCK + n)]``: the gradient of a block from that of its pairs.
+
+    The pairs begin ``n`` before the block.
+    """
+    n = len(taps[0])
+    matrix = torch.zeros(_BLOCK, _BLOCK + n, 2)
+    for i in range(_BLOCK):
+        matrix[i, i + 1 : i + 1 + n] = torch.tensor(taps).flip(1).T
+    return matrix.flatten(1).to(device, dtype)

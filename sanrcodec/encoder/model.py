@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from sanrcodec import modelspec, synthesis
 from sanrcodec.encoder.functions import ClampInward, Doubling
-from sanrcodec.encoder.presets import lmbda_of
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
+from sanrcodec.fixedpoint import LEAK_BITS
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import CONTEXT_MAX
 from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
@@ -32,7 +32,7 @@ Quantizer = Callable[[Tensor], Tensor]
 
 _FUSED = ("quantized_weights", "latent_bits", "_trunk", "views")
 _N_ZEROS = 1 << 16
-_OPEN_PIXELS = 20000  # of a view per unit of lmbda: open hidden units cost a file about 300 bytes
+_LEAK = 2.0**-LEAK_BITS
 # Pairs of filters: a sample itself and the one halfway to the next; a quarter to either side.
 _HALF_TAPS = (
     (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
@@ -48,25 +48,6 @@ _LUMA_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 @functools.cache
 def _compiled(name: str) -> Callable[..., Any]:
     return torch.compile(getattr(SceneModel, name), fullgraph=True, dynamic=False)
-
-
-def _start(header: StreamHeader, specs: list[modelspec.TensorSpec]) -> Tensor:
-    """Weights from which a fit starts, as differences to the defaults in real units, flat.
-
-    Most hidden units of the default networks are closed: no input opens these ReLUs, so they have
-    no gradient, and stay closed in every fit. Where there is rate enough for what open units cost,
-    they start without their biases, and the view MLP without an effect.
-    """
-    if header.height * header.width < _OPEN_PIXELS * lmbda_of(header.gain):
-        return torch.zeros(sum(spec.default.size for spec in specs))
-    parts = []
-    for spec in specs:
-        opened = "hidden" in spec.name and spec.name.endswith(".bias")
-        if opened or spec.name == "view.output.weight":
-            parts.append(-torch.from_numpy(spec.default).flatten() * 2.0**-spec.exponent)
-        else:
-            parts.append(torch.zeros(spec.default.size))
-    return torch.cat(parts)
 
 
 class SceneModel(nn.Module):
@@ -95,7 +76,7 @@ class SceneModel(nn.Module):
         weight_sizes = [int(np.prod(s.shape)) for s in self.specs]
         weight_starts = np.concatenate([[0], np.cumsum(weight_sizes)])
         self._weight_slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(weight_starts)]
-        self.weights = nn.Parameter(_start(header, self.specs).to(device))
+        self.weights = nn.Parameter(torch.zeros(int(weight_starts[-1]), device=device))
 
         def constant(name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
             self.register_buffer(
@@ -115,14 +96,12 @@ class SceneModel(nn.Module):
         h, w = header.height, header.width
         constant("_y", np.arange(h)[:, None] + np.zeros((1, w)))
         constant("_x", np.arange(w)[None, :] + np.zeros((h, 1)))
-        self.fused = False
 
     def fuse(self, on: bool = True) -> None:
         """Compile the parts of a step to few kernels, which give the same up to rounding.
 
         Models share the compiled code.
         """
-        self.fused = on
         for name in _FUSED:
             self.__dict__.pop(name, None)
             if on:
@@ -233,7 +212,7 @@ class SceneModel(nn.Module):
             shape = modelspec.level_shape(self.header.canvas, level)
             if stack is not None:
                 for axis in (2, 3):
-                    stack = Doubling.apply(stack, _QUARTER_TAPS, axis, 4, self.fused)
+                    stack = Doubling.apply(stack, _QUARTER_TAPS, axis, 4)
                     stack = stack.narrow(axis, 0, shape[axis - 2])
             if level >= first:
                 # A layer's latents are differences to the layer in front.
@@ -260,7 +239,7 @@ class SceneModel(nn.Module):
         if self.header.attention:
             x = x * ClampInward.apply(1 + dense("attention", x), 0.0, 1.0)
         if f"{name}.hidden.weight" in weights:
-            x = torch.cat([x, F.relu(dense("hidden", x))], 1)
+            x = torch.cat([x, F.leaky_relu(dense("hidden", x), _LEAK)], 1)
         return dense("output", x)
 
     def scene(self, latents: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -276,6 +255,10 @@ class SceneModel(nn.Module):
         features = self._trunk("texture", up, weights).reshape(
             len(groups), header.features, *header.canvas
         )
+        if header.color_filter:
+            padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
+            corrected = features[:, : header.channels] + F.conv2d(padded, weights["color_filter"])
+            features = torch.cat([corrected, features[:, header.channels :]], 1)
         if not header.layers:
             return features, None
         up = self._upsample(
@@ -292,7 +275,7 @@ class SceneModel(nn.Module):
     def _double(self, x: Tensor) -> Tensor:
         """Half-sample interpolation along both axes, as synthesis._half_samples."""
         for axis in (2, 3):
-            x = Doubling.apply(x, _HALF_TAPS, axis, 3, self.fused)
+            x = Doubling.apply(x, _HALF_TAPS, axis, 3)
         return x
 
     # ---------------------------------------------------------------- views
@@ -363,7 +346,7 @@ class SceneModel(nn.Module):
                         y = y + weight[:, header.features + 2 :] @ yx
                 else:
                     y = weight @ z + bias[:, None]
-                z = F.relu(y)
+                z = F.leaky_relu(y, _LEAK)
             correction = weights["view.output.weight"] @ z + weights["view.output.bias"][:, None]
             colour = colour + correction.reshape(n, header.channels, h, w)
         if header.per_view:
