@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Network weights <-> bytes: per tensor a width, then the differences to the default weights.
+"""Network weights <-> bytes: per tensor a width, a step, then the differences to the defaults.
 
 Both directions walk the same loop. Must not know what a network computes.
 See format_spec.md section 6.1.
@@ -15,10 +15,12 @@ from sanrcodec.errors import CorruptSectionError
 from sanrcodec.modelspec import TensorSpec
 from sanrcodec.tables import N_SCALES
 
-__all__ = ["WEIGHT_MAX", "pack_weights", "unpack_weights", "width_of"]
+__all__ = ["SHIFT_MAX", "WEIGHT_MAX", "pack_weights", "unpack_weights", "width_of"]
 
-WEIGHT_MAX = 32767  # coded differences lie in -WEIGHT_MAX..WEIGHT_MAX
-_STEP_SCALE = 24  # scale index that codes a tensor's width, as its step from the previous one
+WEIGHT_MAX = 32767  # differences lie in -WEIGHT_MAX..WEIGHT_MAX
+SHIFT_MAX = 8  # a tensor's differences are coded in steps of up to 2**SHIFT_MAX
+# Scale indices that code a tensor's width and shift, as what they differ from the previous one's.
+_WIDTH_SCALE, _SHIFT_SCALE = 24, 20
 
 Weights = dict[str, npt.NDArray[np.int32]]
 
@@ -41,13 +43,16 @@ def pack_weights(specs: list[TensorSpec], weights: Weights) -> bytes:
         Range-coded words.
     """
     encoder = SymbolEncoder()
-    previous = 0
+    width = shift = 0
     for spec in specs:
+        previous = width, shift
         difference = (weights[spec.name] - spec.default).astype(np.int32).ravel()
-        width = width_of(difference)
-        encoder.encode(np.array([width - previous], np.int32), *_centred(1, _STEP_SCALE))
-        encoder.encode(difference, *_centred(difference.size, width))
-        previous = width
+        shift = _shift_of(difference, shift)
+        coded = difference >> shift
+        width = width_of(coded)
+        encoder.encode(np.array([width - previous[0]], np.int32), *_centred(1, _WIDTH_SCALE))
+        encoder.encode(np.array([shift - previous[1]], np.int32), *_centred(1, _SHIFT_SCALE))
+        encoder.encode(coded, *_centred(coded.size, width))
     return encoder.finish()
 
 
@@ -59,21 +64,31 @@ def unpack_weights(payload: bytes, specs: list[TensorSpec], name: str = "") -> W
     """
     decoder = SymbolDecoder(payload, name)
     weights: Weights = {}
-    previous = 0
+    width = shift = 0
     for spec in specs:
-        width = previous + int(decoder.decode(*_centred(1, _STEP_SCALE))[0])
+        width += int(decoder.decode(*_centred(1, _WIDTH_SCALE))[0])
         if not 0 <= width < N_SCALES:
             raise CorruptSectionError(
                 f"{name}: tensor {spec.name} has width {width}, allowed are 0..{N_SCALES - 1}"
             )
+        shift += int(decoder.decode(*_centred(1, _SHIFT_SCALE))[0])
+        if not 0 <= shift <= SHIFT_MAX:
+            raise CorruptSectionError(
+                f"{name}: tensor {spec.name} has shift {shift}, allowed are 0..{SHIFT_MAX}"
+            )
         n = int(np.prod(spec.shape))
-        difference = decoder.decode(*_centred(n, width))
-        if n and np.abs(difference).max() > WEIGHT_MAX:
+        coded = decoder.decode(*_centred(n, width))
+        if n and np.abs(coded).max() > WEIGHT_MAX >> shift:
             raise CorruptSectionError(f"{name}: tensor {spec.name} exceeds +-{WEIGHT_MAX}")
-        weights[spec.name] = spec.default + difference.reshape(spec.shape)
-        previous = width
+        weights[spec.name] = spec.default + (coded << shift).reshape(spec.shape)
     decoder.finish()
     return weights
+
+
+def _shift_of(difference: npt.NDArray[np.int32], previous: int) -> int:
+    """The coarsest step that loses nothing; where all are equal, the previous tensor's."""
+    bits = int(np.bitwise_or.reduce(difference, initial=0))
+    return min(SHIFT_MAX, (bits & -bits).bit_length() - 1) if bits else previous
 
 
 def _centred(n: int, scale: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

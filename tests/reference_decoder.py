@@ -59,7 +59,7 @@ N_RESIDUALS = 65
 MAX_RESIDUAL = 32
 ESCAPE = 65
 BIT_TABLE = (1 << 23, 1 << 23)
-WIDTH_SCALE = 24
+WIDTH_SCALE, SHIFT_SCALE = 24, 20
 
 UPSAMPLING_TAPS = (8, 8, -3, 73, 30, -2, 10, 4)
 SMOOTHING_TAPS = (146, 27, 6, 18, 4)
@@ -423,12 +423,14 @@ def read_weights(header: Header, payload: bytes) -> Weights:
     """Decode WEIGHTS (section 6.1)."""
     decoder = SymbolDecoder(payload)
     weights = {}
-    width = 0
+    width = shift = 0
     for number, tensor in enumerate(all_tensors(header)):
         width += decoder.call([0], [WIDTH_SCALE])[0]
         require(0 <= width <= 39, "width out of range")
+        shift += decoder.call([0], [SHIFT_SCALE])[0]
+        require(0 <= shift <= 8, "shift out of range")
         size = int(np.prod(tensor.shape))
-        differences = decoder.call([0] * size, [width] * size)
+        differences = [d << shift for d in decoder.call([0] * size, [width] * size)]
         require(all(abs(d) <= 32767 for d in differences), "difference out of range")
         default = default_weights(header, tensor, number)
         weights[tensor.name] = default + np.array(differences, np.int64).reshape(tensor.shape)

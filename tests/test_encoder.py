@@ -197,6 +197,32 @@ def test_the_caller_s_samples_are_left_alone(fit: Fit) -> None:
     np.testing.assert_array_equal(light_field.samples, before)
 
 
+def test_coarser_weights_lower_the_cost() -> None:
+    from sanrcodec.encoder.model import SceneModel
+    from sanrcodec.encoder.presets import PROFILES, make_header
+
+    light_field = synthetic((2, 2), (24, 32))
+    model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, 16))
+    torch.manual_seed(0)
+    model.latents.data.normal_(0, 2)
+    model.weights.data.normal_(0, 0.1)
+    index, target = torch.tensor([0, 3]), torch.rand(2, 3, 24, 32)
+
+    def cost() -> float:
+        return float(model.loss(index, target, torch.round, 8.0)[0].detach())
+
+    before = cost()
+    model.coarsen(index, target, 8.0)
+    assert cost() < before
+    weights, _ = model.integers()
+    steps = set()
+    for spec, part in zip(model.specs, model._weight_slices, strict=True):
+        (step,) = set(model.coarseness[part].tolist())
+        assert ((weights[spec.name] - spec.default) % int(step) == 0).all()
+        steps.add(step)
+    assert len(steps) > 2
+
+
 def test_no_hidden_unit_is_without_gradient() -> None:
     """A closed ReLU would stay closed: those of the default networks go on in every fit."""
     from sanrcodec.encoder.model import SceneModel

@@ -77,6 +77,20 @@ def test_default_weights_are_cheap() -> None:
     assert len(payload) <= 32
 
 
+@pytest.mark.parametrize("shift", range(9))
+def test_coarse_differences_save_their_shift(shift: int) -> None:
+    """All elements of a tensor lose as many bits as the step grows by."""
+    specs = tensor_specs(HEADER)
+    fine = weights_of(HEADER, DRAWS["wide"], 100)
+    n = sum(spec.default.size for spec in specs)
+    coarse = {s.name: s.default + ((fine[s.name] - s.default) << shift) for s in specs}
+    payload = pack_weights(specs, coarse)
+    decoded = unpack_weights(payload, specs)
+    for name, values in coarse.items():
+        np.testing.assert_array_equal(decoded[name], values)
+    assert abs(len(payload) - len(pack_weights(specs, fine))) < 0.01 * n
+
+
 def test_zero_latents_are_cheap_to_claim_but_not_free() -> None:
     """The smallest file that a canvas can have bounds what a reader must allocate."""
     weights = weights_of(HEADER, DRAWS["zero"], 0)

@@ -38,6 +38,7 @@ _logger = logging.getLogger(__name__)
 _GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
 _HARD = 0.95  # from here on the latents are rounded and rest; the networks follow
 _GUIDE_WEIGHT = 20.0
+_COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25
 _REPORT_SECONDS = 2.0
 _READ_AHEAD = 2  # steps
@@ -221,6 +222,7 @@ class _Fit:
         sizes = [model.latents.numel(), model.weights.numel(), 2]
         self.averaged = torch.zeros(sum(sizes), device=device)
         self.parts = self.averaged.split(sizes)
+        self.coarsened = torch.zeros(())  # not on the device: asking it would wait
         self.graphs: dict[tuple[str, str], torch.cuda.CUDAGraph] = {}
 
     def phase(self, progress: float) -> str:
@@ -231,6 +233,8 @@ class _Fit:
     def advance(self, phase: str) -> None:
         """One optimization step."""
         self.views.load()
+        if phase == "hard" and not self.coarsened:
+            self._coarsen()
         if self.fuse:
             self.fuse = False
             self._fuse()
@@ -243,6 +247,15 @@ class _Fit:
             self.averaged if phase != "hard" else self.averaged[self.model.latents.numel() :]
         )
         self._run(self._update, phase)
+
+    def _coarsen(self) -> None:
+        """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
+        # The compiled parts are for steps with gradients.
+        fused = self.model.fuse(False)
+        views = self.views
+        self.model.coarsen(views.index, views.targets(), self.lmbda, self.ranks.average_)
+        self.model.fuse(fused)
+        self.coarsened.fill_(1)
 
     def _fuse(self) -> None:
         """Compile a step's parts to few kernels, where that works and gives the same gradients."""
@@ -300,9 +313,10 @@ class _Fit:
 
     def state(self) -> list[Tensor]:
         """All that a step changes, random numbers aside."""
-        return [self.count, self.figures, self.model.latents.data, self.model.weights.data] + [
-            t for o in self.optimizers for t in (o.mean, o.square)
-        ]
+        model = self.model
+        tensors = [self.count, self.figures, model.latents.data, model.weights.data]
+        tensors += [self.coarsened, model.coarseness]
+        return tensors + [t for o in self.optimizers for t in (o.mean, o.square)]
 
     @torch.no_grad()
     def restore(self, state: list[Tensor]) -> None:
@@ -515,8 +529,9 @@ def fit(
             per_step = (now - timed_from) / max(1, done - (timed_at or 0))
             if time_budget is not None:
                 # Hard rounding costs no more per step than noisy rounding: time extrapolates.
-                left = time_budget - spent - (now - begun)
-                planned = min(steps, done + max(0, int(left / max(per_step, 1e-6))))
+                left = (time_budget - spent - (now - begun)) / max(per_step, 1e-6)
+                left -= 0 if run.coarsened else _COARSEN_STEPS
+                planned = min(steps, done + max(0, int(left)))
             report(*figures, per_step)
     model.fuse(False)
     return done, done >= planned

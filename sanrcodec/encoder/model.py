@@ -24,7 +24,7 @@ from sanrcodec.fixedpoint import LEAK_BITS
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import CONTEXT_MAX
 from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
-from sanrcodec.weights import WEIGHT_MAX
+from sanrcodec.weights import SHIFT_MAX, WEIGHT_MAX
 
 __all__ = ["SceneModel"]
 
@@ -33,6 +33,7 @@ Quantizer = Callable[[Tensor], Tensor]
 _FUSED = ("quantized_weights", "latent_bits", "_trunk", "views")
 _N_ZEROS = 1 << 16
 _LEAK = 2.0**-LEAK_BITS
+_COARSEN_FAILURES = 2  # doublings of a step that did not pay, after which no more are tried
 # Pairs of filters: a sample itself and the one halfway to the next; a quarter to either side.
 _HALF_TAPS = (
     (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
@@ -91,21 +92,28 @@ class SceneModel(nn.Module):
             "_weight_unit", np.repeat([2.0 ** max(7, s.exponent) for s in self.specs], weight_sizes)
         )
         constant("_weight_step", np.repeat([2.0**-s.exponent for s in self.specs], weight_sizes))
+        # Differences are rounded to multiples of this: coarsen() finds it at the end of a fit.
+        constant("coarseness", np.ones(len(segment)))
         constant("_weight_default", np.concatenate([s.default.ravel() for s in self.specs]))
         self._build_context(constant)
         h, w = header.height, header.width
         constant("_y", np.arange(h)[:, None] + np.zeros((1, w)))
         constant("_x", np.arange(w)[None, :] + np.zeros((h, 1)))
 
-    def fuse(self, on: bool = True) -> None:
+    def fuse(self, on: bool = True) -> bool:
         """Compile the parts of a step to few kernels, which give the same up to rounding.
 
         Models share the compiled code.
+
+        Returns:
+            Whether they were compiled before.
         """
+        before = _FUSED[0] in self.__dict__
         for name in _FUSED:
             self.__dict__.pop(name, None)
             if on:
                 setattr(self, name, functools.partial(_compiled(name), self))
+        return before
 
     # ---------------------------------------------------------------- parameters
 
@@ -148,8 +156,10 @@ class SceneModel(nn.Module):
 
     def quantized_weights(self) -> tuple[dict[str, Tensor], Tensor]:
         """Real weights after rounding (straight-through), per tensor, and their bits."""
-        steps = straight_through(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX)
-        real = (steps + self._weight_default) * self._weight_step
+        limit = torch.floor(WEIGHT_MAX / self.coarseness)
+        steps = straight_through(self.weights * self._weight_unit / self.coarseness)
+        steps = torch.minimum(torch.maximum(steps, -limit), limit)
+        real = (steps * self.coarseness + self._weight_default) * self._weight_step
         magnitude = steps.detach().abs()
         mean = (
             torch.zeros_like(self._segment_size).index_add(0, self._segment, magnitude)
@@ -412,25 +422,79 @@ class SceneModel(nn.Module):
         latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         bits = self.latent_bits(latents, weights) + weight_bits
         scene = self.scene(latents, weights)
-        error = (self.views(scene, weights, index) - target).square().mean((0, 2, 3)) * 255.0**2
-        if self.header.channels == 3:
-            log_error = torch.log(error + 1e-3)
-            mse = torch.exp(sum(k * log_error[i] for i, k in enumerate(_LUMA_WEIGHTS)))
-        else:
-            mse = error[0]
-        rate = bits / (self.header.height * self.header.width)
-        return mse + lmbda * rate, {"bits": bits.detach(), "mse": mse.detach()}, scene
+        mse = self._distortion(self.views(scene, weights, index), target)
+        cost = mse + lmbda * self._rate(bits)
+        return cost, {"bits": bits.detach(), "mse": mse.detach()}, scene
+
+    def _distortion(self, views: Tensor, target: Tensor) -> Tensor:
+        error = (views - target).square().mean((0, 2, 3)) * 255.0**2
+        if self.header.channels == 1:
+            return error[0]
+        log_error = torch.log(error + 1e-3)
+        return torch.exp(sum(k * log_error[i] for i, k in enumerate(_LUMA_WEIGHTS)))
+
+    def _rate(self, bits: Tensor) -> Tensor:
+        return bits / (self.header.height * self.header.width)
 
     # ---------------------------------------------------------------- integers
 
     @torch.no_grad()
+    def coarsen(
+        self,
+        index: Tensor,
+        target: Tensor,
+        lmbda: float,
+        average_: Callable[[Tensor], None] = lambda _: None,
+    ) -> None:
+        """Choose how coarsely each tensor's differences are coded, one after the other.
+
+        How finely a weight must be known follows neither from its size nor from its gradient, but
+        can be tried: the step is doubled as long as the cost of the rounded scene falls.
+
+        Args:
+            index: int64 ``[B]``, the views by which to judge.
+            target: ``[B, C, H, W]``, as :meth:`views` gives.
+            lmbda: Weight of the rate.
+            average_: Replaces a cost by its mean over all processes of the fit, so that they agree.
+        """
+        latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
+
+        def distortion(weights: dict[str, Tensor]) -> Tensor:
+            return self._distortion(
+                self.views(self.scene(latents, weights), weights, index), target
+            )
+
+        mse = distortion(self.quantized_weights()[0])
+
+        def cost(entropy_only: bool) -> float:
+            weights, bits = self.quantized_weights()
+            total = self._rate(self.latent_bits(latents, weights) + bits) * lmbda
+            total = total + (mse if entropy_only else distortion(weights))
+            average_(total)
+            return float(total)
+
+        best = cost(True)
+        for spec, part in zip(self.specs, self._weight_slices, strict=True):
+            # The entropy networks' tensors cannot change a sample.
+            entropy_only = spec.name.startswith("arm.")
+            kept, failures = 1.0, 0
+            for shift in range(1, SHIFT_MAX + 1):
+                self.coarseness[part] = 2.0**shift
+                found = cost(entropy_only)
+                if found < best:
+                    best, kept, failures = found, 2.0**shift, 0
+                elif (failures := failures + 1) == _COARSEN_FAILURES:
+                    break
+            self.coarseness[part] = kept
+            if not entropy_only and kept > 1:
+                mse = distortion(self.quantized_weights()[0])
+                average_(mse)
+
+    @torch.no_grad()
     def integers(self) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
         """Weights and latents as the file holds them."""
-        steps = (
-            torch.round(self.weights * self._weight_unit).clamp(-WEIGHT_MAX, WEIGHT_MAX)
-            + self._weight_default
-        )
-        flat_weights = steps.cpu().numpy().astype(np.int32)
+        real = torch.cat([w.flatten() for w in self.quantized_weights()[0].values()])
+        flat_weights = torch.round(real / self._weight_step).cpu().numpy().astype(np.int32)
         weights = {
             s.name: flat_weights[p].reshape(s.shape)
             for s, p in zip(self.specs, self._weight_slices, strict=True)
