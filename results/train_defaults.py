@@ -163,7 +163,9 @@ def save(model: SharedModel, shared: Tensor, output: Path) -> None:
     """Write the rounded weights, one tensor per line."""
     with torch.no_grad():
         model.weights[: len(shared)] = shared
+    gain, model.gain = model.gain, 1.0
     weights, _ = model.integers()
+    model.gain = gain
     rows = [
         f"{json.dumps(spec.name)}: {json.dumps(weights[spec.name].tolist())}"
         for spec in model.specs
