@@ -29,7 +29,7 @@ from torch import Tensor
 
 from sanrcodec.encoder.fit import _GUIDED, _YCC_FROM_RGB, _Adam, _guide
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.presets import PROFILES, lmbda_of, make_header
+from sanrcodec.encoder.presets import PROFILES, UNIT_LMBDA, make_header
 from sanrcodec.encoder.quantize import annealing, noisy_round
 from sanrcodec.encoder.sweep import estimate_geometry
 from sanrcodec.lightfield import LightField
@@ -123,7 +123,7 @@ def main(photos: tuple[Path, ...], output: Path, steps: int) -> None:
         model = SharedModel(header)
         # Poses per view are the scene's own.
         n_shared = model.weights.numel() - model.weights[model._weight_slices[-1]].numel()
-        model.gain = (lmbda / lmbda_of(unit)) ** 0.5
+        model.gain = (lmbda / UNIT_LMBDA) ** 0.5
         if networks is None:
             networks = _Adam(torch.zeros(n_shared), 1e-9)
         views = field.samples.reshape(-1, *field.shape[2:])
@@ -163,9 +163,7 @@ def save(model: SharedModel, shared: Tensor, output: Path) -> None:
     """Write the rounded weights, one tensor per line."""
     with torch.no_grad():
         model.weights[: len(shared)] = shared
-    gain, model.gain = model.gain, 1.0
     weights, _ = model.integers()
-    model.gain = gain
     rows = [
         f"{json.dumps(spec.name)}: {json.dumps(weights[spec.name].tolist())}"
         for spec in model.specs

@@ -441,30 +441,29 @@ class _ColorFilter:
     def __init__(
         self, weight: npt.NDArray[np.int32], canvas: tuple[int, int], ops: Any, level: int
     ) -> None:
-        self.canvas, self.ops, self.level = canvas, ops, level
-        taps = weight.sum(axis=(2, 3)) if level else weight.reshape(len(weight), -1)
+        self.canvas, self.ops = canvas, ops
+        if level:
+            weight = weight.sum(axis=(2, 3), keepdims=True)
+        self.n_colors, self.size = len(weight), weight.shape[-1]
         self.dense = Dense(
-            taps, np.zeros(len(taps), np.int32), weight_bits=7, in_bits=FEATURE_BITS,
-            out_bits=FEATURE_BITS, in_max=_FEATURE_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX,
-            name="color_filter", ops=ops,
+            weight.reshape(self.n_colors, -1), np.zeros(self.n_colors, np.int32),
+            weight_bits=7, in_bits=FEATURE_BITS, out_bits=FEATURE_BITS, in_max=_FEATURE_MAX,
+            low=-_FEATURE_MAX, high=_FEATURE_MAX, name="color_filter", ops=ops,
         )  # fmt: skip
-        self.n_colors = len(taps)
 
     def __call__(self, features: Any) -> Any:
         """Correct ``[features, Hc * Wc]``, integer-valued float32, in place."""
         ops, (height, width) = self.ops, self.canvas
         planes = features.reshape(-1, height, width)
-        padded = [_padded(_padded(plane, 0, 1, 1, ops), 1, 1, 1, ops) for plane in planes]
+        reach, taps = self.size // 2, range(self.size)
+        padded = [_padded(_padded(p, 0, reach, reach, ops), 1, reach, reach, ops) for p in planes]
         step = max(1, ops.block_pixels // width)
         for start in range(0, height, step):
             stop = min(start + step, height)
-            if self.level:
-                near = [plane[start:stop] for plane in planes]
-            else:
-                near = [
-                    plane[start + dy : stop + dy, dx : dx + width]
-                    for plane in padded for dy in range(3) for dx in range(3)
-                ]  # fmt: skip
+            near = [
+                plane[start + dy : stop + dy, dx : dx + width]
+                for plane in padded for dy in taps for dx in taps
+            ]  # fmt: skip
             correction = self.dense(ops.stack(near).reshape(len(near), -1))
             colors = planes[: self.n_colors, start:stop]
             colors += correction.reshape(colors.shape)

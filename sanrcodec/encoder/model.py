@@ -154,11 +154,15 @@ class SceneModel(nn.Module):
             constant(f"_kind_{name}", np.eye(4)[np.concatenate(kinds)])
             constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)])
 
-    def quantized_weights(self) -> tuple[dict[str, Tensor], Tensor]:
-        """Real weights after rounding (straight-through), per tensor, and their bits."""
+    def _coded_weights(self) -> Tensor:
+        """Differences to the defaults as they are coded, in steps of ``coarseness``, flat."""
         limit = torch.floor(WEIGHT_MAX / self.coarseness)
         steps = straight_through(self.weights * self._weight_unit / self.coarseness)
-        steps = torch.minimum(torch.maximum(steps, -limit), limit)
+        return torch.minimum(torch.maximum(steps, -limit), limit)
+
+    def quantized_weights(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Real weights after rounding (straight-through), per tensor, and their bits."""
+        steps = self._coded_weights()
         real = (steps * self.coarseness + self._weight_default) * self._weight_step
         magnitude = steps.detach().abs()
         mean = (
@@ -455,46 +459,42 @@ class SceneModel(nn.Module):
             index: int64 ``[B]``, the views by which to judge.
             target: ``[B, C, H, W]``, as :meth:`views` gives.
             lmbda: Weight of the rate.
-            average_: Replaces a cost by its mean over all processes of the fit, so that they agree.
+            average_: Replaces figures by their means over all processes, which must agree.
         """
         latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
 
-        def distortion(weights: dict[str, Tensor]) -> Tensor:
-            return self._distortion(
-                self.views(self.scene(latents, weights), weights, index), target
-            )
-
-        mse = distortion(self.quantized_weights()[0])
-
-        def cost(entropy_only: bool) -> float:
+        def evaluate(known_mse: float | None = None) -> tuple[float, float]:
+            """Cost and distortion; the latter need not be computed where it is known."""
             weights, bits = self.quantized_weights()
-            total = self._rate(self.latent_bits(latents, weights) + bits) * lmbda
-            total = total + (mse if entropy_only else distortion(weights))
-            average_(total)
-            return float(total)
+            if known_mse is None:
+                views = self.views(self.scene(latents, weights), weights, index)
+                mse = self._distortion(views, target)
+            else:
+                mse = bits.new_tensor(known_mse)
+            rate = self._rate(self.latent_bits(latents, weights) + bits)
+            figures = torch.stack([mse + lmbda * rate, mse])
+            average_(figures)
+            return tuple(figures.tolist())
 
-        best = cost(True)
+        best, mse = evaluate()
         for spec, part in zip(self.specs, self._weight_slices, strict=True):
             # The entropy networks' tensors cannot change a sample.
             entropy_only = spec.name.startswith("arm.")
             kept, failures = 1.0, 0
             for shift in range(1, SHIFT_MAX + 1):
                 self.coarseness[part] = 2.0**shift
-                found = cost(entropy_only)
+                found, found_mse = evaluate(mse if entropy_only else None)
                 if found < best:
-                    best, kept, failures = found, 2.0**shift, 0
+                    best, mse, kept, failures = found, found_mse, 2.0**shift, 0
                 elif (failures := failures + 1) == _COARSEN_FAILURES:
                     break
             self.coarseness[part] = kept
-            if not entropy_only and kept > 1:
-                mse = distortion(self.quantized_weights()[0])
-                average_(mse)
 
     @torch.no_grad()
     def integers(self) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
         """Weights and latents as the file holds them."""
-        real = torch.cat([w.flatten() for w in self.quantized_weights()[0].values()])
-        flat_weights = torch.round(real / self._weight_step).cpu().numpy().astype(np.int32)
+        flat = self._coded_weights() * self.coarseness + self._weight_default
+        flat_weights = flat.cpu().numpy().astype(np.int32)
         weights = {
             s.name: flat_weights[p].reshape(s.shape)
             for s, p in zip(self.specs, self._weight_slices, strict=True)

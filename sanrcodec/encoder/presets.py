@@ -10,10 +10,10 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.header import StreamHeader
 from sanrcodec.lightfield import LightField
 
-__all__ = ["PRESETS", "PROFILES", "Preset", "Profile", "gain_of", "lmbda_of", "make_header"]
+__all__ = ["PRESETS", "PROFILES", "UNIT_LMBDA", "Preset", "Profile", "gain_of", "make_header"]
 
 
-_UNIT_LMBDA = 6.0  # whose latent step is 1
+UNIT_LMBDA = 6.0  # whose latent step is 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,7 @@ PRESETS = {
 
 def gain_of(lmbda: float) -> int:
     """Latent step in sixteenths: the error of a uniform quantizer grows with its step squared."""
-    return int(min(255, max(1, round(16 * math.sqrt(lmbda / _UNIT_LMBDA)))))
-
-
-def lmbda_of(gain: int) -> float:
-    """About the lmbda of a file with this gain; the inverse of :func:`gain_of`."""
-    return _UNIT_LMBDA * (gain / 16) ** 2
+    return int(min(255, max(1, round(16 * math.sqrt(lmbda / UNIT_LMBDA)))))
 
 
 def make_header(
