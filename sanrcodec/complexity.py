@@ -12,7 +12,6 @@ from typing import TypedDict
 
 from sanrcodec import modelspec
 from sanrcodec.header import StreamHeader
-from sanrcodec.modelspec import ARM_HIDDEN
 from sanrcodec.synthesis import HALF_SAMPLE_TAPS, N_DISPARITY_STEPS, UPSAMPLING_TAPS
 
 __all__ = ["Complexity", "mac_per_pixel", "n_weights"]
@@ -55,8 +54,8 @@ def mac_per_pixel(header: StreamHeader) -> Complexity:
     canvas = math.prod(header.canvas)
     trunks = {"texture": header.n_textures, "geometry": 1} if header.layers else {"texture": 1}
     scene = dict.fromkeys(("entropy", "upsampling", "trunks", "filter", "doubling"), 0.0)
-    for model, (name, n_runs) in enumerate(trunks.items()):
-        scene["entropy"] += _entropy(header, model) / canvas
+    for name, n_runs in trunks.items():
+        scene["entropy"] += _entropy(header, name, sizes) / canvas
         scene["upsampling"] += n_runs * _upsampling(header, name) / canvas
         dense = _sum(sizes, f"{name}.", ".weight")
         if header.attention:
@@ -91,21 +90,11 @@ def _sum(sizes: dict[str, int], start: str, end: str) -> int:
     return sum(n for name, n in sizes.items() if name.startswith(start) and name.endswith(end))
 
 
-def _entropy(header: StreamHeader, model: int) -> int:
+def _entropy(header: StreamHeader, name: str, sizes: dict[str, int]) -> int:
     """MAC of one entropy network over all of its latents."""
-    total, n_outputs = 0, 2
-    for grid in modelspec.grids(header):
-        if grid.entropy_model != model:
-            continue
-        for p in modelspec.passes(grid.shape):
-            n_inputs = 2 * len(modelspec.known_contexts(p.kind))
-            n_rows, n_columns = (
-                len(range(start, size, p.stride))
-                for start, size in zip((p.y0, p.x0), grid.shape, strict=True)
-            )
-            hidden = n_inputs * ARM_HIDDEN + ARM_HIDDEN**2
-            total += n_rows * n_columns * (hidden + n_outputs * (ARM_HIDDEN + n_inputs))
-    return total
+    model = 0 if name == "texture" else 1
+    samples = sum(math.prod(g.shape) for g in modelspec.grids(header) if g.entropy_model == model)
+    return samples * sum(sizes[f"arm.{name}.{part}"] for part in ("hidden", "output", "shortcut"))
 
 
 def _upsampling(header: StreamHeader, name: str) -> int:

@@ -38,6 +38,7 @@ FIELD_RANGES: dict[str, tuple[int, int]] = {
     "view_depth": (0, 4),
     "view_hidden": (0, 128),
     "spatial": (0, 1),
+    "arm_hidden": (1, 64),
     "per_view": (0, 1),
     "profile": (0, 255),
 }
@@ -67,6 +68,7 @@ class StreamHeader:
         geometry_first, geometry_levels: Finest level and number of levels of the geometry pyramid.
         view_depth, view_hidden: Hidden layers of the view MLP and their width; depth 0 omits it.
         spatial: 1 if the view MLP also sees (y, x).
+        arm_hidden: Hidden width of the entropy networks.
         per_view: 1 if the file carries pose and offset corrections per view.
         profile: Informative number of the encoder profile, see presets.
     """
@@ -94,6 +96,7 @@ class StreamHeader:
     view_depth: int
     view_hidden: int
     spatial: int
+    arm_hidden: int
     per_view: int
     profile: int
 

@@ -10,7 +10,6 @@ See format_spec.md section 6.2. Must not contain a float operation that rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from sanrcodec import modelspec
 from sanrcodec.entropy import SymbolDecoder, SymbolEncoder, cost_bits
 from sanrcodec.errors import CorruptSectionError
-from sanrcodec.fixedpoint import Dense, NumpyOps, carrier_bits
+from sanrcodec.fixedpoint import NumpyOps, carrier_bits
 from sanrcodec.header import StreamHeader
 from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
 from sanrcodec.tables import N_SCALES
@@ -28,11 +27,12 @@ from sanrcodec.weights import Weights
 __all__ = ["Arm", "latent_bits", "pack_latents", "unpack_latents"]
 
 CONTEXT_MAX = 127  # neighbours enter the ARM saturated to this
-HIDDEN_MAX = 4095  # and hidden units are to this
 _IN_BITS = 3
 _HIDDEN_BITS = 6
+_HIDDEN_MAX = 4095
 _WEIGHT_BITS = 7
 _LOCATION_MAX = 8 * LATENT_MAX
+_HIDDEN_SHIFT = _IN_BITS + _WEIGHT_BITS - _HIDDEN_BITS
 # A location has 3 fraction bits, a scale 2.
 _OUTPUT_SHIFTS = (_HIDDEN_BITS + _WEIGHT_BITS - 3, _HIDDEN_BITS + _WEIGHT_BITS - 2)
 _OUTPUT_MIN = np.array([[-_LOCATION_MAX], [0]], np.float32)
@@ -53,9 +53,8 @@ Code = Callable[
 class Arm:
     """One integer entropy network: contexts of a pass -> location and scale of its samples.
 
-    Inputs are the saturated neighbours and their logarithmic magnitudes; two ReLU layers that the
-    format fixes, then an output layer and a linear shortcut from the file (Cool-chic, Ladune et
-    al., ICCV 2023), all of them apart for each kind of pass, whose known neighbours differ.
+    Inputs are the saturated neighbours and their logarithmic magnitudes; one ReLU layer, whose bias
+    depends on the kind of pass, plus a linear shortcut (Cool-chic, Ladune et al., ICCV 2023).
 
     Samples run along the last axis. Rounding shifts are folded into the weights: a factor of a
     power of two moves exponents only.
@@ -69,57 +68,44 @@ class Arm:
     """
 
     def __init__(self, weights: Weights, name: str) -> None:
-        self._name = name
-        self._layers = modelspec.entropy_layers(name)
         part = {key: weights[f"arm.{name}.{key}"].astype(np.int64) for key in _ARM_TENSORS}
         align = _HIDDEN_BITS - _IN_BITS
-        sums = np.abs(part["output"]).sum(axis=2) * HIDDEN_MAX
-        sums += np.abs(part["shortcut"]).sum(axis=2) * (CONTEXT_MAX << _IN_BITS + align)
+        bias = np.abs(part["hidden_bias"]).max(axis=0) << _IN_BITS
+        hidden_sum = np.abs(part["hidden"]).sum(axis=1) * (CONTEXT_MAX << _IN_BITS) + bias
+        hidden = np.minimum(_HIDDEN_MAX, (hidden_sum >> _HIDDEN_SHIFT) + 1)
+        shortcut = np.abs(part["shortcut"]).sum(axis=1) * (CONTEXT_MAX << _IN_BITS + align)
+        output_sum = np.abs(part["output"]) @ hidden + shortcut
         for key in ("pass_bias", "grid_bias"):
-            sums += np.abs(part[key]).max(axis=0) << _HIDDEN_BITS
+            output_sum += np.abs(part[key]).max(axis=0) << _HIDDEN_BITS
         # Rounding adds half a unit of the result.
-        bound = int(sums.max()) + (1 << max(_OUTPUT_SHIFTS))
-        self._dtype: Any = np.float32 if carrier_bits(bound, f"arm.{name}") == 24 else np.float64
-        units = 2.0 ** -np.array(_OUTPUT_SHIFTS)
-        self._output = (part["output"] * units[:, None]).astype(self._dtype)
-        self._shortcut = ((part["shortcut"] << align) * units[:, None]).astype(self._dtype)
-        self._pass_bias = ((part["pass_bias"] << _HIDDEN_BITS) * units + 0.5).astype(self._dtype)
-        self._grid_bias = ((part["grid_bias"] << _HIDDEN_BITS) * units).astype(self._dtype)
-        self._hidden: dict[tuple[int, int], tuple[Dense, Dense]] = {}
+        bound = max(hidden_sum.max(), output_sum.max()) + (1 << max(_OUTPUT_SHIFTS))
+        self.dtype: Any = (
+            np.float32 if carrier_bits(int(bound), f"arm.{name}") == 24 else np.float64
+        )
+        hidden_unit, units = 2.0**-_HIDDEN_SHIFT, 2.0 ** -np.array(_OUTPUT_SHIFTS)
+        # Hidden units and shortcut share their inputs, hence one product.
+        self.first = np.concatenate(
+            [part["hidden"] * hidden_unit, (part["shortcut"] << align) * units[:, None]]
+        ).astype(self.dtype)
+        self.hidden_bias = self._columns((part["hidden_bias"] << _IN_BITS) * hidden_unit + 0.5)
+        self.output = (part["output"] * units[:, None]).astype(self.dtype)
+        self.pass_bias = self._columns((part["pass_bias"] << _HIDDEN_BITS) * units + 0.5)
+        self.grid_bias = self._columns((part["grid_bias"] << _HIDDEN_BITS) * units)
 
-    def _hidden_layers(self, kind: int, level: int) -> tuple[Dense, Dense]:
-        """Both hidden layers for the known contexts of a kind of pass."""
-        key = kind, min(level, modelspec.ARM_LEVELS - 1)
-        if key not in self._hidden:
-            layers = self._layers
-            common = {
-                "weight_bits": _WEIGHT_BITS, "bias_bits": _WEIGHT_BITS, "out_bits": _HIDDEN_BITS,
-                "low": 0, "high": HIDDEN_MAX, "name": f"arm.{self._name}",
-            }  # fmt: skip
-            self._hidden[key] = (
-                Dense(
-                    layers["hidden0"][kind][:, _inputs(kind)],
-                    layers["hidden0_bias"][kind] + layers["level_bias"][key[1]],
-                    in_bits=_IN_BITS, in_max=CONTEXT_MAX << _IN_BITS, **common,
-                ),
-                Dense(
-                    layers["hidden1"][kind], layers["hidden1_bias"][kind],
-                    in_bits=_HIDDEN_BITS, in_max=HIDDEN_MAX, **common,
-                ),
-            )  # fmt: skip
-        return self._hidden[key]
+    def _columns(self, rows: npt.NDArray) -> npt.NDArray:
+        """``[n, m]`` -> ``[n, m, 1]``, to be added to samples that run along the last axis."""
+        return rows[..., None].astype(self.dtype)
 
     def __call__(
-        self, near: npt.NDArray, kind: int, grid: int, level: int
+        self, near: npt.NDArray, known: npt.NDArray[np.intp], kind: int, grid: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Predict the distributions of some samples of one pass.
 
         Args:
-            near: Integer-valued floats ``[n_known, n]``, the contexts that passes of this kind
-                know. Overwritten.
+            near: Integer-valued floats ``[len(known), n]``, the known contexts. Overwritten.
+            known: Their numbers among the ``N_CONTEXT`` contexts; all others are 0.
             kind: Kind of the pass, 0..3.
             grid: Number of the grid among those of this network.
-            level: Of the grid.
 
         Returns:
             location int32 ``[n]`` in eighths of a step, and scale int32 ``[n]``, an index of the
@@ -128,47 +114,40 @@ class Arm:
         np.clip(near, -CONTEXT_MAX, CONTEXT_MAX, out=near)
         magnitude = np.take(MAGNITUDE_Q3, np.abs(near).astype(np.intp))
         near *= 1 << _IN_BITS
-        x = np.concatenate([near, magnitude])
-        first, second = self._hidden_layers(kind, level)
-        h = second(first(x)).astype(self._dtype, copy=False)
-        x = x.astype(self._dtype, copy=False)
-        y = NumpyOps.matmul(self._output[kind], h)
-        y += NumpyOps.matmul(np.ascontiguousarray(self._shortcut[kind][:, _inputs(kind)]), x)
-        y += (self._pass_bias[kind] + self._grid_bias[grid])[:, None]
+        # A context of 0 adds nothing to any sum.
+        first = self.first[:, np.concatenate([known, known + N_CONTEXT])]
+        sums = NumpyOps.matmul(first, np.concatenate([near, magnitude], dtype=self.dtype))
+        h, y = sums[:-2], sums[-2:]
+        h += self.hidden_bias[kind]
+        np.clip(np.floor(h, out=h), 0, _HIDDEN_MAX, out=h)
+        y += NumpyOps.matmul(self.output, h)
+        y += self.pass_bias[kind] + self.grid_bias[grid]
         np.floor(y, out=y)
         location, scale = np.clip(y, _OUTPUT_MIN, _OUTPUT_MAX, out=y).astype(np.int32)
         return location, scale
 
 
-_ARM_TENSORS = ("output", "shortcut", "pass_bias", "grid_bias")
-
-
-@cache
-def _inputs(kind: int) -> npt.NDArray[np.intp]:
-    """Inputs of the ARM that passes of a kind know: contexts, then their magnitudes."""
-    known = modelspec.known_contexts(kind)
-    return np.concatenate([known, known + N_CONTEXT])
+_ARM_TENSORS = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
 
 
 def _predict(
     arm: Arm,
     contexts: list[npt.NDArray | None],
-    p: modelspec.Pass,
     shape: tuple[int, int],
+    kind: int,
     grid: int,
-    level: int,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Location and scale, int32 ``[n]``, of a pass whose samples have this shape."""
-    known = [contexts[i] for i in modelspec.known_contexts(p.kind)]
+    """Location and scale, int32 ``[n]``, of a pass of ``shape``, as each of its contexts is."""
+    columns = [c for c in contexts if c is not None]
+    known = np.flatnonzero([c is not None for c in contexts])
     step = max(1, _BLOCK_SAMPLES // shape[1])
     parts = []
     for start in range(0, shape[0], step):
         rows = slice(start, min(start + step, shape[0]))
-        near = np.zeros((len(known), (rows.stop - start) * shape[1]), np.float32)
-        for row, column in zip(near, known, strict=True):
-            if column is not None:
-                row.reshape(-1, shape[1])[...] = column[rows]
-        parts.append(arm(near, p.kind, grid, level))
+        near = np.empty((len(columns), (rows.stop - start) * shape[1]), np.float32)
+        for row, column in zip(near, columns, strict=True):
+            row.reshape(-1, shape[1])[...] = column[rows]
+        parts.append(arm(near, known, kind, grid))
     location, scale = zip(*parts, strict=True)
     return np.concatenate(location), np.concatenate(scale)
 
@@ -194,9 +173,7 @@ def _walk(
             contexts = modelspec.neighbour_context(padded, grid.shape, p)
             contexts += [None if c is None else c[lattice] for c in cross]
             model = grid.entropy_model
-            location, scale = _predict(
-                arms[model], contexts, p, samples.shape, n_seen[model], grid.level
-            )
+            location, scale = _predict(arms[model], contexts, samples.shape, p.kind, n_seen[model])
             source = None if given is None else given[grid.index][lattice].ravel()
             samples[...] = code(source, location, scale).reshape(samples.shape)
         n_seen[grid.entropy_model] += 1

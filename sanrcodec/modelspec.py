@@ -21,9 +21,6 @@ import numpy.typing as npt
 from sanrcodec.header import StreamHeader
 
 __all__ = [
-    "ARM_HIDDEN",
-    "ARM_LAYER_SHAPES",
-    "ARM_LEVELS",
     "BASE_STRIDE",
     "LATENT_MAX",
     "N_CONTEXT",
@@ -32,40 +29,26 @@ __all__ = [
     "Pass",
     "TensorSpec",
     "cross_scale_context",
-    "entropy_layers",
     "entropy_models",
     "grids",
-    "known_contexts",
     "n_latents",
     "neighbour_context",
     "passes",
     "tensor_specs",
-    "trained",
 ]
 
 LATENT_MAX = 511  # symbols lie in -LATENT_MAX..LATENT_MAX; keeps upsampling exact in float32
 BASE_STRIDE = 8  # stride of the first lattice of every grid
 GEOMETRY = -1  # group index of the geometry latents; texture groups are 0..n_layers-1
 
-# Neighbour offsets in units of half the current stride, by the kind of pass. All samples that are
-# known within a distance of three, in the same order for all kinds: the corners of the 3 x 3 ring,
-# its sides, axial ones at three, and knight's moves.
-_CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-_SIDES = ((0, -1), (0, 1), (-1, 0), (1, 0))
-_AXIAL = ((0, -3), (0, 3), (-3, 0), (3, 0))
-_KNIGHT = ((-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1))
-_WIDE_KNIGHT = ((-1, -3), (-1, 3), (1, -3), (1, 3), (-3, -1), (-3, 1), (3, -1), (3, 1))
-_Offsets = tuple[tuple[int, int] | None, ...]
-_OFFSETS: tuple[_Offsets, ...] = (
-    (None,) * 20,
-    _CORNERS + (None,) * 8 + _WIDE_KNIGHT,
-    (None,) * 4 + _SIDES + _AXIAL + _KNIGHT,
-    _CORNERS + _SIDES + _AXIAL + _KNIGHT,
-)
+# Neighbour offsets in units of half the current stride: the 3 x 3 ring, then axial ones at three.
+_OFFSETS = (
+    (-1, -1), (-1, 1), (1, -1), (1, 1),
+    (0, -1), (0, 1), (-1, 0), (1, 0),
+    (0, -3), (0, 3), (-3, 0), (3, 0),
+)  # fmt: skip
 N_CROSS_SCALE = 5
-N_CONTEXT = len(_OFFSETS[0]) + N_CROSS_SCALE
-ARM_HIDDEN = 48  # width of the entropy networks' hidden layers
-ARM_LEVELS = 8  # of which each has its own bias; coarser ones share the last
+N_CONTEXT = len(_OFFSETS) + N_CROSS_SCALE
 PAD = 3 * BASE_STRIDE // 2  # the farthest neighbour, in samples
 
 
@@ -104,6 +87,17 @@ class Pass:
     x0: int
     stride: int
 
+    @property
+    def known(self) -> tuple[bool, ...]:
+        """Which of the neighbour offsets are already decoded when this pass starts."""
+        diagonal, axial, far_x, far_y = {
+            0: (False, False, False, False),
+            1: (True, False, False, False),
+            2: (False, True, True, True),
+            3: (True, True, True, True),
+        }[self.kind]
+        return (diagonal,) * 4 + (axial,) * 4 + (far_x,) * 2 + (far_y,) * 2
+
 
 def passes(shape: tuple[int, int]) -> Iterator[Pass]:
     """Yield the non-empty passes of a grid of ``shape`` in coding order.
@@ -132,26 +126,19 @@ def neighbour_context(
         p: The pass.
 
     Returns:
-        One ``[n_rows, n_columns]`` view per offset, or None where that sample is not yet known.
+        One ``[n_rows, n_columns]`` view per offset, or None where the offset is not yet known.
     """
     half = p.stride // 2
     columns: list[npt.NDArray | None] = []
-    for offset in _OFFSETS[p.kind]:
-        if offset is None:
+    for (dy, dx), known in zip(_OFFSETS, p.known, strict=True):
+        if not known:
             columns.append(None)
             continue
-        y, x = PAD + p.y0 + offset[0] * half, PAD + p.x0 + offset[1] * half
+        y, x = PAD + p.y0 + dy * half, PAD + p.x0 + dx * half
         columns.append(
             padded[y : y + shape[0] - p.y0 : p.stride, x : x + shape[1] - p.x0 : p.stride]
         )
     return columns
-
-
-@cache
-def known_contexts(kind: int) -> npt.NDArray[np.intp]:
-    """Numbers of the contexts that passes of a kind can know, those of other scales included."""
-    same_grid = [offset is not None for offset in _OFFSETS[kind]]
-    return np.flatnonzero(same_grid + [True] * N_CROSS_SCALE)
 
 
 def cross_scale_context(values: list[npt.NDArray], grid: Grid) -> list[npt.NDArray | None]:
@@ -227,33 +214,6 @@ def entropy_models(header: StreamHeader) -> tuple[str, ...]:
     return ("texture", "geometry") if header.layers else ("texture",)
 
 
-def entropy_layers(name: str) -> dict[str, npt.NDArray[np.int32]]:
-    """Hidden layers of an entropy network: fixed by the format, for every kind of pass its own.
-
-    No file could pay for so many weights; what a file may change is how their outputs are used.
-    See format_spec.md section 5.5.
-
-    Args:
-        name: ``texture`` or ``geometry``.
-
-    Returns:
-        In units of ``2**-7``: ``hidden0`` ``[4, A, 2 * N_CONTEXT]``, ``hidden0_bias`` ``[4, A]``,
-        ``level_bias`` ``[ARM_LEVELS, A]``, ``hidden1`` ``[4, A, A]`` and ``hidden1_bias``
-        ``[4, A]``, with ``A = ARM_HIDDEN``.
-    """
-    table = trained()
-    return {layer: table[f"arm.{name}.{layer}"] for layer in ARM_LAYER_SHAPES}
-
-
-ARM_LAYER_SHAPES = {
-    "hidden0": (4, ARM_HIDDEN, 2 * N_CONTEXT),
-    "hidden0_bias": (4, ARM_HIDDEN),
-    "level_bias": (ARM_LEVELS, ARM_HIDDEN),
-    "hidden1": (4, ARM_HIDDEN, ARM_HIDDEN),
-    "hidden1_bias": (4, ARM_HIDDEN),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One weight tensor: real value = (default + coded difference) * 2**-exponent."""
@@ -286,7 +246,7 @@ def _seeded(
 
 
 @cache
-def trained() -> dict[str, npt.NDArray[np.int32]]:
+def _trained() -> dict[str, npt.NDArray[np.int32]]:
     """Weights that fit many scenes, in units of ``2**-exponent`` at a gain of 1."""
     path = resources.files(__package__) / "default_weights.json"
     table = json.loads(path.read_text(encoding="ascii"))
@@ -306,7 +266,7 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         start: tuple[int, ...] = (0,),
     ) -> None:
         """Add a tensor; its first ``from_latents`` columns meet latents, whose step is the gain."""
-        default = trained().get(name)
+        default = _trained().get(name)
         if default is None or default.shape != shape:
             default = _seeded(shape, len(out), amplitude, exponent) + np.array(start, np.int32)
         if from_latents:
@@ -340,9 +300,12 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         add_dense("view.output", n_in, header.channels, 0.0)
     all_grids = grids(header)
     for model, name in enumerate(entropy_models(header)):
+        hidden = header.arm_hidden
         n_grids = sum(g.entropy_model == model for g in all_grids)
-        add(f"arm.{name}.output", (4, 2, ARM_HIDDEN), 7)
-        add(f"arm.{name}.shortcut", (4, 2, 2 * N_CONTEXT), 7)
+        add(f"arm.{name}.hidden", (hidden, 2 * N_CONTEXT), 7, 0.25)
+        add(f"arm.{name}.hidden_bias", (4, hidden), 7)
+        add(f"arm.{name}.output", (2, hidden), 7, 0.1)
+        add(f"arm.{name}.shortcut", (2, 2 * N_CONTEXT), 7)
         add(f"arm.{name}.pass_bias", (4, 2), 7)
         # Scale index 16 (a width of 0.84 steps) suits a network that knows nothing yet.
         add(f"arm.{name}.grid_bias", (n_grids, 2), 7, start=(0, 512))

@@ -47,7 +47,7 @@ RANDOM_HEADER = {
     "margin_y": 4, "margin_x": 5, "mirrored": 1, "gain": 23, "texture_levels": 4,
     "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1, "attention": 0,
     "geometry_first": 1, "geometry_levels": 3, "geometry_hidden": 0, "view_depth": 0,
-    "view_hidden": 0, "spatial": 0, "per_view": 1, "profile": 255,
+    "view_hidden": 0, "spatial": 0, "arm_hidden": 4, "per_view": 1, "profile": 255,
 }  # fmt: skip
 
 
@@ -63,7 +63,9 @@ def random_content(seed: int = 0) -> bytes:
     random = np.random.default_rng(seed)
     header = StreamHeader(**RANDOM_HEADER)
     specs = tensor_specs(header)
-    weights = {s.name: s.default + random.integers(-9, 10, s.shape).astype(np.int32) for s in specs}
+    weights = {
+        s.name: s.default + random.integers(-20, 21, s.shape).astype(np.int32) for s in specs
+    }
     # Half a scale of luma, so that samples do not all saturate.
     weights["texture.output.bias"][0] = 512
     latents = [np.rint(random.laplace(0, 3, g.shape)).astype(np.int32) for g in grids(header)]

@@ -40,27 +40,20 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 4])
+VERSION = bytes([0, 3])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
 BASE, DIAGONAL, HORIZONTAL, VERTICAL = range(4)  # kinds of passes, section 5.3
 
-N_CONTEXTS = 25
+N_CONTEXTS = 17
 N_ARM_INPUTS = 2 * N_CONTEXTS
-ARM_HIDDEN = 48
-# Section 6.2, contexts 0..19: (dy, dx) in passes of every kind, None where not known.
-CORNERS = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
-SIDES = [(0, -1), (0, 1), (-1, 0), (1, 0)]
-FAR = [(0, -3), (0, 3), (-3, 0), (3, 0)]
-KNIGHT = [(-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1)]
-WIDE_KNIGHT = [(-1, -3), (-1, 3), (1, -3), (1, 3), (-3, -1), (-3, 1), (3, -1), (3, 1)]
-NEIGHBORS: dict[int, list[tuple[int, int] | None]] = {
-    BASE: [None] * 20,
-    DIAGONAL: [*CORNERS, *[None] * 8, *WIDE_KNIGHT],
-    HORIZONTAL: [*[None] * 4, *SIDES, *FAR, *KNIGHT],
-    VERTICAL: [*CORNERS, *SIDES, *FAR, *KNIGHT],
-}
+# Section 6.2, contexts 0..11: (dy, dx) and the kinds of passes in which that sample is known.
+NEIGHBORS: list[tuple[int, int, tuple[int, ...]]] = [
+    *((dy, dx, (DIAGONAL, VERTICAL)) for dy, dx in ((-1, -1), (-1, 1), (1, -1), (1, 1))),
+    *((dy, dx, (HORIZONTAL, VERTICAL)) for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0))),
+    *((dy, dx, (HORIZONTAL, VERTICAL)) for dy, dx in ((0, -3), (0, 3), (-3, 0), (3, 0))),
+]
 
 N_RESIDUALS = 65
 MAX_RESIDUAL = 32
@@ -273,11 +266,13 @@ def trunk_tensors(
     return tensors + dense_tensors(f"{name}.output", n_planes + n_hidden, n_outputs, 25)
 
 
-def arm_tensors(name: str, n_grids: int) -> list[Tensor]:
+def arm_tensors(name: str, n_hidden: int, n_grids: int) -> list[Tensor]:
     """The tensors of an entropy network (section 5.4)."""
     return [
-        Tensor(f"arm.{name}.output", (4, 2, ARM_HIDDEN)),
-        Tensor(f"arm.{name}.shortcut", (4, 2, N_ARM_INPUTS)),
+        Tensor(f"arm.{name}.hidden", (n_hidden, N_ARM_INPUTS), 32),
+        Tensor(f"arm.{name}.hidden_bias", (4, n_hidden)),
+        Tensor(f"arm.{name}.output", (2, n_hidden), 12),
+        Tensor(f"arm.{name}.shortcut", (2, N_ARM_INPUTS)),
         Tensor(f"arm.{name}.pass_bias", (4, 2)),
         Tensor(f"arm.{name}.grid_bias", (n_grids, 2)),
     ]
@@ -307,9 +302,9 @@ def all_tensors(header: Header) -> list[Tensor]:
     if header["view_depth"]:
         tensors += dense_tensors("view.output", view_hidden, header["channels"], 0)
     networks = [arm_name(grid) for grid in coding_order(header)]
-    tensors += arm_tensors("texture", networks.count("texture"))
+    tensors += arm_tensors("texture", header["arm_hidden"], networks.count("texture"))
     if layers:
-        tensors += arm_tensors("geometry", networks.count("geometry"))
+        tensors += arm_tensors("geometry", header["arm_hidden"], networks.count("geometry"))
     if header["per_view"]:
         tensors.append(Tensor("per_view", (header["n_v"] * header["n_u"], 5)))
     return tensors
@@ -457,17 +452,14 @@ class References(NamedTuple):
 
 
 def context(samples: Array, references: References, coded: Pass, y: int, x: int) -> list[int]:
-    """The 25 contexts of sample ``(y, x)``, section 6.2."""
+    """The 17 contexts of sample ``(y, x)``, section 6.2."""
     height, width = samples.shape
     half = coded.stride // 2
     values = []
-    for offset in NEIGHBORS[coded.kind]:
-        if offset is None:
-            values.append(0)
-            continue
-        row, column = y + offset[0] * half, x + offset[1] * half
-        inside = 0 <= row < height and 0 <= column < width
-        values.append(int(samples[row, column]) if inside else 0)
+    for dy, dx, known_in in NEIGHBORS:
+        row, column = y + dy * half, x + dx * half
+        known = coded.kind in known_in and 0 <= row < height and 0 <= column < width
+        values.append(int(samples[row, column]) if known else 0)
 
     parent, grandparent, cross = references
     if parent is None:
@@ -492,23 +484,16 @@ def arm_inputs(contexts: Sequence[int]) -> list[int]:
 
 
 def run_arm(
-    weights: Weights, name: str, coded: Pass, level: int, grid_number: int, inputs: Array
+    weights: Weights, name: str, kind: int, grid_number: int, inputs: Array
 ) -> tuple[list[int], list[int]]:
-    """Locations and scales of a pass from its ``[n, 50]`` inputs (section 6.2)."""
-    kind = coded.kind
-
-    def fixed(part: str) -> Array:
-        return default_table()[f"arm.{name}.{part}"]
+    """Locations and scales of a pass from its ``[n, 34]`` inputs (section 6.2)."""
 
     def tensor(part: str) -> Array:
         return weights[f"arm.{name}.{part}"]
 
-    bias = fixed("hidden0_bias")[kind] + fixed("level_bias")[min(level, 7)]
-    hidden = inputs @ fixed("hidden0")[kind].T + (bias << 3)
+    hidden = inputs @ tensor("hidden").T + (tensor("hidden_bias")[kind] << 3)
     hidden = np.clip(round_shift(hidden, 4), 0, 4095)
-    hidden = hidden @ fixed("hidden1")[kind].T + (fixed("hidden1_bias")[kind] << 6)
-    hidden = np.clip(round_shift(hidden, 7), 0, 4095)
-    sums = hidden @ tensor("output")[kind].T + (inputs @ tensor("shortcut")[kind].T << 3)
+    sums = hidden @ tensor("output").T + (inputs @ tensor("shortcut").T << 3)
     sums += (tensor("pass_bias")[kind] << 6) + (tensor("grid_bias")[grid_number] << 6)
     locations = np.clip(round_shift(sums[:, 0], 10), -4088, 4088)
     scales = np.clip(round_shift(sums[:, 1], 11), 0, 39)
@@ -539,7 +524,7 @@ def read_latents(header: Header, weights: Weights, payload: bytes) -> dict[Grid,
             ]
             inputs = [arm_inputs(context(samples, references, coded, y, x)) for y, x in positions]
             locations, scales = run_arm(
-                weights, name, coded, grid.level, n_coded[name], np.array(inputs, np.int64)
+                weights, name, coded.kind, n_coded[name], np.array(inputs, np.int64)
             )
             values = decoder.call(locations, scales)
             require(all(abs(value) <= 511 for value in values), "latent out of range")

@@ -235,16 +235,6 @@ def test_no_hidden_unit_is_without_gradient() -> None:
     target = torch.rand(1, 3, 24, 32)
     loss, _, _ = model.loss(torch.tensor([0]), target, torch.round, 0.0)
     (gradient,) = torch.autograd.grad(loss, model.weights)
-    found = {
-        spec.name: gradient[part].reshape(spec.shape)
-        for spec, part in zip(model.specs, model._weight_slices, strict=True)
-    }
-    for hidden, output in (
-        ("texture.hidden", "texture.output"),
-        ("geometry.hidden", "geometry.output"),
-        ("view.hidden0", "view.output"),
-    ):
-        bias = found[f"{hidden}.bias"]
-        # A unit that nothing reads yet has no gradient itself, but the weights that read it have.
-        readers = found[f"{output}.weight"][:, -len(bias) :]
-        assert ((bias != 0) | (readers != 0).any(0)).all(), hidden
+    for spec, part in zip(model.specs, model._weight_slices, strict=True):
+        if spec.name in ("texture.hidden.bias", "geometry.hidden.bias", "view.hidden0.bias"):
+            assert (gradient[part] != 0).all(), spec.name

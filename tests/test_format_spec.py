@@ -113,7 +113,7 @@ def default_weights(t: int, n: int, amplitude: int) -> list[int]:
 
 
 def test_default_weights() -> None:
-    for t, real, amplitude in ((0, 1.0, 128), (2, 0.2, 25), (7, 0.5, 64)):
+    for t, real, amplitude in ((0, 1.0, 128), (2, 0.2, 25), (7, 0.5, 64), (9, 0.25, 32)):
         expected = modelspec._seeded((20,), t, real, 7).tolist()
         assert default_weights(t, 20, amplitude) == expected
     assert ", ".join(map(str, default_weights(0, 6, 128))) in CODE
@@ -126,22 +126,16 @@ def test_trained_weights_are_frozen() -> None:
 
 
 def test_contexts() -> None:
-    rows = re.findall(r"^\| (\d+)\.\.\d+ \| (\(.*?\)) \| ([\d, ]+) \|$", section("6.2"), re.M)
-    n_offsets = len(modelspec._OFFSETS[0])
-    quoted: list[list[tuple[int, int] | None]] = [[None] * n_offsets for _ in range(4)]
-    for first, pairs, kinds in rows:
-        for i, (dy, dx) in enumerate(re.findall(r"\((-?\d), (-?\d)\)", pairs), int(first)):
-            for kind in integers(kinds):
-                quoted[kind][i] = int(dy), int(dx)
-    assert tuple(map(tuple, quoted)) == modelspec._OFFSETS
-
-
-def test_fixed_layers() -> None:
-    rows = re.findall(r"^\| `arm\.texture\.(\w+)` \| `\[(.*?)\]` \|$", section("5.5"), re.M)
-    assert {name: integers(shape) for name, shape in rows} == modelspec.ARM_LAYER_SHAPES
-    for network in ("texture", "geometry"):
-        layers = modelspec.entropy_layers(network)
-        assert {name: x.shape for name, x in layers.items()} == modelspec.ARM_LAYER_SHAPES
+    rows = re.findall(r"^\| \d+\.\.\d+ \| (\(.*?\)) \| ([\d, ]+) \|$", section("6.2"), re.M)
+    offsets, known = [], []
+    for pairs, kinds in rows:
+        found = re.findall(r"\((-?\d), (-?\d)\)", pairs)
+        offsets += [(int(dy), int(dx)) for dy, dx in found]
+        known += [integers(kinds)] * len(found)
+    assert tuple(offsets) == modelspec._OFFSETS
+    for kind in range(4):
+        expected = modelspec.Pass(kind, 0, 0, 8).known
+        assert tuple(kind in kinds for kinds in known) == expected
 
 
 def test_magnitudes() -> None:

@@ -19,7 +19,7 @@ HEADER = StreamHeader(
     mirrored=1, gain=16, texture_levels=7, occluded_first=1, texture_hidden=24, features=7,
     color_filter=1, attention=0,
     geometry_first=1, geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12,
-    spatial=1, per_view=1, profile=0,
+    spatial=1, arm_hidden=16, per_view=1, profile=0,
 )  # fmt: skip
 FLAT = dataclasses.replace(
     HEADER, layers=0, margin_y=0, margin_x=0, attention=1, geometry_first=0, geometry_levels=0,
@@ -65,9 +65,7 @@ def test_context_holds_decoded_samples_only(shape: tuple[int, int]) -> None:
         samples = inner[p.y0 :: p.stride, p.x0 :: p.stride]
         assert (samples == undecoded).all()
         columns = modelspec.neighbour_context(padded, shape, p)
-        known = [i for i, column in enumerate(columns) if column is not None]
-        cross_scale = range(len(columns), N_CONTEXT)
-        assert modelspec.known_contexts(p.kind).tolist() == [*known, *cross_scale]
+        assert [column is not None for column in columns] == list(p.known)
         for column in columns:
             if column is not None:
                 assert column.shape == samples.shape
@@ -83,7 +81,7 @@ def test_cross_scale_context_holds_decoded_grids_only(header: StreamHeader) -> N
         for other in (grid.parent, grid.grandparent, grid.cross):
             assert other is None or other < number
         columns = modelspec.cross_scale_context(values, grid)
-        assert len(columns) == modelspec.N_CROSS_SCALE
+        assert len(columns) == N_CONTEXT - len(modelspec._OFFSETS)
         for column in columns:
             assert column is None or column.shape == grid.shape
         values.append(np.full(grid.shape, number))
@@ -140,11 +138,12 @@ def test_tensor_specs_of_any_header(header: StreamHeader) -> None:
 
 def test_default_weights_are_frozen() -> None:
     """They are part of the format: a change here makes every older file unreadable."""
-    header = dataclasses.replace(HEADER, texture_hidden=24, geometry_hidden=8)
+    header = dataclasses.replace(HEADER, texture_hidden=24, geometry_hidden=8, arm_hidden=4)
     defaults = {spec.name: spec.default for spec in tensor_specs(header)}
     weight = defaults["texture.hidden.weight"]
     assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
     assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-8, -16, 2, -8, 4]
+    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [4, -17, 23, -3, 32]
     without_geometry = {spec.name: spec.default for spec in tensor_specs(FLAT)}
     assert without_geometry["arm.texture.grid_bias"][1].tolist() == [0, 512]
     assert np.abs(weight).max() <= 128
@@ -153,8 +152,8 @@ def test_default_weights_are_frozen() -> None:
 
 
 def test_trained_weights_follow_the_gain() -> None:
-    header = dataclasses.replace(HEADER, texture_hidden=48, attention=1)
-    table = modelspec.trained()
+    header = dataclasses.replace(HEADER, texture_hidden=32, attention=1)
+    table = modelspec._trained()
     for gain in (1, 16, 40):
         specs = tensor_specs(dataclasses.replace(header, gain=gain))
         defaults = {spec.name: spec.default for spec in specs}
@@ -166,14 +165,14 @@ def test_trained_weights_follow_the_gain() -> None:
         name, k = "texture.output.weight", header.texture_levels
         np.testing.assert_array_equal(defaults[name][:, k:], table[name][:, k:])
         np.testing.assert_array_equal(defaults[name][:, :k], (table[name][:, :k] * gain + 8) >> 4)
-        for name in ("arm.texture.output", "view.hidden0.weight"):
+        for name in ("arm.texture.hidden", "view.hidden0.weight"):
             np.testing.assert_array_equal(defaults[name], table[name])
 
 
 def test_trained_weights_stay_small() -> None:
     """format_spec.md section 7.4 bounds every sum from these magnitudes."""
     gained = ("attention.weight", "hidden.weight", "output.weight")
-    for name, values in modelspec.trained().items():
+    for name, values in modelspec._trained().items():
         limit = 1023 if name.endswith(gained) else 16384
         assert np.abs(values).max() <= limit, name
 

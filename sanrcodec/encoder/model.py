@@ -22,7 +22,7 @@ from sanrcodec.encoder.functions import ClampInward, Doubling
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.fixedpoint import LEAK_BITS
 from sanrcodec.header import StreamHeader
-from sanrcodec.latents import CONTEXT_MAX, HIDDEN_MAX
+from sanrcodec.latents import CONTEXT_MAX
 from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
 from sanrcodec.weights import SHIFT_MAX, WEIGHT_MAX
 
@@ -33,8 +33,6 @@ Quantizer = Callable[[Tensor], Tensor]
 _FUSED = ("quantized_weights", "latent_bits", "_trunk", "views")
 _N_ZEROS = 1 << 16
 _LEAK = 2.0**-LEAK_BITS
-_ARM_HIDDEN_MAX = HIDDEN_MAX / 64
-_ARM_TENSORS = ("output", "shortcut", "pass_bias", "grid_bias")
 _COARSEN_FAILURES = 2  # doublings of a step that did not pay, after which no more are tried
 # Pairs of filters: a sample itself and the one halfway to the next; a quarter to either side.
 _HALF_TAPS = (
@@ -124,7 +122,6 @@ class SceneModel(nn.Module):
         # Unknown neighbours point at zeros behind the latents: many, or the atomic additions of the
         # backward pass would all queue for one address.
         n_total = self.latents.numel()
-        self._n_of_kind: dict[str, list[int]] = {}
         index = [
             np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape)
             for g in self.grids
@@ -134,9 +131,7 @@ class SceneModel(nn.Module):
             tables, kinds, numbers = [], [], []
             for number, grid in enumerate(mine):
                 h, w = grid.shape
-                # The last column is the sample itself.
-                table = np.full((h, w, N_CONTEXT + 1), n_total)
-                table[..., -1] = index[grid.index]
+                table = np.full((h, w, N_CONTEXT), n_total)
                 kind = np.zeros((h, w), np.int64)
                 padded = np.full((h + 2 * PAD, w + 2 * PAD), n_total)
                 padded[PAD : PAD + h, PAD : PAD + w] = index[grid.index]
@@ -149,21 +144,15 @@ class SceneModel(nn.Module):
                     for i, column in enumerate(columns):
                         if column is not None:
                             table[(*rows, i)] = column
-                tables.append(table.reshape(-1, N_CONTEXT + 1))
+                tables.append(table.reshape(-1, N_CONTEXT))
                 kinds.append(kind.ravel())
                 numbers.append(np.full(h * w, number))
-            # Samples of one kind of pass stand together: each kind has networks of its own.
-            order = np.argsort(np.concatenate(kinds), kind="stable")
-            self._n_of_kind[name] = np.bincount(np.concatenate(kinds), minlength=4).tolist()
-            table = np.concatenate(tables)[order].ravel()
+            table = np.concatenate(tables).ravel()
             unknown = np.flatnonzero(table == n_total)
             table[unknown] += np.arange(len(unknown)) % _N_ZEROS
             constant(f"_context_{name}", table, torch.int32)
-            constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)[order]])
-            levels = np.array([min(g.level, modelspec.ARM_LEVELS - 1) for g in mine])
-            constant(f"_level_{name}", levels, torch.int64)
-            for layer, values in modelspec.entropy_layers(name).items():
-                constant(f"_{name}_{layer}", values * 2.0**-7)
+            constant(f"_kind_{name}", np.eye(4)[np.concatenate(kinds)])
+            constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)])
 
     def _coded_weights(self) -> Tensor:
         """Differences to the defaults as they are coded, in steps of ``coarseness``, flat."""
@@ -192,40 +181,32 @@ class SceneModel(nn.Module):
     def latent_bits(self, latents: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """Estimated bits of quantized latents ``[N]``, summed."""
         padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
-        total = latents.new_zeros(())
+        start, total = 0, latents.new_zeros(())
         for name in modelspec.entropy_models(self.header):
+            kind = getattr(self, f"_kind_{name}")
             # index_select, since the backward pass of fancy indexing sorts its indices.
             context = padded.index_select(0, getattr(self, f"_context_{name}")).reshape(
-                -1, N_CONTEXT + 1
+                -1, N_CONTEXT
             )
-            near = context[:, :N_CONTEXT].clamp(-CONTEXT_MAX, CONTEXT_MAX)
-            x = torch.cat([near, torch.log2(1 + near.abs()), getattr(self, f"_number_{name}")], 1)
-            layers = self.entropy_layers(name)
-            level_bias = layers["level_bias"].index_select(0, getattr(self, f"_level_{name}"))
-            part = {key: weights[f"arm.{name}.{key}"] for key in _ARM_TENSORS}
-            for kind, (x_kind, samples) in enumerate(
-                zip(
-                    x.split(self._n_of_kind[name]),
-                    context[:, N_CONTEXT].split(self._n_of_kind[name]),
-                    strict=True,
-                )
-            ):
-                first = torch.cat([layers["hidden0"][kind], level_bias.T], 1)
-                h = torch.addmm(layers["hidden0_bias"][kind], x_kind, first.T)
-                h = h.clamp(0, _ARM_HIDDEN_MAX)
-                h = torch.addmm(layers["hidden1_bias"][kind], h, layers["hidden1"][kind].T)
-                h = h.clamp(0, _ARM_HIDDEN_MAX)
-                y = torch.addmm(part["pass_bias"][kind], h, part["output"][kind].T)
-                shortcut = torch.cat([part["shortcut"][kind], part["grid_bias"].T], 1)
-                y = torch.addmm(y, x_kind, shortcut.T)
-                # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
-                scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
-                total = total + laplace_bits(samples, y[:, 0], scale).sum()
+            near = context.clamp(-CONTEXT_MAX, CONTEXT_MAX)
+            x = torch.cat([near, torch.log2(1 + near.abs())], 1)
+            part = {
+                key: weights[f"arm.{name}.{key}"]
+                for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
+            }
+            h = F.relu(torch.addmm(kind @ part["hidden_bias"], x, part["hidden"].T))
+            y = (
+                torch.addmm(kind @ part["pass_bias"], h, part["output"].T)
+                + getattr(self, f"_number_{name}") @ part["grid_bias"]
+            )
+            y = torch.addmm(y, x, part["shortcut"].T)
+            stop = start + len(kind)
+            # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
+            scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
+            bits = laplace_bits(latents[start:stop], y[:, 0], scale).sum()
+            total = total + bits
+            start = stop
         return total
-
-    def entropy_layers(self, name: str) -> dict[str, Tensor]:
-        """The hidden layers of an entropy network, in real units."""
-        return {layer: getattr(self, f"_{name}_{layer}") for layer in modelspec.ARM_LAYER_SHAPES}
 
     # ---------------------------------------------------------------- scene
 

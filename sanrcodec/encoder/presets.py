@@ -31,6 +31,7 @@ class Profile:
     view_depth: int
     view_hidden: int
     spatial: int
+    arm_hidden: int
     per_view: int
     attention: int = 1
     occluded_first: int = 1
@@ -39,15 +40,15 @@ class Profile:
 
 PROFILES = {
     "default": Profile(
-        number=0, layers=2, texture_hidden=48, features=7, color_filter=1, geometry_first=1,
+        number=0, layers=2, texture_hidden=32, features=7, color_filter=1, geometry_first=1,
         geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12, spatial=1,
-        per_view=1,
+        arm_hidden=16, per_view=1,
     ),
     # SANR as published: latents and coordinates to colour by an MLP, no explicit geometry.
     "sanr": Profile(
         number=1, layers=0, texture_hidden=32, features=16, color_filter=0, geometry_first=0,
         geometry_levels=0, geometry_hidden=0, view_depth=2, view_hidden=48, spatial=1,
-        per_view=0,
+        arm_hidden=16, per_view=0,
     ),
 }  # fmt: skip
 
@@ -99,6 +100,6 @@ def make_header(
         color_filter=profile.color_filter, attention=profile.attention,
         geometry_first=profile.geometry_first, geometry_levels=profile.geometry_levels,
         geometry_hidden=profile.geometry_hidden, view_depth=profile.view_depth,
-        view_hidden=profile.view_hidden, spatial=profile.spatial,
+        view_hidden=profile.view_hidden, spatial=profile.spatial, arm_hidden=profile.arm_hidden,
         per_view=int(profile.per_view and n_v * n_u > 1), profile=profile.number,
     )  # fmt: skip
