@@ -24,22 +24,20 @@ from sanrcodec.weights import Weights
 
 __all__ = ["Scene", "finest_level"]
 
-LATENT_BITS = 5  # fraction bits of an upsampled latent in latent steps
-_LATENT_MAX_Q = 16383
+LATENT_BITS = 7  # fraction bits of an upsampled latent in latent steps
+_LATENT_MAX_Q = 65535
 LATENT_SHIFT = 4  # one latent step is 2**-4 at the trunk's input
-_HIDDEN_BITS = 10
-_HIDDEN_MAX = 32767
+_HIDDEN_BITS = LATENT_BITS + LATENT_SHIFT  # inside a trunk, its inputs included
+_HIDDEN_MAX = 65535
 FEATURE_BITS = 12
 _FEATURE_MAX = 32767
 ALPHA_ONE = 1 << FEATURE_BITS
-DISPARITY_BITS = 8  # fraction bits of a disparity in pixels per view
+DISPARITY_BITS = 9  # fraction bits of a disparity in pixels per view
 DISPARITY_GAIN = 8  # the geometry trunk's outputs are eighths of the disparity
-_DISPARITY_MAX = 16383
+_DISPARITY_MAX = 32767
 ANGULAR_BITS = 8
 POSITION_BITS = 5  # fraction bits of a sampling position in canvas pixels
 N_DISPARITY_STEPS = 3
-_VIEW_BITS = 8  # fraction bits inside the view MLP
-_VIEW_MAX = 2047
 # Doubles a latent plane along one axis, in 1/128: the sample a quarter to the right of the fourth
 # tap, mirrored the one to its left. As fits of single pictures learned it: smoother than
 # interpolation, since it also spreads the noise of quantization.
@@ -136,8 +134,8 @@ class Scene:
         n_geometry = 2 * header.layers - 1
         geometry = _Trunk(header, weights, "geometry", n_geometry, ops, level)
         planes = geometry(by_group[modelspec.GEOMETRY])
-        eighths = planes[: header.layers]
-        d = round_shift(eighths * DISPARITY_GAIN, FEATURE_BITS - DISPARITY_BITS, ops)
+        # Eighths with 12 fraction bits are pixels with 9.
+        d = planes[: header.layers]
         self._disparity = ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32)
         alpha = ops.clip(planes[header.layers :] + ALPHA_ONE // 2, 0, ALPHA_ONE)
         # Rows of 2, 4, 8, ... values: numpy gathers such rows several times faster.
@@ -323,20 +321,19 @@ class Scene:
         return ops.clip(samples, 0, self._peak, out=samples)
 
     def _view_inputs(self, pose: Pose, features: Any, y: Any, x: Any) -> Any:
-        """Inputs of the view MLP, integer-valued float32 ``[n_in, n]``, Q8."""
+        """Inputs of the view MLP, integer-valued float32 ``[n_in, n]``, Q12."""
         ops, header = self.ops, self.header
         n = header.features
         h = ops.zeros((n + header.n_coordinates, features.shape[1]), ops.float32)
-        quantized = round_shift(features, FEATURE_BITS - _VIEW_BITS, ops)
-        ops.clip(quantized, -_VIEW_MAX, _VIEW_MAX, out=h[:n])
+        ops.clip(features, -_FEATURE_MAX, _FEATURE_MAX, out=h[:n])
         span = max(header.n_v - 1, header.n_u - 1, 1)
-        limit = 2 << ANGULAR_BITS
+        limit = 2 << FEATURE_BITS
         for row, a in zip(h[n:], pose[:2], strict=False):
-            row[:] = max(-limit, min(limit, 2 * a // span))
+            row[:] = max(-limit, min(limit, (a << (FEATURE_BITS - ANGULAR_BITS + 1)) // span))
         if header.spatial:
-            one = 1 << _VIEW_BITS
+            one = 1 << FEATURE_BITS
             for row, p, size in ((h[n + 2], y, header.height), (h[n + 3], x, header.width)):
-                centre = ((2 * p + 1) << (_VIEW_BITS + self.level)) // size - one
+                centre = ((2 * p + 1) << (FEATURE_BITS + self.level)) // size - one
                 # The last pixels of a smaller view may reach beyond the view.
                 row.reshape(y.shape[0], x.shape[1])[:] = ops.clip(centre, -one, one - 1)
         return h
@@ -360,15 +357,14 @@ class _Trunk:
                 weight_bits=7, name=f"{name}.{layer}", ops=ops, **kwargs,
             )  # fmt: skip
 
-        in_bits = LATENT_BITS + LATENT_SHIFT
         one = 1 << 8
         # Hard-sigmoid gates in 0..256, here less 256; at zero weights they keep a scale as it is.
         self.attention = dense(
-            "attention", in_bits=in_bits, out_bits=8, in_max=_LATENT_MAX_Q, low=-one, high=0
+            "attention", in_bits=_HIDDEN_BITS, out_bits=8, in_max=_LATENT_MAX_Q, low=-one, high=0
         )
         self.hidden = dense(
             "hidden",
-            in_bits=in_bits,
+            in_bits=_HIDDEN_BITS,
             out_bits=_HIDDEN_BITS,
             in_max=_LATENT_MAX_Q,
             low=-_HIDDEN_MAX,
@@ -395,14 +391,13 @@ class _Trunk:
                 gate += 256
                 gate *= x
                 x = round_shift(gate, 8, ops)
-            parts = [x * 2.0 ** (_HIDDEN_BITS - LATENT_BITS - LATENT_SHIFT)]
             if self.hidden:
-                parts.append(leaky_relu(self.hidden(x), ops))
-            out[:, block] = self.output(ops.concatenate(parts))
+                x = ops.concatenate([x, leaky_relu(self.hidden(x), ops)])
+            out[:, block] = self.output(x)
         return out
 
     def _planes(self, latents: list[npt.NDArray[np.int32]]) -> list[Any]:
-        """Bring all scales to the size of the canvas: float32 ``[Hc, Wc]``, coarse to fine, Q5.
+        """Bring all scales to the size of the canvas: float32 ``[Hc, Wc]``, coarse to fine, Q7.
 
         They are doubled level by level, or averaged if finer; those that are not given are zero.
         """
@@ -488,18 +483,16 @@ def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense
         header.view_depth
     )
     for name in names:
-        last = name == "view.output"
-        limit = _FEATURE_MAX if last else _VIEW_MAX
         layers.append(
             Dense(
                 weights[f"{name}.weight"],
                 weights[f"{name}.bias"],
                 weight_bits=7,
-                in_bits=_VIEW_BITS,
-                out_bits=FEATURE_BITS if last else _VIEW_BITS,
-                in_max=_VIEW_MAX,
-                low=-limit,
-                high=limit,
+                in_bits=FEATURE_BITS,
+                out_bits=FEATURE_BITS,
+                in_max=_FEATURE_MAX,
+                low=-_FEATURE_MAX,
+                high=_FEATURE_MAX,
                 name=name,
                 ops=ops,
             )

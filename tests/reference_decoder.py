@@ -40,7 +40,7 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 3])
+VERSION = bytes([0, 4])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
@@ -576,7 +576,7 @@ def upsample_rows(plane: Array) -> Array:
         for tap, distance in zip(UPSAMPLING_TAPS, (-3, -2, -1, 0, 1, 2, 3, 4), strict=True)
     )
     doubled = interleave_rows(np.asarray(even), np.asarray(odd))
-    return np.clip(round_shift(doubled, 7), -16383, 16383)
+    return np.clip(round_shift(doubled, 7), -65535, 65535)
 
 
 def smooth_rows(plane: Array) -> Array:
@@ -584,7 +584,7 @@ def smooth_rows(plane: Array) -> Array:
     total = SMOOTHING_TAPS[0] * plane
     for distance, tap in enumerate(SMOOTHING_TAPS[1:], start=1):
         total = total + tap * (neighbor_rows(plane, -distance) + neighbor_rows(plane, distance))
-    return np.clip(round_shift(total, 8), -16383, 16383)
+    return np.clip(round_shift(total, 8), -65535, 65535)
 
 
 def upsample(header: Header, latent: Array, level: int, k: int) -> Array:
@@ -599,8 +599,8 @@ def upsample(header: Header, latent: Array, level: int, k: int) -> Array:
             row = np.minimum(size * np.arange(rows) + i, latent.shape[0] - 1)
             column = np.minimum(size * np.arange(columns) + j, latent.shape[1] - 1)
             total += latent[np.ix_(row, column)]
-        return total << (5 - 2 * (k - level))
-    plane = latent << 5
+        return total << (7 - 2 * (k - level))
+    plane = latent << 7
     for finer in range(level - 1, k - 1, -1):
         height, width = level_size(header, finer)
         plane = upsample_rows(plane)[:height]
@@ -617,13 +617,13 @@ def run_trunk(
     upsampled = [upsample(header, planes[level], level, k) for level in coarsest_first]
     x = np.stack(upsampled, axis=-1).reshape(rows * columns, len(upsampled))
     if header["attention"]:
-        attention = dense(weights, f"{name}.attention", x, (9, 8), (-256, 256))
+        attention = dense(weights, f"{name}.attention", x, (11, 8), (-256, 256))
         x = round_shift(x * np.clip(attention + 256, 0, 256), 8)
-    z = 2 * x
+    z = x
     if header[f"{name}_hidden"] > 0:
-        hidden = dense(weights, f"{name}.hidden", x, (9, 10), (-32767, 32767))
+        hidden = dense(weights, f"{name}.hidden", x, (11, 11), (-65535, 65535))
         z = np.concatenate([z, leaky(hidden)], axis=1)
-    output = dense(weights, f"{name}.output", z, (10, 12), (-32767, 32767))
+    output = dense(weights, f"{name}.output", z, (11, 12), (-32767, 32767))
     return output.reshape(rows, columns, -1)
 
 
@@ -749,7 +749,7 @@ class ReferenceDecoder:
         planes = {g.level: s for g, s in self.latents.items() if g.group == GEOMETRY_GROUP}
         outputs = run_trunk(self.header, self.weights, "geometry", planes, self.k)
         for layer in range(n_layers):
-            self.disparity.append(np.clip((outputs[..., layer] + 1) >> 1, -16383, 16383))
+            self.disparity.append(np.clip(outputs[..., layer], -32767, 32767))
         for layer in range(n_layers - 1):
             output = outputs[..., n_layers + layer, None]
             alpha = np.clip(output + 2048, 0, 4096)
@@ -800,8 +800,8 @@ class ReferenceDecoder:
             row = np.clip((qy + 16) >> 5, 0, rows - 1)
             column = np.clip((qx + 16) >> 5, 0, columns - 1)
             disparity = self.disparity[layer][row, column]
-            qy = base_y - round_shift(pose.av * disparity, 11 + self.k)
-            qx = base_x - round_shift(pose.au * disparity, 11 + self.k)
+            qy = base_y - round_shift(pose.av * disparity, 12 + self.k)
+            qx = base_x - round_shift(pose.au * disparity, 12 + self.k)
         qy = np.clip(qy, 0, 16 * (2 * rows - 2))
         qx = np.clip(qx, 0, 16 * (2 * columns - 2))
         return sample_bilinear(self.layers[layer], qy, qx)
@@ -813,23 +813,23 @@ class ReferenceDecoder:
         if depth:
             x = self._view_inputs(pose, features)
             for layer in range(depth):
-                x = leaky(dense(self.weights, f"view.hidden{layer}", x, (8, 8), (-2047, 2047)))
-            output = dense(self.weights, "view.output", x, (8, 12), (-32767, 32767))
+                x = leaky(dense(self.weights, f"view.hidden{layer}", x, (12, 12), (-32767, 32767)))
+            output = dense(self.weights, "view.output", x, (12, 12), (-32767, 32767))
             colors += output.reshape(colors.shape)
         colors[..., 0] += pose.offset
         return colors
 
     def _view_inputs(self, pose: Pose, features: Array) -> Array:
-        """Inputs ``[H * W, n]`` of the view network, Q8 (section 8.3)."""
+        """Inputs ``[H * W, n]`` of the view network, Q12 (section 8.3)."""
         height, width = self._size()
         span = max(self.header["n_v"] - 1, self.header["n_u"] - 1, 1)
         y, x = np.mgrid[:height, :width]
-        planes = list(np.moveaxis(np.clip((features + 8) >> 4, -2047, 2047), -1, 0))
+        planes = list(np.moveaxis(np.clip(features, -32767, 32767), -1, 0))
         for angle in (pose.av, pose.au):
-            planes.append(np.full((height, width), clip(2 * angle // span, -512, 512), np.int64))
+            planes.append(np.full((height, width), clip(32 * angle // span, -8192, 8192), np.int64))
         if self.header["spatial"]:
             for p, size in ((y, self.header["height"]), (x, self.header["width"])):
-                planes.append(np.clip(((2 * p + 1) << (8 + self.k)) // size - 256, -256, 255))
+                planes.append(np.clip(((2 * p + 1) << (12 + self.k)) // size - 4096, -4096, 4095))
         return np.stack(planes, axis=-1).reshape(height * width, len(planes))
 
     def _to_samples(self, colors: Array) -> Array:
