@@ -4,12 +4,15 @@
 
 Usage: python results/train_defaults.py PHOTOS... -o sanrcodec/default_weights.json
 
-Starts from the table that is there; begin with ``{}`` to train from nothing.
+Starts from the table that is there; begin with ``{}`` to train from nothing. 60000 steps take 7
+minutes on an H100, some hours on a CPU.
 
-Several small light fields, made from free photographs and procedural textures, are fitted at
-once, each with its own latents and its own lmbda, all with the same networks. What the networks
-become is what a file need not say. The photographs used: astronaut (NASA, public domain), chelsea,
-coffee, rocket, brick, grass, gravel (CC0), as scikit-image distributes them.
+Small light fields, made from free photographs and procedural textures, are fitted at once, each
+with its own latents and its own lmbda, all with the same networks. What the networks become is
+what a file need not say. The photographs used: astronaut and rocket (NASA, public domain), brick,
+camera, chelsea, coffee, grass and gravel (CC0) as scikit-image distributes them, grace_hopper
+(public domain) from matplotlib, and china and flower (CC BY 2.0, danielbuechele and vultilion on
+Flickr) from scikit-learn.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import click
 import numpy as np
@@ -27,20 +33,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sanrcodec.encoder.fit import _GUIDED, _YCC_FROM_RGB, _Adam, _guide
+from sanrcodec.encoder.fit import _GUIDED, _HARD, _YCC_FROM_RGB, _Adam, _guide
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.presets import PROFILES, UNIT_LMBDA, make_header
-from sanrcodec.encoder.quantize import annealing, noisy_round
+from sanrcodec.encoder.quantize import annealing, noisy_round, straight_through
 from sanrcodec.encoder.sweep import estimate_geometry
 from sanrcodec.lightfield import LightField
 
 _GRID, _SIZE = (5, 5), (160, 160)
 _LMBDAS = (0.7, 2.0, 5.0, 10.0, 20.0, 35.0, 60.0, 110.0)
-_RATES = (0.1, 1e-2)  # latents, weights
+_NOISE = (0.0, 1.5, 0.0, 3.0)  # deviation in 8-bit levels
+_RATES = (0.1, 1e-2)  # latents, networks
+_FIRST_SEED = 10
+_N_WARM_UP = 2  # steps before a step is captured
 
 
 class SharedModel(SceneModel):
-    """A scene model at a gain of 1 whose trunks' inputs are scaled in the forward pass."""
+    """A scene model at a gain of 1 whose trunks' inputs are scaled in the forward pass.
+
+    Its weights cost nothing, and are the same in all of these models.
+    """
 
     gain = 1.0
 
@@ -64,20 +76,17 @@ def light_field(photos: list[Path], seed: int) -> LightField:
     """Layered scene whose textures are parts of photographs."""
     from scipy.ndimage import map_coordinates, spline_filter
 
-    path = Path(__file__).resolve().parents[1] / "examples" / "synthetic.py"
-    spec = importlib.util.spec_from_file_location("synthetic", path)
-    synthetic = importlib.util.module_from_spec(spec)
-    sys.modules["synthetic"] = synthetic
-    spec.loader.exec_module(synthetic)
+    synthetic = _synthetic()
     procedural = synthetic._texture
 
     def texture(rng: np.random.Generator, scale: float) -> Callable:
         if rng.random() < 0.2:
             return procedural(rng, scale)
         photo = Image.open(photos[rng.integers(len(photos))]).convert("RGB")
-        zoom = rng.uniform(0.6, 1.0)
+        zoom = rng.uniform(0.5, 1.0)
         photo = photo.resize([round(n * zoom) for n in photo.size], Image.Resampling.LANCZOS)
         planes = np.asarray(photo, np.float32) / 255
+        planes = np.rot90(planes[:, :: rng.choice([-1, 1])], rng.integers(4))
         planes = planes * rng.uniform(0.6, 1.0)
         smooth = np.stack([spline_filter(planes[..., c], 3) for c in range(3)], -1)
         origin = [rng.uniform(0, max(1, n - s)) for n, s in zip(smooth.shape, _SIZE, strict=False)]
@@ -99,77 +108,169 @@ def light_field(photos: list[Path], seed: int) -> LightField:
     span = rng.uniform(0.5, 2.0)
     middle = rng.uniform(-0.5, 0.5)
     samples = synthetic.render(_GRID, _SIZE, seed, (middle - span, middle + span))
-    if seed % 2:
-        noise = np.random.default_rng(seed).normal(0, 1.5, samples.shape)
-        samples = np.clip(np.rint(samples + noise), 0, 255).astype(np.uint8)
-    return LightField(samples, 8)
+    deviation = _NOISE[(seed // len(_LMBDAS) + seed) % len(_NOISE)]
+    noise = np.random.default_rng(seed).normal(0, deviation, samples.shape)
+    return LightField(np.clip(np.rint(samples + noise), 0, 255).astype(np.uint8), 8)
+
+
+def _synthetic() -> ModuleType:
+    path = Path(__file__).resolve().parents[1] / "examples" / "synthetic.py"
+    spec = importlib.util.spec_from_file_location("synthetic", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["synthetic"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Scene:
+    """One light field in training."""
+
+    def __init__(self, field: LightField, lmbda: float, device: torch.device) -> None:
+        with torch.no_grad():
+            geometry = estimate_geometry(field, device).to(device)
+        unit = 16
+        header = make_header(field, PROFILES["default"], geometry.extent, geometry.mirrored, unit)
+        self.model, self.lmbda = SharedModel(header, device), lmbda
+        self.model.gain = (lmbda / UNIT_LMBDA) ** 0.5
+        self.guide = _guide(self.model, geometry)
+        self.optimizer = _Adam(self.model.latents, 0.0)
+        self.count = torch.zeros((), device=device)
+        samples = torch.tensor(field.samples.reshape(-1, *field.shape[2:]), device=device)
+        targets = samples.float() / 255 @ torch.tensor(_YCC_FROM_RGB, device=device).T
+        self.targets = targets.permute(0, 3, 1, 2).contiguous()
+        self.figures = torch.zeros(3, device=device)  # cost, bytes, squared error
+        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+
+
+class Training:
+    """The networks that all scenes share, and one step of them and of one scene's latents."""
+
+    def __init__(self, scenes: list[Scene], steps: int, device: torch.device) -> None:
+        self.scenes, self.device = scenes, device
+        model = scenes[0].model
+        # Poses per view are the scene's own.
+        self.n_weights = model._weight_slices[-1].start
+        self.networks = _Adam(torch.zeros(self.n_weights, device=device), 1e-9)
+        self.count = torch.zeros((), device=device)
+        self.total = float(steps)
+        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+    def step(self, scene: Scene, phase: str) -> None:
+        """One step, as fit does it."""
+        if self.device.type != "cuda":
+            self._step(scene, phase)
+            return
+        if phase not in scene.graphs:
+            scene.graphs[phase] = self._capture(scene, phase)
+        scene.graphs[phase].replay()
+
+    def _capture(self, scene: Scene, phase: str) -> torch.cuda.CUDAGraph:
+        state = [
+            self.count, scene.count, *vars(self.networks).values(),
+            *vars(scene.optimizer).values(),
+        ]  # fmt: skip
+        state = [t for t in state if isinstance(t, Tensor)]
+        kept = [t.detach().clone() for t in state]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_N_WARM_UP):
+                self._step(scene, phase)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self.pool):
+            self._step(scene, phase)
+        with torch.no_grad():
+            for t, value in zip(state, kept, strict=True):
+                t.copy_(value)
+        return graph
+
+    def _step(self, scene: Scene, phase: str) -> None:
+        model = scene.model
+        progress = self.count / self.total
+        with torch.no_grad():
+            model.weights[: self.n_weights].copy_(self.networks.parameter)
+        index = torch.randint(0, len(scene.targets), (2,), device=self.device)
+        temperature, width = annealing(progress / _HARD)
+
+        def quantize(x: Tensor) -> Tensor:
+            if phase == "hard":
+                return straight_through(x)
+            return noisy_round(x, temperature, width * (torch.rand_like(x) - 0.5))
+
+        loss, figures, planes = model.loss(
+            index, scene.targets.index_select(0, index), quantize, scene.lmbda
+        )
+        total = loss
+        if phase == "guided":
+            total = loss + scene.guide(planes) * (1 - progress / _GUIDED)
+        # Scenes of a high lmbda cost more: all count alike.
+        cost = loss.detach()
+        gradients = torch.autograd.grad(total / cost, [model.latents, model.weights])
+        self.count += 1
+        scene.count += 1
+        decay = (0.5 * (1 + torch.cos(torch.pi * progress))).clamp(min=0.02)
+        if phase != "hard":
+            # As in a fit, the gradient of a bit.
+            scene.optimizer.epsilon = (
+                scene.lmbda / (model.header.height * model.header.width) / cost
+            )
+            scene.optimizer.step(gradients[0], decay * _RATES[0], scene.count)
+        self.networks.step(gradients[1][: self.n_weights], decay * _RATES[1], self.count)
+        scene.figures.lerp_(torch.stack([cost, figures["bits"] / 8, figures["mse"]]), 0.1)
+
+    def table(self) -> dict[str, np.ndarray]:
+        """The rounded networks, by name."""
+        model = self.scenes[0].model
+        with torch.no_grad():
+            model.weights[: self.n_weights] = self.networks.parameter
+            table, _ = model.integers()
+        del table["per_view"]
+        return table
+
+
+def save(table: dict[str, np.ndarray], output: Path) -> None:
+    """Write a table of networks, one tensor per line."""
+    rows = [
+        f"{json.dumps(name)}: {json.dumps(values.tolist(), separators=(',', ':'))}"
+        for name, values in table.items()
+    ]
+    output.write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
-@click.option("--steps", type=int, default=10400, help="Over all scenes together.")
-def main(photos: tuple[Path, ...], output: Path, steps: int) -> None:
+@click.option("--scenes", "n_scenes", type=int, default=48, show_default=True)
+@click.option("--steps", type=int, default=72000, show_default=True, help="Of all scenes together.")
+@click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+def main(photos: tuple[Path, ...], output: Path, n_scenes: int, steps: int, device: str) -> None:
     """Train on light fields made from PHOTOS."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)
-    scenes, networks = [], None
-    for seed, lmbda in enumerate(_LMBDAS, start=10):
-        field = light_field(sorted(photos), seed)
-        with torch.no_grad():
-            geometry = estimate_geometry(field, "cpu")
-        unit = 16
-        header = make_header(field, PROFILES["default"], geometry.extent, geometry.mirrored, unit)
-        model = SharedModel(header)
-        # Poses per view are the scene's own.
-        n_shared = model.weights.numel() - model.weights[model._weight_slices[-1]].numel()
-        model.gain = (lmbda / UNIT_LMBDA) ** 0.5
-        if networks is None:
-            networks = _Adam(torch.zeros(n_shared), 1e-9)
-        views = field.samples.reshape(-1, *field.shape[2:])
-        scenes.append((model, lmbda, views, _guide(model, geometry), _Adam(model.latents, 0.0)))
-    shared = networks.parameter
-    matrix = torch.tensor(_YCC_FROM_RGB)
-    rng, begun, figures = np.random.default_rng(0), time.monotonic(), {}
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    where, begun = torch.device(device), time.monotonic()
+    with ProcessPoolExecutor() as pool:
+        seeds = range(_FIRST_SEED, _FIRST_SEED + n_scenes)
+        fields = pool.map(partial(light_field, sorted(photos)), seeds)
+        scenes = [Scene(field, _LMBDAS[i % len(_LMBDAS)], where) for i, field in enumerate(fields)]
+    training = Training(scenes, steps, where)
+    order = np.random.default_rng(0)
+    turn: list[int] = []
     for step in range(steps):
-        model, lmbda, views, guide, latents = scenes[step % len(scenes)]
+        turn = turn or order.permutation(n_scenes).tolist()
         progress = step / steps
-        with torch.no_grad():
-            model.weights[: len(shared)] = shared
-        index = torch.tensor(rng.integers(0, len(views), 2))
-        target = torch.tensor(views[index.numpy()]).float() / 255 @ matrix.T
-        temperature, width = annealing(progress)
-
-        def quantize(x: Tensor, t: float = temperature, width: float = width) -> Tensor:
-            return noisy_round(x, t, width * (torch.rand_like(x) - 0.5))
-
-        loss, figure, scene = model.loss(index, target.permute(0, 3, 1, 2), quantize, lmbda)
-        total = loss + guide(scene) * max(0.0, 1 - progress / _GUIDED)
-        # Scenes of a high lmbda cost more: all count alike.
-        gradients = torch.autograd.grad(total / loss.detach(), [model.latents, model.weights])
-        decay = max(0.5 * (1 + np.cos(np.pi * progress)), 0.02)
-        # As in a fit, the gradient of a bit.
-        latents.epsilon = lmbda / (model.header.height * model.header.width) / float(loss)
-        latents.step(gradients[0], decay * _RATES[0], step // len(scenes) + 1)
-        networks.step(gradients[1][: len(shared)], decay * _RATES[1], step + 1)
-        figures[step % len(scenes)] = (float(loss), float(figure["bits"]) / 8, float(figure["mse"]))
-        if step % 300 < len(scenes) and step % len(scenes) == len(scenes) - 1:
-            print(step, round(time.monotonic() - begun), [tuple(round(x, 2) for x in figures[k])
-                  for k in sorted(figures)], flush=True)  # fmt: skip
-            save(scenes[0][0], shared, output)
-
-
-def save(model: SharedModel, shared: Tensor, output: Path) -> None:
-    """Write the rounded weights, one tensor per line."""
-    with torch.no_grad():
-        model.weights[: len(shared)] = shared
-    weights, _ = model.integers()
-    rows = [
-        f"{json.dumps(spec.name)}: {json.dumps(weights[spec.name].tolist())}"
-        for spec in model.specs
-        if spec.name != "per_view"
-    ]
-    output.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+        phase = "guided" if progress < _GUIDED else "noisy" if progress < _HARD else "hard"
+        training.step(scenes[turn.pop()], phase)
+        if step % (50 * n_scenes) == 0 or step == steps - 1:
+            figures = torch.stack([s.figures for s in scenes]).cpu().numpy()
+            n = min(n_scenes, len(_LMBDAS))
+            by_lmbda = [figures[i::n].mean(0) for i in range(n)]
+            print(
+                step, f"{time.monotonic() - begun:.0f} s, log cost",
+                f"{np.log(figures[:, 0].clip(1e-3)).mean():.4f}",
+                [tuple(x.round(2).tolist()) for x in by_lmbda], flush=True,
+            )  # fmt: skip
+            save(training.table(), output)
 
 
 if __name__ == "__main__":
