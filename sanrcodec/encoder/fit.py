@@ -37,6 +37,8 @@ _logger = logging.getLogger(__name__)
 
 _GUIDED = 0.1  # of the fit: the swept disparity guides the geometry
 _HARD = 0.95  # from here on the latents are rounded and rest; the networks follow
+# Their rate when they begin to, of the preset's: higher again, since the noise has gone.
+_HARD_RATE = 0.1
 _GUIDE_WEIGHT = 20.0
 _COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25
@@ -292,6 +294,8 @@ class _Fit:
             return
         key = part.__name__, phase
         if key not in self.graphs:
+            # No phase comes back: the memory of its graphs goes to the next one's.
+            self.graphs = {k: graph for k, graph in self.graphs.items() if k[1] == phase}
             self.graphs[key] = self._capture(part, phase)
         self.graphs[key].replay()
 
@@ -369,12 +373,12 @@ class _Fit:
         progress = (self.count / self.total).clamp(max=1.0)
         *gradients, figures = self.parts
         self.count += 1
-        cosine = 0.5 * (1 + torch.cos(torch.pi * progress))
+        decay = _cosine(progress).clamp(min=0.02)
         warm = (self.count / 20).clamp(max=1.0)
-        rates = (
-            self.preset.latent_rate * cosine.clamp(min=0.02),
-            self.preset.weight_rate * cosine.clamp(min=0.02),
-        )
+        rates = self.preset.latent_rate * decay, self.preset.weight_rate * decay
+        if phase == "hard":
+            again = _cosine((progress - _HARD) / (1 - _HARD))
+            rates = rates[0], self.preset.weight_rate * _HARD_RATE * again
         first = int(phase == "hard")  # the latents rest
         for optimizer, gradient, rate in zip(
             self.optimizers[first:], gradients[first:], rates[first:], strict=True
@@ -382,6 +386,11 @@ class _Fit:
             optimizer.step(gradient, rate * warm, self.count)
         self.figures.lerp_(figures, 0.1)
         self.figures.add_((self.count <= 1).float() * (figures - self.figures))
+
+
+def _cosine(progress: Tensor) -> Tensor:
+    """Decay from 1 to 0 (Loshchilov and Hutter, ICLR 2017)."""
+    return 0.5 * (1 + torch.cos(torch.pi * progress))
 
 
 def _order(n_views: int, batch: int, steps: int, seed: int) -> np.ndarray:
