@@ -294,8 +294,6 @@ class _Fit:
             return
         key = part.__name__, phase
         if key not in self.graphs:
-            # No phase comes back: the memory of its graphs goes to the next one's.
-            self.graphs = {k: graph for k, graph in self.graphs.items() if k[1] == phase}
             self.graphs[key] = self._capture(part, phase)
         self.graphs[key].replay()
 
