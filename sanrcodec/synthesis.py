@@ -32,8 +32,9 @@ _HIDDEN_MAX = 65535
 FEATURE_BITS = 12
 _FEATURE_MAX = 32767
 ALPHA_ONE = 1 << FEATURE_BITS
-DISPARITY_BITS = 9  # fraction bits of a disparity in pixels per view
 DISPARITY_GAIN = 8  # the geometry trunk's outputs are eighths of the disparity
+# Fraction bits of a disparity in pixels per view: those eighths as they are.
+DISPARITY_BITS = FEATURE_BITS - 3
 _DISPARITY_MAX = 32767
 ANGULAR_BITS = 8
 POSITION_BITS = 5  # fraction bits of a sampling position in canvas pixels
@@ -134,9 +135,8 @@ class Scene:
         n_geometry = 2 * header.layers - 1
         geometry = _Trunk(header, weights, "geometry", n_geometry, ops, level)
         planes = geometry(by_group[modelspec.GEOMETRY])
-        # Eighths with 12 fraction bits are pixels with 9.
-        d = planes[: header.layers]
-        self._disparity = ops.cast(ops.clip(d, -_DISPARITY_MAX, _DISPARITY_MAX), ops.int32)
+        disparity = ops.clip(planes[: header.layers], -_DISPARITY_MAX, _DISPARITY_MAX)
+        self._disparity = ops.cast(disparity, ops.int32)
         alpha = ops.clip(planes[header.layers :] + ALPHA_ONE // 2, 0, ALPHA_ONE)
         # Rows of 2, 4, 8, ... values: numpy gathers such rows several times faster.
         n_lanes = 1 << header.features.bit_length()

@@ -619,11 +619,10 @@ def run_trunk(
     if header["attention"]:
         attention = dense(weights, f"{name}.attention", x, (11, 8), (-256, 256))
         x = round_shift(x * np.clip(attention + 256, 0, 256), 8)
-    z = x
     if header[f"{name}_hidden"] > 0:
         hidden = dense(weights, f"{name}.hidden", x, (11, 11), (-65535, 65535))
-        z = np.concatenate([z, leaky(hidden)], axis=1)
-    output = dense(weights, f"{name}.output", z, (11, 12), (-32767, 32767))
+        x = np.concatenate([x, leaky(hidden)], axis=1)
+    output = dense(weights, f"{name}.output", x, (11, 12), (-32767, 32767))
     return output.reshape(rows, columns, -1)
 
 

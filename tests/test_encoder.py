@@ -68,7 +68,7 @@ def check_twin(opened: SanrFile) -> None:
 def test_decoder_is_as_fine_as_the_fit(fit: Fit, light_field: LightField, profile: str) -> None:
     """What integers lose against the fit's floats is little beside the rounding to 8 bits.
 
-    In format 0.3 it was not, and cost up to 1.2 dB at high rates: nothing had compared the two.
+    In format 0.3 it was not, and cost up to 1.3 dB at high rates: nothing had compared the two.
     """
     from sanrcodec.encoder.fit import _YCC_FROM_RGB
     from sanrcodec.encoder.model import SceneModel
