@@ -61,7 +61,7 @@ def mac_per_pixel(header: StreamHeader) -> Complexity:
         if header.attention:
             dense += header.texture_levels if name == "texture" else header.geometry_levels
         scene["trunks"] += n_runs * dense
-    scene["filter"] = float(header.n_textures * sizes.get("color_filter", 0))
+    scene["filter"] = float(header.n_textures * _filter(sizes))
 
     view = dict.fromkeys(("sampling", "compositing", "mlp", "color"), 0.0)
     if header.layers:
@@ -90,11 +90,17 @@ def _sum(sizes: dict[str, int], start: str, end: str) -> int:
     return sum(n for name, n in sizes.items() if name.startswith(start) and name.endswith(end))
 
 
+def _filter(sizes: dict[str, int]) -> int:
+    parts = ("linear", "hidden.weight", "output")
+    return sum(sizes.get(f"color_filter.{part}", 0) for part in parts)
+
+
 def _entropy(header: StreamHeader, name: str, sizes: dict[str, int]) -> int:
     """MAC of one entropy network over all of its latents."""
     model = 0 if name == "texture" else 1
     samples = sum(math.prod(g.shape) for g in modelspec.grids(header) if g.entropy_model == model)
-    return samples * sum(sizes[f"arm.{name}.{part}"] for part in ("hidden", "output", "shortcut"))
+    n_all = sum(sizes[f"arm.{name}.{part}"] for part in ("hidden", "output", "shortcut"))
+    return samples * n_all // modelspec.N_KINDS
 
 
 def _upsampling(header: StreamHeader, name: str) -> int:

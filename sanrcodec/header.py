@@ -31,6 +31,7 @@ FIELD_RANGES: dict[str, tuple[int, int]] = {
     "texture_hidden": (0, 128),
     "features": (1, 64),
     "color_filter": (0, 1),
+    "filter_hidden": (0, 64),
     "attention": (0, 1),
     "geometry_first": (0, 11),
     "geometry_levels": (0, 12),
@@ -63,7 +64,8 @@ class StreamHeader:
         occluded_first: Finest level of the texture pyramids behind the front layer.
         texture_hidden, geometry_hidden: Width of the trunks' hidden layer, 0 for a linear trunk.
         features: Channels of a layer; the first ``channels`` are its colour.
-        color_filter: 1 if a 3 x 3 filter corrects the colour of every layer.
+        color_filter: 1 if a filter of 3 x 3 pixels corrects the colour of every layer.
+        filter_hidden: Its hidden units, besides a linear part.
         attention: 1 if learned gates weigh the scales before the trunk.
         geometry_first, geometry_levels: Finest level and number of levels of the geometry pyramid.
         view_depth, view_hidden: Hidden layers of the view MLP and their width; depth 0 omits it.
@@ -89,6 +91,7 @@ class StreamHeader:
     texture_hidden: int
     features: int
     color_filter: int
+    filter_hidden: int
     attention: int
     geometry_first: int
     geometry_levels: int

@@ -53,8 +53,9 @@ Code = Callable[
 class Arm:
     """One integer entropy network: contexts of a pass -> location and scale of its samples.
 
-    Inputs are the saturated neighbours and their logarithmic magnitudes; one ReLU layer, whose bias
-    depends on the kind of pass, plus a linear shortcut (Cool-chic, Ladune et al., ICCV 2023).
+    Inputs are the saturated neighbours and their logarithmic magnitudes; one ReLU layer plus a
+    linear shortcut (Cool-chic, Ladune et al., ICCV 2023). Each kind of pass, since it knows other
+    neighbours, has weights of its own.
 
     Samples run along the last axis. Rounding shifts are folded into the weights: a factor of a
     power of two moves exponents only.
@@ -70,13 +71,13 @@ class Arm:
     def __init__(self, weights: Weights, name: str) -> None:
         part = {key: weights[f"arm.{name}.{key}"].astype(np.int64) for key in _ARM_TENSORS}
         align = _HIDDEN_BITS - _IN_BITS
-        bias = np.abs(part["hidden_bias"]).max(axis=0) << _IN_BITS
-        hidden_sum = np.abs(part["hidden"]).sum(axis=1) * (CONTEXT_MAX << _IN_BITS) + bias
+        bias = np.abs(part["hidden_bias"]) << _IN_BITS
+        hidden_sum = np.abs(part["hidden"]).sum(axis=2) * (CONTEXT_MAX << _IN_BITS) + bias
         hidden = np.minimum(_HIDDEN_MAX, (hidden_sum >> _HIDDEN_SHIFT) + 1)
-        shortcut = np.abs(part["shortcut"]).sum(axis=1) * (CONTEXT_MAX << _IN_BITS + align)
-        output_sum = np.abs(part["output"]) @ hidden + shortcut
-        for key in ("pass_bias", "grid_bias"):
-            output_sum += np.abs(part[key]).max(axis=0) << _HIDDEN_BITS
+        shortcut = np.abs(part["shortcut"]).sum(axis=2) * (CONTEXT_MAX << _IN_BITS + align)
+        output_sum = (np.abs(part["output"]) @ hidden[..., None])[..., 0] + shortcut
+        output_sum += np.abs(part["pass_bias"]) << _HIDDEN_BITS
+        output_sum += np.abs(part["grid_bias"]).max(axis=0) << _HIDDEN_BITS
         # Rounding adds half a unit of the result.
         bound = max(hidden_sum.max(), output_sum.max()) + (1 << max(_OUTPUT_SHIFTS))
         self.dtype: Any = (
@@ -85,7 +86,7 @@ class Arm:
         hidden_unit, units = 2.0**-_HIDDEN_SHIFT, 2.0 ** -np.array(_OUTPUT_SHIFTS)
         # Hidden units and shortcut share their inputs, hence one product.
         self.first = np.concatenate(
-            [part["hidden"] * hidden_unit, (part["shortcut"] << align) * units[:, None]]
+            [part["hidden"] * hidden_unit, (part["shortcut"] << align) * units[:, None]], axis=1
         ).astype(self.dtype)
         self.hidden_bias = self._columns((part["hidden_bias"] << _IN_BITS) * hidden_unit + 0.5)
         self.output = (part["output"] * units[:, None]).astype(self.dtype)
@@ -115,12 +116,12 @@ class Arm:
         magnitude = np.take(MAGNITUDE_Q3, np.abs(near).astype(np.intp))
         near *= 1 << _IN_BITS
         # A context of 0 adds nothing to any sum.
-        first = self.first[:, np.concatenate([known, known + N_CONTEXT])]
+        first = self.first[kind][:, np.concatenate([known, known + N_CONTEXT])]
         sums = NumpyOps.matmul(first, np.concatenate([near, magnitude], dtype=self.dtype))
         h, y = sums[:-2], sums[-2:]
         h += self.hidden_bias[kind]
         np.clip(np.floor(h, out=h), 0, _HIDDEN_MAX, out=h)
-        y += NumpyOps.matmul(self.output, h)
+        y += NumpyOps.matmul(self.output[kind], h)
         y += self.pass_bias[kind] + self.grid_bias[grid]
         np.floor(y, out=y)
         location, scale = np.clip(y, _OUTPUT_MIN, _OUTPUT_MAX, out=y).astype(np.int32)

@@ -24,6 +24,7 @@ __all__ = [
     "BASE_STRIDE",
     "LATENT_MAX",
     "N_CONTEXT",
+    "N_KINDS",
     "PAD",
     "Grid",
     "Pass",
@@ -49,6 +50,7 @@ _OFFSETS = (
 )  # fmt: skip
 N_CROSS_SCALE = 5
 N_CONTEXT = len(_OFFSETS) + N_CROSS_SCALE
+N_KINDS = 4  # of passes
 PAD = 3 * BASE_STRIDE // 2  # the farthest neighbour, in samples
 
 
@@ -289,7 +291,12 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
 
     add_trunk("texture", header.texture_levels, header.texture_hidden, header.features)
     if header.color_filter:
-        add("color_filter", (header.channels, header.features, 3, 3), 7)
+        add("color_filter.linear", (header.channels, header.features, 3, 3), 7)
+        if header.filter_hidden:
+            hidden = header.filter_hidden
+            add("color_filter.hidden.weight", (hidden, header.features, 3, 3), 7, 0.15)
+            add("color_filter.hidden.bias", (hidden,), 10)
+            add("color_filter.output", (header.channels, hidden, 3, 3), 7)
     if header.layers:
         add_trunk("geometry", header.geometry_levels, header.geometry_hidden, 2 * header.layers - 1)
     n_in = header.features + header.n_coordinates
@@ -302,11 +309,11 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
     for model, name in enumerate(entropy_models(header)):
         hidden = header.arm_hidden
         n_grids = sum(g.entropy_model == model for g in all_grids)
-        add(f"arm.{name}.hidden", (hidden, 2 * N_CONTEXT), 7, 0.25)
-        add(f"arm.{name}.hidden_bias", (4, hidden), 7)
-        add(f"arm.{name}.output", (2, hidden), 7, 0.1)
-        add(f"arm.{name}.shortcut", (2, 2 * N_CONTEXT), 7)
-        add(f"arm.{name}.pass_bias", (4, 2), 7)
+        add(f"arm.{name}.hidden", (N_KINDS, hidden, 2 * N_CONTEXT), 7, 0.25)
+        add(f"arm.{name}.hidden_bias", (N_KINDS, hidden), 7)
+        add(f"arm.{name}.output", (N_KINDS, 2, hidden), 7, 0.1)
+        add(f"arm.{name}.shortcut", (N_KINDS, 2, 2 * N_CONTEXT), 7)
+        add(f"arm.{name}.pass_bias", (N_KINDS, 2), 7)
         # Scale index 16 (a width of 0.84 steps) suits a network that knows nothing yet.
         add(f"arm.{name}.grid_bias", (n_grids, 2), 7, start=(0, 512))
     if header.per_view:

@@ -123,7 +123,7 @@ class Scene:
         trunk = _Trunk(header, weights, "texture", header.features, ops, level)
         correct: Any = None
         if header.color_filter:
-            correct = _ColorFilter(weights["color_filter"], self._canvas, ops, level)
+            correct = _ColorFilter(header, weights, self._canvas, ops, level)
 
         def texture(stack: list[npt.NDArray[np.int32]]) -> Any:
             features = trunk(stack)
@@ -423,10 +423,13 @@ class _Trunk:
 
 
 class _ColorFilter:
-    """A 3 x 3 filter of all features whose result corrects the colours of a layer.
+    """A small network on 3 x 3 pixels of all features, whose result corrects a layer's colours.
+
+    A linear part and, where ``filter_hidden``, leaky units with 3 x 3 pixels of them once more.
 
     Args:
-        weight: int32 ``[C, features, 3, 3]``.
+        header: Stream header.
+        weights: All weights of the file.
         canvas: Size ``(Hc, Wc)``.
         ops: Array backend.
         level: As that of the scene. Smaller canvases are too smooth for the filter to see more
@@ -434,36 +437,63 @@ class _ColorFilter:
     """
 
     def __init__(
-        self, weight: npt.NDArray[np.int32], canvas: tuple[int, int], ops: Any, level: int
+        self, header: StreamHeader, weights: Weights, canvas: tuple[int, int], ops: Any, level: int
     ) -> None:
-        self.canvas, self.ops = canvas, ops
-        if level:
-            weight = weight.sum(axis=(2, 3), keepdims=True)
-        self.n_colors, self.size = len(weight), weight.shape[-1]
-        self.dense = Dense(
-            weight.reshape(self.n_colors, -1), np.zeros(self.n_colors, np.int32),
-            weight_bits=7, in_bits=FEATURE_BITS, out_bits=FEATURE_BITS, in_max=_FEATURE_MAX,
-            low=-_FEATURE_MAX, high=_FEATURE_MAX, name="color_filter", ops=ops,
-        )  # fmt: skip
+        self.canvas, self.ops, self.n_colors = canvas, ops, header.channels
+        self.reach = 0 if level else 1
+
+        def taps(name: str) -> npt.NDArray[np.int32]:
+            weight = weights[f"color_filter.{name}"]
+            if level:
+                weight = weight.sum(axis=(2, 3), keepdims=True)
+            return weight.reshape(len(weight), -1)
+
+        def dense(weight: npt.NDArray, bias: npt.NDArray, name: str) -> Dense:
+            return Dense(
+                weight, bias, weight_bits=7, in_bits=FEATURE_BITS, out_bits=FEATURE_BITS,
+                in_max=_FEATURE_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX, name=name, ops=ops,
+            )  # fmt: skip
+
+        last, self.hidden = taps("linear"), None
+        if header.filter_hidden:
+            bias = weights["color_filter.hidden.bias"]
+            self.hidden = dense(taps("hidden.weight"), bias, "color_filter.hidden")
+            last = np.concatenate([last, taps("output")], axis=1)
+        self.output = dense(last, np.zeros(self.n_colors, np.int32), "color_filter")
 
     def __call__(self, features: Any) -> Any:
         """Correct ``[features, Hc * Wc]``, integer-valued float32, in place."""
-        ops, (height, width) = self.ops, self.canvas
+        ops, (height, width), reach = self.ops, self.canvas, self.reach
         planes = features.reshape(-1, height, width)
-        reach, taps = self.size // 2, range(self.size)
         padded = [_padded(_padded(p, 0, reach, reach, ops), 1, reach, reach, ops) for p in planes]
         step = max(1, ops.block_pixels // width)
         for start in range(0, height, step):
             stop = min(start + step, height)
-            near = [
-                plane[start + dy : stop + dy, dx : dx + width]
-                for plane in padded for dy in taps for dx in taps
-            ]  # fmt: skip
-            correction = self.dense(ops.stack(near).reshape(len(near), -1))
+            near = self._columns(padded, start, stop)
+            if self.hidden:
+                # Hidden rows beyond the block, but none beyond the canvas: these are repeated.
+                first, end = max(start - reach, 0), min(stop + reach, height)
+                hidden = leaky_relu(self.hidden(self._columns(padded, first, end)), ops)
+                repeat = reach - (start - first), reach - (end - stop)
+                hidden = [
+                    _padded(_padded(h, 0, *repeat, ops), 1, reach, reach, ops)
+                    for h in hidden.reshape(-1, end - first, width)
+                ]
+                near = ops.concatenate([near, self._columns(hidden, 0, stop - start)])
+            correction = self.output(near)
             colors = planes[: self.n_colors, start:stop]
             colors += correction.reshape(colors.shape)
             ops.clip(colors, -_FEATURE_MAX, _FEATURE_MAX, out=colors)
         return features
+
+    def _columns(self, padded: list[Any], start: int, stop: int) -> Any:
+        """What surrounds the pixels of some rows, plane by plane and tap by tap: ``[., n]``."""
+        width, taps = self.canvas[1], range(2 * self.reach + 1)
+        near = [
+            plane[start + dy : stop + dy, dx : dx + width]
+            for plane in padded for dy in taps for dx in taps
+        ]  # fmt: skip
+        return self.ops.stack(near).reshape(len(near), -1)
 
 
 def _block_sums(x: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 FOLDER = Path(__file__).resolve().parent / "vectors"
-MAX_BYTES = 3000
+MAX_BYTES = 4000
 # The views whose samples are frozen: all integer ones, and this between them.
 FRACTION = 0.3125
 
@@ -45,9 +45,10 @@ RANDOM_COVERS = "random integers: mirrored u, three layers, color filter, no gat
 RANDOM_HEADER = {
     "n_v": 2, "n_u": 3, "height": 13, "width": 19, "channels": 3, "bit_depth": 16, "layers": 3,
     "margin_y": 4, "margin_x": 5, "mirrored": 1, "gain": 23, "texture_levels": 4,
-    "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1, "attention": 0,
-    "geometry_first": 1, "geometry_levels": 3, "geometry_hidden": 0, "view_depth": 0,
-    "view_hidden": 0, "spatial": 0, "arm_hidden": 4, "per_view": 1, "profile": 255,
+    "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1,
+    "filter_hidden": 0, "attention": 0, "geometry_first": 1, "geometry_levels": 3,
+    "geometry_hidden": 0, "view_depth": 0, "view_hidden": 0, "spatial": 0, "arm_hidden": 4,
+    "per_view": 1, "profile": 255,
 }  # fmt: skip
 
 

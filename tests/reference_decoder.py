@@ -40,7 +40,7 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 4])
+VERSION = bytes([0, 5])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
@@ -266,13 +266,25 @@ def trunk_tensors(
     return tensors + dense_tensors(f"{name}.output", n_planes + n_hidden, n_outputs, 25)
 
 
+def filter_tensors(n_colors: int, n_features: int, n_hidden: int) -> list[Tensor]:
+    """The tensors of the color filter (section 5.4)."""
+    tensors = [Tensor("color_filter.linear", (n_colors, n_features, 3, 3))]
+    if n_hidden:
+        tensors += [
+            Tensor("color_filter.hidden.weight", (n_hidden, n_features, 3, 3), 19),
+            Tensor("color_filter.hidden.bias", (n_hidden,)),
+            Tensor("color_filter.output", (n_colors, n_hidden, 3, 3)),
+        ]
+    return tensors
+
+
 def arm_tensors(name: str, n_hidden: int, n_grids: int) -> list[Tensor]:
     """The tensors of an entropy network (section 5.4)."""
     return [
-        Tensor(f"arm.{name}.hidden", (n_hidden, N_ARM_INPUTS), 32),
+        Tensor(f"arm.{name}.hidden", (4, n_hidden, N_ARM_INPUTS), 32),
         Tensor(f"arm.{name}.hidden_bias", (4, n_hidden)),
-        Tensor(f"arm.{name}.output", (2, n_hidden), 12),
-        Tensor(f"arm.{name}.shortcut", (2, N_ARM_INPUTS)),
+        Tensor(f"arm.{name}.output", (4, 2, n_hidden), 12),
+        Tensor(f"arm.{name}.shortcut", (4, 2, N_ARM_INPUTS)),
         Tensor(f"arm.{name}.pass_bias", (4, 2)),
         Tensor(f"arm.{name}.grid_bias", (n_grids, 2)),
     ]
@@ -286,7 +298,7 @@ def all_tensors(header: Header) -> list[Tensor]:
         "texture", header["texture_levels"], header["texture_hidden"], features, attention
     )
     if header["color_filter"]:
-        tensors.append(Tensor("color_filter", (header["channels"], features, 3, 3)))
+        tensors += filter_tensors(header["channels"], features, header["filter_hidden"])
     if layers:
         tensors += trunk_tensors(
             "geometry",
@@ -491,9 +503,9 @@ def run_arm(
     def tensor(part: str) -> Array:
         return weights[f"arm.{name}.{part}"]
 
-    hidden = inputs @ tensor("hidden").T + (tensor("hidden_bias")[kind] << 3)
+    hidden = inputs @ tensor("hidden")[kind].T + (tensor("hidden_bias")[kind] << 3)
     hidden = np.clip(round_shift(hidden, 4), 0, 4095)
-    sums = hidden @ tensor("output").T + (inputs @ tensor("shortcut").T << 3)
+    sums = hidden @ tensor("output")[kind].T + (inputs @ tensor("shortcut")[kind].T << 3)
     sums += (tensor("pass_bias")[kind] << 6) + (tensor("grid_bias")[grid_number] << 6)
     locations = np.clip(round_shift(sums[:, 0], 10), -4088, 4088)
     scales = np.clip(round_shift(sums[:, 1], 11), 0, 39)
@@ -641,19 +653,31 @@ def texture_planes(header: Header, latents: dict[Grid, Array]) -> list[dict[int,
     return sums
 
 
-def correct_colors(features: Array, weight: Array, k: int) -> Array:
-    """``[Hc, Wc, features]`` after the color filter (sections 7.3 and 8.5)."""
-    total = np.zeros((*features.shape[:2], len(weight)), np.int64)
+def weigh_neighbors(planes: Array, weight: Array, k: int) -> Array:
+    """``[Hc, Wc, n]`` -> ``[Hc, Wc, m]``, sums over 3 x 3 pixels (sections 7.3 and 8.5)."""
+    total = np.zeros((*planes.shape[:2], len(weight)), np.int64)
     for i, j in np.ndindex(3, 3):
-        near = features
+        near = planes
         if k == 0:
             near = neighbor_rows(near, i - 1)
             near = neighbor_rows(near.swapaxes(0, 1), j - 1).swapaxes(0, 1)
         total += near @ weight[:, :, i, j].T
+    return total
+
+
+def correct_colors(features: Array, weights: Weights, k: int) -> Array:
+    """``[Hc, Wc, features]`` after the color filter (sections 7.3 and 8.5)."""
+    linear = weights["color_filter.linear"]
+    total = weigh_neighbors(features, linear, k)
+    if "color_filter.output" in weights:
+        hidden = weigh_neighbors(features, weights["color_filter.hidden.weight"], k)
+        hidden = round_shift(hidden + (weights["color_filter.hidden.bias"] << 9), 7)
+        hidden = leaky(np.clip(hidden, -32767, 32767))
+        total += weigh_neighbors(hidden, weights["color_filter.output"], k)
     corrected = features.copy()
-    colors = corrected[..., : len(weight)]
+    colors = corrected[..., : len(linear)]
     colors += np.clip(round_shift(total, 7), -32767, 32767)
-    corrected[..., : len(weight)] = np.clip(colors, -32767, 32767)
+    corrected[..., : len(linear)] = np.clip(colors, -32767, 32767)
     return corrected
 
 
@@ -712,8 +736,7 @@ class ReferenceDecoder:
             for planes in texture_planes(self.header, self.latents)
         ]
         if self.header["color_filter"]:
-            weight = self.weights["color_filter"]
-            self.layers = [correct_colors(features, weight, k) for features in self.layers]
+            self.layers = [correct_colors(features, self.weights, k) for features in self.layers]
         if self.header["layers"]:
             self._add_geometry()
 

@@ -88,7 +88,9 @@ def test_decoder_is_as_fine_as_the_fit(fit: Fit, light_field: LightField, profil
     error = (rgb.clamp(0, 255) - torch.tensor(opened.view(0, 0)).float()).numpy()
     assert abs(error.mean((0, 1))).max() < 0.2
     rounding = 1 / 12
-    assert (error**2).mean() < 2.5 * rounding
+    # At depth edges either may sample the other side: leave out a fiftieth.
+    squares = np.sort((error**2).ravel())
+    assert squares[: len(squares) * 49 // 50].mean() < 1.5 * rounding
 
 
 @pytest.mark.parametrize("profile", ["default", "sanr"])

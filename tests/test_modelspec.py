@@ -17,7 +17,7 @@ from sanrcodec.modelspec import GEOMETRY, N_CONTEXT, PAD, grids, n_latents, pass
 HEADER = StreamHeader(
     n_v=9, n_u=5, height=49, width=70, channels=3, bit_depth=10, layers=2, margin_y=5, margin_x=3,
     mirrored=1, gain=16, texture_levels=7, occluded_first=1, texture_hidden=24, features=7,
-    color_filter=1, attention=0,
+    color_filter=1, filter_hidden=8, attention=0,
     geometry_first=1, geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12,
     spatial=1, arm_hidden=16, per_view=1, profile=0,
 )  # fmt: skip
@@ -142,8 +142,8 @@ def test_default_weights_are_frozen() -> None:
     defaults = {spec.name: spec.default for spec in tensor_specs(header)}
     weight = defaults["texture.hidden.weight"]
     assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
-    assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-8, -16, 2, -8, 4]
-    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [4, -17, 23, -3, 32]
+    assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-3, -10, -3, 9, 23]
+    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [5, 2, -6, -7, 21]
     without_geometry = {spec.name: spec.default for spec in tensor_specs(FLAT)}
     assert without_geometry["arm.texture.grid_bias"][1].tolist() == [0, 512]
     assert np.abs(weight).max() <= 128
@@ -165,7 +165,7 @@ def test_trained_weights_follow_the_gain() -> None:
         name, k = "texture.output.weight", header.texture_levels
         np.testing.assert_array_equal(defaults[name][:, k:], table[name][:, k:])
         np.testing.assert_array_equal(defaults[name][:, :k], (table[name][:, :k] * gain + 8) >> 4)
-        for name in ("arm.texture.hidden", "view.hidden0.weight"):
+        for name in ("arm.texture.hidden", "color_filter.output", "view.hidden0.weight"):
             np.testing.assert_array_equal(defaults[name], table[name])
 
 
@@ -196,7 +196,7 @@ def test_complexity_sums_up() -> None:
     assert cost["view"]["mlp"] == (7 + 4) * 12 + 12 * 3
     trunk = 7 * 24 + (7 + 24) * 7
     assert cost["scene"]["trunks"] == 2 * trunk + 6 * 12 + (6 + 12) * 3
-    assert cost["scene"]["filter"] == 2 * 3 * 7 * 9
+    assert cost["scene"]["filter"] == 2 * 9 * (3 * 7 + 8 * 7 + 3 * 8)
 
 
 def test_complexity_without_geometry() -> None:

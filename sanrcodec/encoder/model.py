@@ -23,7 +23,7 @@ from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.fixedpoint import LEAK_BITS
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import CONTEXT_MAX
-from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, PAD
+from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, N_KINDS, PAD
 from sanrcodec.weights import SHIFT_MAX, WEIGHT_MAX
 
 __all__ = ["SceneModel"]
@@ -63,13 +63,11 @@ class SceneModel(nn.Module):
         super().__init__()
         self.header = header
         self.grids = modelspec.grids(header)
-        # In the flat vector the texture grids come first: each entropy network owns a slice.
-        self._flat_order = sorted(self.grids, key=lambda g: (g.entropy_model, g.index))
-        sizes = [g.shape[0] * g.shape[1] for g in self._flat_order]
+        sizes = [g.shape[0] * g.shape[1] for g in self.grids]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         self._slices = {
             g.index: slice(int(a), int(b))
-            for g, a, b in zip(self._flat_order, starts[:-1], starts[1:], strict=True)
+            for g, a, b in zip(self.grids, starts[:-1], starts[1:], strict=True)
         }
         self.latents = nn.Parameter(torch.zeros(int(starts[-1]), device=device))
 
@@ -126,9 +124,10 @@ class SceneModel(nn.Module):
             np.arange(self._slices[g.index].start, self._slices[g.index].stop).reshape(g.shape)
             for g in self.grids
         ]
+        self._kind_sizes: list[list[int]] = []
         for model, name in enumerate(modelspec.entropy_models(self.header)):
-            mine = [g for g in self._flat_order if g.entropy_model == model]
-            tables, kinds, numbers = [], [], []
+            mine = [g for g in self.grids if g.entropy_model == model]
+            tables, kinds, numbers, places = [], [], [], []
             for number, grid in enumerate(mine):
                 h, w = grid.shape
                 table = np.full((h, w, N_CONTEXT), n_total)
@@ -147,12 +146,17 @@ class SceneModel(nn.Module):
                 tables.append(table.reshape(-1, N_CONTEXT))
                 kinds.append(kind.ravel())
                 numbers.append(np.full(h * w, number))
-            table = np.concatenate(tables).ravel()
+                places.append(index[grid.index].ravel())
+            # Kind by kind, since each kind of pass has weights of its own.
+            all_kinds = np.concatenate(kinds)
+            order = np.argsort(all_kinds, kind="stable")
+            self._kind_sizes.append(np.bincount(all_kinds, minlength=N_KINDS).tolist())
+            table = np.concatenate(tables)[order].ravel()
             unknown = np.flatnonzero(table == n_total)
             table[unknown] += np.arange(len(unknown)) % _N_ZEROS
             constant(f"_context_{name}", table, torch.int32)
-            constant(f"_kind_{name}", np.eye(4)[np.concatenate(kinds)])
-            constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)])
+            constant(f"_coded_{name}", np.concatenate(places)[order], torch.int32)
+            constant(f"_number_{name}", np.eye(len(mine))[np.concatenate(numbers)[order]])
 
     def _coded_weights(self) -> Tensor:
         """Differences to the defaults as they are coded, in steps of ``coarseness``, flat."""
@@ -181,40 +185,39 @@ class SceneModel(nn.Module):
     def latent_bits(self, latents: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """Estimated bits of quantized latents ``[N]``, summed."""
         padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
-        start, total = 0, latents.new_zeros(())
-        for name in modelspec.entropy_models(self.header):
-            kind = getattr(self, f"_kind_{name}")
+        total = latents.new_zeros(())
+        for name, sizes in zip(
+            modelspec.entropy_models(self.header), self._kind_sizes, strict=True
+        ):
             # index_select, since the backward pass of fancy indexing sorts its indices.
             context = padded.index_select(0, getattr(self, f"_context_{name}")).reshape(
                 -1, N_CONTEXT
             )
             near = context.clamp(-CONTEXT_MAX, CONTEXT_MAX)
-            x = torch.cat([near, torch.log2(1 + near.abs())], 1)
+            inputs = torch.cat([near, torch.log2(1 + near.abs())], 1)
             part = {
                 key: weights[f"arm.{name}.{key}"]
                 for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
             }
-            h = F.relu(torch.addmm(kind @ part["hidden_bias"], x, part["hidden"].T))
-            y = (
-                torch.addmm(kind @ part["pass_bias"], h, part["output"].T)
-                + getattr(self, f"_number_{name}") @ part["grid_bias"]
-            )
-            y = torch.addmm(y, x, part["shortcut"].T)
-            stop = start + len(kind)
+            outputs = []
+            for kind, x in enumerate(inputs.split(sizes)):
+                h = F.relu(torch.addmm(part["hidden_bias"][kind], x, part["hidden"][kind].T))
+                y = torch.addmm(part["pass_bias"][kind], h, part["output"][kind].T)
+                outputs.append(torch.addmm(y, x, part["shortcut"][kind].T))
+            y = torch.cat(outputs) + getattr(self, f"_number_{name}") @ part["grid_bias"]
             # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
             scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
-            bits = laplace_bits(latents[start:stop], y[:, 0], scale).sum()
-            total = total + bits
-            start = stop
+            coded = latents.index_select(0, getattr(self, f"_coded_{name}"))
+            total = total + laplace_bits(coded, y[:, 0], scale).sum()
         return total
 
     # ---------------------------------------------------------------- scene
 
     def _grid_values(self, latents: Tensor) -> dict[tuple[int, int], Tensor]:
-        parts = latents.split([g.shape[0] * g.shape[1] for g in self._flat_order])
+        parts = latents.split([g.shape[0] * g.shape[1] for g in self.grids])
         return {
             (g.group, g.level): part.reshape(g.shape)
-            for g, part in zip(self._flat_order, parts, strict=True)
+            for g, part in zip(self.grids, parts, strict=True)
         }
 
     def _upsample(
@@ -270,9 +273,7 @@ class SceneModel(nn.Module):
             len(groups), header.features, *header.canvas
         )
         if header.color_filter:
-            padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
-            corrected = features[:, : header.channels] + F.conv2d(padded, weights["color_filter"])
-            features = torch.cat([corrected, features[:, header.channels :]], 1)
+            features = self._filter_color(features, weights)
         if not header.layers:
             return features, None
         up = self._upsample(
@@ -285,6 +286,22 @@ class SceneModel(nn.Module):
             visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
             features = torch.cat([features, visibility[:, None]], 1)
         return self._double(features), disparity
+
+    def _filter_color(self, features: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Correct the colours of ``[n_textures, F, Hc, Wc]`` by what is around them."""
+        n = self.header.channels
+        padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
+        linear = weights["color_filter.linear"]
+        if self.header.filter_hidden:
+            # Hidden units and linear part share their inputs, hence one convolution.
+            first = torch.cat([linear, weights["color_filter.hidden.weight"]])
+            bias = F.pad(weights["color_filter.hidden.bias"], (n, 0))
+            linear, hidden = F.conv2d(padded, first, bias).tensor_split([n], 1)
+            hidden = F.pad(F.leaky_relu(hidden, _LEAK), (1, 1, 1, 1), mode="replicate")
+            correction = linear + F.conv2d(hidden, weights["color_filter.output"])
+        else:
+            correction = F.conv2d(padded, linear)
+        return torch.cat([features[:, :n] + correction, features[:, n:]], 1)
 
     def _double(self, x: Tensor) -> Tensor:
         """Half-sample interpolation along both axes, as synthesis._half_samples."""

@@ -25,6 +25,7 @@ class Profile:
     texture_hidden: int
     features: int
     color_filter: int
+    filter_hidden: int
     geometry_first: int
     geometry_levels: int
     geometry_hidden: int
@@ -40,15 +41,15 @@ class Profile:
 
 PROFILES = {
     "default": Profile(
-        number=0, layers=2, texture_hidden=32, features=7, color_filter=1, geometry_first=1,
-        geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12, spatial=1,
-        arm_hidden=16, per_view=1,
+        number=0, layers=2, texture_hidden=32, features=7, color_filter=1, filter_hidden=8,
+        geometry_first=1, geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12,
+        spatial=1, arm_hidden=16, per_view=1,
     ),
     # SANR as published: latents and coordinates to colour by an MLP, no explicit geometry.
     "sanr": Profile(
-        number=1, layers=0, texture_hidden=32, features=16, color_filter=0, geometry_first=0,
-        geometry_levels=0, geometry_hidden=0, view_depth=2, view_hidden=48, spatial=1,
-        arm_hidden=16, per_view=0,
+        number=1, layers=0, texture_hidden=32, features=16, color_filter=0, filter_hidden=0,
+        geometry_first=0, geometry_levels=0, geometry_hidden=0, view_depth=2, view_hidden=48,
+        spatial=1, arm_hidden=16, per_view=0,
     ),
 }  # fmt: skip
 
@@ -59,7 +60,7 @@ class Preset:
 
     steps: int
     views_per_step: int
-    latent_rate: float = 0.07
+    latent_rate: float = 0.1
     weight_rate: float = 1e-2
 
 
@@ -97,7 +98,8 @@ def make_header(
         margin_x=margins[1], mirrored=int(mirrored), gain=gain,
         texture_levels=profile.texture_levels, occluded_first=profile.occluded_first,
         texture_hidden=profile.texture_hidden, features=profile.features,
-        color_filter=profile.color_filter, attention=profile.attention,
+        color_filter=profile.color_filter, filter_hidden=profile.filter_hidden,
+        attention=profile.attention,
         geometry_first=profile.geometry_first, geometry_levels=profile.geometry_levels,
         geometry_hidden=profile.geometry_hidden, view_depth=profile.view_depth,
         view_hidden=profile.view_hidden, spatial=profile.spatial, arm_hidden=profile.arm_hidden,
