@@ -21,10 +21,11 @@ from sanrcodec.errors import SanrError
 
 
 def replicas() -> str:
-    """All ranks end with the same model, having drawn other noise and seen other views."""
+    """All ranks end with the same model, though noise, views and rated latents were their own."""
     light_field = synthetic((1, 4), (16, 20))
-    model = SceneModel(make_header(light_field, PROFILES["default"], 1.0, False, 16))
+    header = make_header(light_field, PROFILES["default"], 1.0, False, 16)
     with distributed.joined() as ranks:
+        model = SceneModel(header, share=(ranks.rank, ranks.size))
         done, finished = fit(
             model, light_field, None, PRESETS["medium"], lmbda=8.0, steps=12, ranks=ranks,
             should_stop=lambda: ranks.rank == 1,  # rank 0 decides

@@ -252,6 +252,27 @@ def test_coarser_weights_lower_the_cost() -> None:
     assert len(steps) > 2
 
 
+def test_shares_of_the_rate_add_up() -> None:
+    """Each of several processes estimates the bits of a part of the latents; their mean is all."""
+    from sanrcodec.encoder.model import SceneModel
+    from sanrcodec.encoder.presets import PROFILES, make_header
+
+    header = make_header(synthetic((2, 2), (24, 32)), PROFILES["default"], 2.0, False, 16)
+    latents = torch.round(3 * torch.randn(SceneModel(header).latents.shape))
+
+    def bits(i: int, n: int) -> tuple[float, torch.Tensor]:
+        model = SceneModel(header, share=(i, n))
+        x = latents.clone().requires_grad_()
+        total = model.latent_bits(x, model.quantized_weights()[0])
+        return float(total.detach()), torch.autograd.grad(total, x)[0]
+
+    whole, whole_gradient = bits(0, 1)
+    parts, gradients = zip(*(bits(i, 3) for i in range(3)), strict=True)
+    assert sum(parts) / 3 == pytest.approx(whole, rel=1e-5)
+    torch.testing.assert_close(sum(gradients) / 3, whole_gradient, rtol=1e-4, atol=1e-4)
+    assert max(parts) < 1.2 * min(parts)
+
+
 def test_no_hidden_unit_is_without_gradient() -> None:
     """A closed ReLU would stay closed: those of the default networks go on in every fit."""
     from sanrcodec.encoder.model import SceneModel

@@ -148,7 +148,7 @@ def encode(
                 bool(geometry and geometry.mirrored),
                 gain_of(lmbda),
             )
-            model = SceneModel(header, chosen)
+            model = SceneModel(header, chosen, (ranks.rank, ranks.size))
             planes = geometry and asdict(geometry)
             done, finished = fit(
                 model, light_field, geometry and geometry.to(chosen), PRESETS[preset], lmbda=lmbda,

@@ -57,11 +57,18 @@ class SceneModel(nn.Module):
     Args:
         header: Shape of the scene.
         device: Where the parameters live.
+        share: ``(i, n)``: the bits of all latents are estimated from the i-th of n parts of them.
+            The mean over models with all n shares is exact.
     """
 
-    def __init__(self, header: StreamHeader, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        header: StreamHeader,
+        device: torch.device | str = "cpu",
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         super().__init__()
-        self.header = header
+        self.header, self.share = header, share
         self.grids = modelspec.grids(header)
         sizes = [g.shape[0] * g.shape[1] for g in self.grids]
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -149,8 +156,9 @@ class SceneModel(nn.Module):
                 places.append(index[grid.index].ravel())
             # Kind by kind, since each kind of pass has weights of its own.
             all_kinds = np.concatenate(kinds)
-            order = np.argsort(all_kinds, kind="stable")
-            self._kind_sizes.append(np.bincount(all_kinds, minlength=N_KINDS).tolist())
+            first, n_shares = self.share
+            order = np.argsort(all_kinds, kind="stable")[first::n_shares]
+            self._kind_sizes.append(np.bincount(all_kinds[order], minlength=N_KINDS).tolist())
             table = np.concatenate(tables)[order].ravel()
             unknown = np.flatnonzero(table == n_total)
             table[unknown] += np.arange(len(unknown)) % _N_ZEROS
@@ -183,7 +191,7 @@ class SceneModel(nn.Module):
     # ---------------------------------------------------------------- rate
 
     def latent_bits(self, latents: Tensor, weights: dict[str, Tensor]) -> Tensor:
-        """Estimated bits of quantized latents ``[N]``, summed."""
+        """Estimated bits of quantized latents ``[N]``, summed; see ``share``."""
         padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
         total = latents.new_zeros(())
         for name, sizes in zip(
@@ -209,7 +217,7 @@ class SceneModel(nn.Module):
             scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
             coded = latents.index_select(0, getattr(self, f"_coded_{name}"))
             total = total + laplace_bits(coded, y[:, 0], scale).sum()
-        return total
+        return total * self.share[1]
 
     # ---------------------------------------------------------------- scene
 
