@@ -207,6 +207,7 @@ class _Fit:
     ) -> None:
         self.ranks = ranks
         self.model, self.views, self.preset, self.lmbda = model, views, preset, lmbda
+        self.latent_rate = preset.latent_rate_at(lmbda)
         device = model.latents.device
         self.device = device
         header = model.header
@@ -373,7 +374,7 @@ class _Fit:
         self.count += 1
         decay = _cosine(progress).clamp(min=0.02)
         warm = (self.count / 20).clamp(max=1.0)
-        rates = self.preset.latent_rate * decay, self.preset.weight_rate * decay
+        rates = self.latent_rate * decay, self.preset.weight_rate * decay
         if phase == "hard":
             again = _cosine((progress - _HARD) / (1 - _HARD))
             rates = rates[0], self.preset.weight_rate * _HARD_RATE * again

@@ -14,6 +14,7 @@ __all__ = ["PRESETS", "PROFILES", "UNIT_LMBDA", "Preset", "Profile", "gain_of", 
 
 
 UNIT_LMBDA = 6.0  # whose latent step is 1
+_DENSE_LMBDA = 10.0  # up to which latents move at the preset's full rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class Preset:
     views_per_step: int
     latent_rate: float = 0.1
     weight_rate: float = 1e-2
+
+    def latent_rate_at(self, lmbda: float) -> float:
+        """Rate of the latents, less where they are sparse: those that stray cost the most there."""
+        return self.latent_rate * min(1.0, _DENSE_LMBDA / lmbda) ** 0.15
 
 
 PRESETS = {
