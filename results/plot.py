@@ -10,24 +10,27 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+_MIN_POINTS = 4
+
 Curves = dict[str, dict[str, list[tuple[float, float]]]]
 
 
 def read(path: Path, label: str) -> Curves:
     """Points ``(bpp, psnr_yuv)`` per scene and curve, which column ``label`` names.
 
-    Of our own files, those that the newest version wrote on a GPU.
+    Of our own files, those on a GPU of the newest version of which there are enough for a BD-rate.
     """
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
         rows = [row for row in csv.DictReader(lines) if "CPU" not in row.get("device", "")]
-    newest: dict[tuple[str, str], str] = {}
+    by_version: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
-        curve = row["scene"], row[label]
-        newest[curve] = max(newest.get(curve, ""), row.get("version", ""))
-    for row in rows:
-        if row.get("version", "") == newest[row["scene"], row[label]]:
-            curves[row["scene"]][row[label]].append((float(row["bpp"]), float(row["psnr_yuv"])))
+        versions = by_version.setdefault((row["scene"], row[label]), {})
+        point = float(row["bpp"]), float(row["psnr_yuv"])
+        versions.setdefault(row.get("version", ""), []).append(point)
+    for (scene, name), versions in by_version.items():
+        enough = [v for v in versions if len(versions[v]) >= _MIN_POINTS]
+        curves[scene][name] = versions[max(enough or versions)]
     return curves
 
 
