@@ -10,7 +10,6 @@ See format_spec.md section 6.2. Must not contain a float operation that rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +32,7 @@ _HIDDEN_MAX = 4095
 _WEIGHT_BITS = 7
 _LOCATION_MAX = 8 * LATENT_MAX
 _HIDDEN_SHIFT = _IN_BITS + _WEIGHT_BITS - _HIDDEN_BITS
+_ALIGN = _HIDDEN_BITS - _IN_BITS  # what the shortcut's products lack to the outputs' fraction bits
 # A location has 3 fraction bits, a scale 2.
 _OUTPUT_SHIFTS = (_HIDDEN_BITS + _WEIGHT_BITS - 3, _HIDDEN_BITS + _WEIGHT_BITS - 2)
 _OUTPUT_MIN = np.array([[-_LOCATION_MAX], [0]], np.float32)
@@ -70,32 +70,26 @@ class Arm:
 
     def __init__(self, weights: Weights, name: str) -> None:
         part = {key: weights[f"arm.{name}.{key}"].astype(np.int64) for key in _ARM_TENSORS}
-        align = _HIDDEN_BITS - _IN_BITS
-        bias = np.abs(part["hidden_bias"]) << _IN_BITS
-        hidden_sum = np.abs(part["hidden"]).sum(axis=2) * (CONTEXT_MAX << _IN_BITS) + bias
-        hidden = np.minimum(_HIDDEN_MAX, (hidden_sum >> _HIDDEN_SHIFT) + 1)
-        shortcut = np.abs(part["shortcut"]).sum(axis=2) * (CONTEXT_MAX << _IN_BITS + align)
-        output_sum = (np.abs(part["output"]) @ hidden[..., None])[..., 0] + shortcut
-        output_sum += np.abs(part["pass_bias"]) << _HIDDEN_BITS
-        output_sum += np.abs(part["grid_bias"]).max(axis=0) << _HIDDEN_BITS
-        # Rounding adds half a unit of the result.
-        bound = max(hidden_sum.max(), output_sum.max()) + (1 << max(_OUTPUT_SHIFTS))
-        self.dtype: Any = (
-            np.float32 if carrier_bits(int(bound), f"arm.{name}") == 24 else np.float64
-        )
+        bounds = _bounds(part)
+        carrier_bits(int(bounds[-1].max()), f"arm.{name}")
+        # Contexts that are no larger than this, by the kind of pass, leave float32 exact.
+        self.narrow_peak = (bounds < 1 << 24).sum(axis=0) - 1
         hidden_unit, units = 2.0**-_HIDDEN_SHIFT, 2.0 ** -np.array(_OUTPUT_SHIFTS)
-        # Hidden units and shortcut share their inputs, hence one product.
-        self.first = np.concatenate(
-            [part["hidden"] * hidden_unit, (part["shortcut"] << align) * units[:, None]], axis=1
-        ).astype(self.dtype)
-        self.hidden_bias = self._columns((part["hidden_bias"] << _IN_BITS) * hidden_unit + 0.5)
-        self.output = (part["output"] * units[:, None]).astype(self.dtype)
-        self.pass_bias = self._columns((part["pass_bias"] << _HIDDEN_BITS) * units + 0.5)
-        self.grid_bias = self._columns((part["grid_bias"] << _HIDDEN_BITS) * units)
-
-    def _columns(self, rows: npt.NDArray) -> npt.NDArray:
-        """``[n, m]`` -> ``[n, m, 1]``, to be added to samples that run along the last axis."""
-        return rows[..., None].astype(self.dtype)
+        exact = {
+            # Hidden units and shortcut share their inputs, hence one product.
+            "first": np.concatenate(
+                [part["hidden"] * hidden_unit, (part["shortcut"] << _ALIGN) * units[:, None]],
+                axis=1,
+            ),
+            "hidden_bias": ((part["hidden_bias"] << _IN_BITS) * hidden_unit + 0.5)[..., None],
+            "output": part["output"] * units[:, None],
+            "pass_bias": ((part["pass_bias"] << _HIDDEN_BITS) * units + 0.5)[..., None],
+            "grid_bias": ((part["grid_bias"] << _HIDDEN_BITS) * units)[..., None],
+        }
+        self.parameters = {
+            dtype: {key: values.astype(dtype) for key, values in exact.items()}
+            for dtype in (np.float32, np.float64)
+        }
 
     def __call__(
         self, near: npt.NDArray, known: npt.NDArray[np.intp], kind: int, grid: int
@@ -113,22 +107,41 @@ class Arm:
             tables.
         """
         np.clip(near, -CONTEXT_MAX, CONTEXT_MAX, out=near)
+        narrow = NumpyOps.peak(near) <= self.narrow_peak[kind]
+        part = self.parameters[np.float32 if narrow else np.float64]
         magnitude = np.take(MAGNITUDE_Q3, np.abs(near).astype(np.intp))
         near *= 1 << _IN_BITS
         # A context of 0 adds nothing to any sum.
-        first = self.first[kind][:, np.concatenate([known, known + N_CONTEXT])]
-        sums = NumpyOps.matmul(first, np.concatenate([near, magnitude], dtype=self.dtype))
+        first = part["first"][kind][:, np.concatenate([known, known + N_CONTEXT])]
+        sums = NumpyOps.matmul(first, np.concatenate([near, magnitude], dtype=first.dtype))
         h, y = sums[:-2], sums[-2:]
-        h += self.hidden_bias[kind]
+        h += part["hidden_bias"][kind]
         np.clip(np.floor(h, out=h), 0, _HIDDEN_MAX, out=h)
-        y += NumpyOps.matmul(self.output[kind], h)
-        y += self.pass_bias[kind] + self.grid_bias[grid]
+        y += NumpyOps.matmul(part["output"][kind], h)
+        y += part["pass_bias"][kind] + part["grid_bias"][grid]
         np.floor(y, out=y)
         location, scale = np.clip(y, _OUTPUT_MIN, _OUTPUT_MAX, out=y).astype(np.int32)
         return location, scale
 
 
 _ARM_TENSORS = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
+
+
+def _bounds(part: dict[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Largest magnitudes of an ARM's sums, int64 ``[CONTEXT_MAX + 1, N_KINDS]``.
+
+    By the largest magnitude of the contexts, which the logarithms of magnitudes do not exceed.
+    """
+    peak = np.arange(CONTEXT_MAX + 1)[:, None, None] << _IN_BITS
+    size = {key: np.abs(values) for key, values in part.items()}
+    hidden_sum = size["hidden"].sum(axis=2) * peak + (size["hidden_bias"] << _IN_BITS)
+    hidden = np.minimum(_HIDDEN_MAX, (hidden_sum >> _HIDDEN_SHIFT) + 1)
+    output_sum = (size["output"] @ hidden[..., None])[..., 0]
+    output_sum += size["shortcut"].sum(axis=2) * (peak << _ALIGN)
+    output_sum += (size["pass_bias"] + size["grid_bias"].max(axis=0)) << _HIDDEN_BITS
+    # Rounding adds half a unit of the result.
+    largest: npt.NDArray[np.int64] = np.maximum(hidden_sum.max(axis=2), output_sum.max(axis=2))
+    return largest + (1 << max(_OUTPUT_SHIFTS))
 
 
 def _predict(

@@ -10,8 +10,8 @@ from test_modelspec import FLAT, HEADER
 
 from sanrcodec.errors import CorruptSectionError
 from sanrcodec.header import StreamHeader
-from sanrcodec.latents import latent_bits, pack_latents, unpack_latents
-from sanrcodec.modelspec import LATENT_MAX, grids, tensor_specs
+from sanrcodec.latents import CONTEXT_MAX, Arm, latent_bits, pack_latents, unpack_latents
+from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, grids, tensor_specs
 from sanrcodec.weights import WEIGHT_MAX, pack_weights, unpack_weights
 
 SMALL = dataclasses.replace(HEADER, n_v=2, n_u=3, height=9, width=13, margin_y=1, margin_x=2)
@@ -69,6 +69,21 @@ def test_latents_round_trip(header: StreamHeader, draw: Draw, weight_draw: str) 
     estimate = latent_bits(header, weights, latents) / 8
     assert estimate <= len(payload) + 1
     assert len(payload) <= 1.002 * estimate + 8
+
+
+@pytest.mark.parametrize("limit", [0, 300])
+def test_carriers_of_both_widths_predict_the_same(limit: int) -> None:
+    """Single precision is taken up to a magnitude of the contexts that keeps its sums exact."""
+    weights = weights_of(HEADER, DRAWS["extreme"], limit)
+    arm, wide = Arm(weights, "texture"), Arm(weights, "texture")
+    wide.narrow_peak[:] = -1
+    rng = np.random.default_rng(2)
+    for kind, peak in enumerate(arm.narrow_peak):
+        assert 0 < peak <= CONTEXT_MAX
+        near = rng.integers(-peak, peak, (N_CONTEXT, 500), endpoint=True).astype(np.float32)
+        results = [a(near.copy(), np.arange(N_CONTEXT), kind, 2) for a in (arm, wide)]
+        np.testing.assert_array_equal(*results)
+    assert limit == 0 or arm.narrow_peak.min() < CONTEXT_MAX
 
 
 def test_default_weights_are_cheap() -> None:
