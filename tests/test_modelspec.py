@@ -138,10 +138,13 @@ def test_tensor_specs_of_any_header(header: StreamHeader) -> None:
 
 def test_default_weights_are_frozen() -> None:
     """They are part of the format: a change here makes every older file unreadable."""
-    header = dataclasses.replace(HEADER, texture_hidden=24, geometry_hidden=8, arm_hidden=4)
+    header = dataclasses.replace(
+        HEADER, texture_hidden=24, geometry_hidden=8, arm_hidden=4, filter_hidden=5
+    )
     defaults = {spec.name: spec.default for spec in tensor_specs(header)}
     weight = defaults["texture.hidden.weight"]
     assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
+    assert defaults["color_filter.hidden.weight"].ravel()[:5].tolist() == [15, -13, 8, -9, -1]
     assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-3, -10, -3, 9, 23]
     assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [5, 2, -6, -7, 21]
     without_geometry = {spec.name: spec.default for spec in tensor_specs(FLAT)}

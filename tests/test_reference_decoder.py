@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import reference_decoder as reference
+from test_modelspec import HEADER
 
 import sanrcodec
 from sanrcodec.header import FIELD_RANGES
+from sanrcodec.modelspec import tensor_specs
 
 FOLDER = Path(__file__).with_name("vectors")
 PATHS = sorted(FOLDER.glob("*.sanr"))
@@ -45,6 +48,19 @@ def test_constants_of_the_text_are_found() -> None:
     narrow, wide = reference.frequency_table(0, 0), reference.frequency_table(39, 3)
     assert narrow[31:34] == (620, 16775913, 620)
     assert (wide[0], *wide[31:34], wide[65]) == (90645, 179820, 183774, 182825, 8181709)
+
+
+def test_untrained_defaults_agree() -> None:
+    """Of shapes that the default table has not, and no vector either."""
+    header = dataclasses.replace(
+        HEADER, texture_hidden=24, filter_hidden=5, geometry_hidden=8, arm_hidden=4, view_depth=2
+    )
+    fields = dataclasses.asdict(header)
+    specs, tensors = tensor_specs(header), reference.all_tensors(fields)
+    for number, (spec, tensor) in enumerate(zip(specs, tensors, strict=True)):
+        assert spec.name == tensor.name
+        expected = reference.default_weights(fields, tensor, number)
+        np.testing.assert_array_equal(spec.default, expected, err_msg=spec.name)
 
 
 def test_there_are_vectors() -> None:
