@@ -103,7 +103,8 @@ def test_round_trip(fit: Fit, light_field: LightField, profile: str) -> None:
     assert SectionType.METADATA not in opened.sections
     assert result.steps == 50
     assert result.device == "cpu"
-    assert [(state.step, state.steps) for state in states] == [(n, 50) for n in (10, 25, 50)]
+    # On a busy machine more of them: slow steps are reported as they come.
+    assert {(n, 50) for n in (10, 25, 50)} <= {(state.step, state.steps) for state in states}
 
 
 @pytest.mark.parametrize("profile", ["default", "sanr"])
