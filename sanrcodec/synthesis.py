@@ -448,18 +448,13 @@ class _ColorFilter:
                 weight = weight.sum(axis=(2, 3), keepdims=True)
             return weight.reshape(len(weight), -1)
 
-        def dense(weight: npt.NDArray, bias: npt.NDArray, name: str) -> Dense:
-            return Dense(
-                weight, bias, weight_bits=7, in_bits=FEATURE_BITS, out_bits=FEATURE_BITS,
-                in_max=_FEATURE_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX, name=name, ops=ops,
-            )  # fmt: skip
-
         last, self.hidden = taps("linear"), None
         if header.filter_hidden:
             bias = weights["color_filter.hidden.bias"]
-            self.hidden = dense(taps("hidden.weight"), bias, "color_filter.hidden")
+            self.hidden = _feature_layer(taps("hidden.weight"), bias, "color_filter.hidden", ops)
             last = np.concatenate([last, taps("output")], axis=1)
-        self.output = dense(last, np.zeros(self.n_colors, np.int32), "color_filter")
+        no_bias = np.zeros(self.n_colors, np.int32)
+        self.output = _feature_layer(last, no_bias, "color_filter", ops)
 
     def __call__(self, features: Any) -> Any:
         """Correct ``[features, Hc * Wc]``, integer-valued float32, in place."""
@@ -508,26 +503,23 @@ def _block_sums(x: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int32]:
 
 def _view_layers(header: StreamHeader, weights: Weights, ops: Any) -> list[Dense]:
     """The view MLP: leaky layers, then a linear one that gives the colour's correction in Q12."""
-    layers = []
     names = [f"view.hidden{i}" for i in range(header.view_depth)] + ["view.output"] * bool(
         header.view_depth
     )
-    for name in names:
-        layers.append(
-            Dense(
-                weights[f"{name}.weight"],
-                weights[f"{name}.bias"],
-                weight_bits=7,
-                in_bits=FEATURE_BITS,
-                out_bits=FEATURE_BITS,
-                in_max=_FEATURE_MAX,
-                low=-_FEATURE_MAX,
-                high=_FEATURE_MAX,
-                name=name,
-                ops=ops,
-            )
-        )
-    return layers
+    return [
+        _feature_layer(weights[f"{name}.weight"], weights[f"{name}.bias"], name, ops)
+        for name in names
+    ]
+
+
+def _feature_layer(
+    weight: npt.NDArray[np.int32], bias: npt.NDArray[np.int32], name: str, ops: Any
+) -> Dense:
+    """A dense layer from features to values of their precision."""
+    return Dense(
+        weight, bias, weight_bits=7, in_bits=FEATURE_BITS, out_bits=FEATURE_BITS,
+        in_max=_FEATURE_MAX, low=-_FEATURE_MAX, high=_FEATURE_MAX, name=name, ops=ops,
+    )  # fmt: skip
 
 
 def _padded(x: Any, axis: int, before: int, after: int, ops: Any) -> Any:
