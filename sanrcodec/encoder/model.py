@@ -72,10 +72,7 @@ class SceneModel(nn.Module):
         self.grids = modelspec.grids(header)
         sizes = [g.shape[0] * g.shape[1] for g in self.grids]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        self._slices = {
-            g.index: slice(int(a), int(b))
-            for g, a, b in zip(self.grids, starts[:-1], starts[1:], strict=True)
-        }
+        self._slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(starts)]
         self.latents = nn.Parameter(torch.zeros(int(starts[-1]), device=device))
 
         self.specs = modelspec.tensor_specs(header)
@@ -488,29 +485,30 @@ class SceneModel(nn.Module):
         """
         latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
 
-        def evaluate(known_mse: float | None = None) -> tuple[float, float]:
-            """Cost and distortion; the latter need not be computed where it is known."""
-            weights, bits = self.quantized_weights()
-            if known_mse is None:
+        def evaluate(mse: Tensor | None = None, latent_bits: Tensor | None = None) -> Tensor:
+            """Cost, distortion and bits of the latents; either of these may be known already."""
+            weights, weight_bits = self.quantized_weights()
+            if mse is None:
                 views = self.views(self.scene(latents, weights), weights, index)
                 mse = self._distortion(views, target)
-            else:
-                mse = bits.new_tensor(known_mse)
-            rate = self._rate(self.latent_bits(latents, weights) + bits)
-            figures = torch.stack([mse + lmbda * rate, mse])
+            if latent_bits is None:
+                latent_bits = self.latent_bits(latents, weights)
+            cost = mse + lmbda * self._rate(latent_bits + weight_bits)
+            figures = torch.stack([cost, mse, latent_bits])
             average_(figures)
-            return tuple(figures.tolist())
+            return figures
 
-        best, mse = evaluate()
+        best, mse, latent_bits = evaluate()
         for spec, part in zip(self.specs, self._weight_slices, strict=True):
-            # The entropy networks' tensors cannot change a sample.
+            # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
             entropy_only = spec.name.startswith("arm.")
             kept, failures = 1.0, 0
             for shift in range(1, SHIFT_MAX + 1):
                 self.coarseness[part] = 2.0**shift
-                found, found_mse = evaluate(mse if entropy_only else None)
-                if found < best:
-                    best, mse, kept, failures = found, found_mse, 2.0**shift, 0
+                found = evaluate(mse) if entropy_only else evaluate(latent_bits=latent_bits)
+                if found[0] < best:
+                    best, mse, latent_bits = found
+                    kept, failures = 2.0**shift, 0
                 elif (failures := failures + 1) == _COARSEN_FAILURES:
                     break
             self.coarseness[part] = kept
