@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-_MIN_POINTS = 4
+_MIN_POINTS = 4  # of a curve that can be compared
 
 Curves = dict[str, dict[str, list[tuple[float, float]]]]
 

@@ -46,7 +46,8 @@ class EncodeResult:
     Attributes:
         content: The whole .sanr file.
         bpp: Of ``content``, per pixel of all views.
-        estimated_bytes: The fit's own rate estimate plus header and framing, for comparison.
+        estimated_bytes: The fit's own rate estimate plus header and framing, for comparison; of
+            several processes that of rank 0, from its share of the latents.
         psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB.
         steps: Done.
         finished: Whether these are all that were planned.

@@ -451,7 +451,8 @@ def fit(
     """Fit a model in place.
 
     Args:
-        model: From its initial state; the same on all ranks, and again afterwards.
+        model: From its initial state; the same on all ranks, and again afterwards, but that each
+            estimates the rate of its own share of the latents.
         light_field: What to fit.
         geometry: From the plane sweep, or None.
         preset: Rates, and views per step. The ranks share these evenly, with a few more if they do
