@@ -232,6 +232,20 @@ def test_the_caller_s_samples_are_left_alone(fit: Fit) -> None:
     np.testing.assert_array_equal(light_field.samples, before)
 
 
+def test_views_far_below_the_mean_count_for_more(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = synthetic((3, 3), (32, 48)).samples.copy()
+    samples[0, 0, 8:16, 8:20] = 255 - samples[0, 0, 8:16, 8:20]  # what one view alone sees
+
+    def gap() -> float:
+        result = fit(samples, steps=200, lmbda=4.0)
+        return result.psnr_yuv - result.psnr_yuv_min
+
+    ours = gap()
+    fit_module = importlib.import_module("sanrcodec.encoder.fit")
+    monkeypatch.setattr(fit_module, "_IMPORTANCE_GAIN", 0.0)
+    assert ours < gap() - 1
+
+
 def test_coarser_weights_lower_the_cost() -> None:
     from sanrcodec.encoder.model import SceneModel
     from sanrcodec.encoder.presets import PROFILES, make_header

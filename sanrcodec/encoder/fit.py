@@ -50,6 +50,13 @@ _BETAS = (0.9, 0.99)
 # that nothing pulls at wander at full rate, and each that strays over a threshold costs bits.
 _LATENT_EPSILON = 1.0
 
+# A view whose PSNR is further below the mean counts for more and more, until it is not: what few
+# views see, occluded parts above all, is otherwise left out for the sake of many.
+_MAX_GAP = 1.35  # dB; what is left to 1.5 is for the end of the fit, when latents are rounded
+_IMPORTANCE_GAIN = 0.02  # per dB beyond and step that sees the view, of the factor's logarithm
+_MAX_IMPORTANCE = 8.0
+_RECENT = 0.3  # share of a view's latest error in what is known of it
+
 # Compiling kernels takes a minute or two, and saves 5 ms of a step: only long fits win it back.
 _FUSED_STEPS, _FUSED_SECONDS = 15000, 200.0
 _FUSED_TOLERANCE = 0.02  # of a gradient's norm
@@ -221,8 +228,11 @@ class _Fit:
         self.guide = _guide(model, geometry)
         self.round = noisy_round
         self.fuse = fuse
-        # Gradients of latents and weights, and what the log shows: all that the ranks average.
-        sizes = [model.latents.numel(), model.weights.numel(), 2]
+        self.view_mse = torch.zeros(header.n_v * header.n_u, device=device)  # 0: not known yet
+        self.log_importance = torch.zeros_like(self.view_mse)
+        # Gradients of latents and weights, what the log shows, and the sum of each view's errors
+        # and their number: all that the ranks average.
+        sizes = [model.latents.numel(), model.weights.numel(), 2, 2 * len(self.view_mse)]
         self.averaged = torch.zeros(sum(sizes), device=device)
         self.parts = self.averaged.split(sizes)
         self.coarsened = torch.zeros(())  # not on the device: asking it would wait
@@ -318,7 +328,7 @@ class _Fit:
         """All that a step changes, random numbers aside."""
         model = self.model
         tensors = [self.count, self.figures, model.latents.data, model.weights.data]
-        tensors += [self.coarsened, model.coarseness]
+        tensors += [self.coarsened, model.coarseness, self.view_mse, self.log_importance]
         return tensors + [t for o in self.optimizers for t in (o.mean, o.square)]
 
     @torch.no_grad()
@@ -354,23 +364,29 @@ class _Fit:
             def quantize(x: Tensor) -> Tensor:
                 return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
 
+        index = self.views.index
+        importance = self.log_importance.exp() / self.log_importance.exp().mean()
         loss, figures, scene = model.loss(
-            self.views.index, self.views.targets(), quantize, self.lmbda
+            index, self.views.targets(), quantize, self.lmbda, importance.index_select(0, index)
         )
         if phase == "guided":
             loss = loss + self.guide(scene) * (1 - progress / _GUIDED)
         parameters = self.optimizers if phase != "hard" else self.optimizers[1:]
         gradients = torch.autograd.grad(loss, [o.parameter for o in parameters])
+        view_mse = torch.stack([figures["view_mse"], torch.ones_like(figures["view_mse"])])
+        view_mse = view_mse.new_zeros(2, len(self.view_mse)).index_add(1, index, view_mse)
         figures = torch.stack([figures["bits"], figures["mse"].log()])
         for part, values in zip(
-            self.parts[-len(parameters) - 1 :], (*gradients, figures), strict=True
+            self.parts[-len(parameters) - 2 :],
+            (*gradients, figures, view_mse.flatten()),
+            strict=True,
         ):
             part.copy_(values)
 
     def _update(self, phase: str) -> None:
         """One step of the optimizers along the averaged gradients."""
         progress = (self.count / self.total).clamp(max=1.0)
-        *gradients, figures = self.parts
+        *gradients, figures, view_mse = self.parts
         self.count += 1
         decay = _cosine(progress).clamp(min=0.02)
         warm = (self.count / 20).clamp(max=1.0)
@@ -383,8 +399,25 @@ class _Fit:
             self.optimizers[first:], gradients[first:], rates[first:], strict=True
         ):
             optimizer.step(gradient, rate * warm, self.count)
+        self._weigh_views(view_mse.view(2, -1), progress)
         self.figures.lerp_(figures, 0.1)
         self.figures.add_((self.count <= 1).float() * (figures - self.figures))
+
+    def _weigh_views(self, latest: Tensor, progress: Tensor) -> None:
+        """Adapt the importance of the views that a step has seen: an integral controller.
+
+        Args:
+            latest: ``[2, n_views]``, sums of their errors and how many these are.
+            progress: Of the fit. While the geometry is still guided, nothing happens.
+        """
+        total, times = latest
+        seen, known = (times > 0).float(), (self.view_mse > 0).float()
+        self.view_mse.lerp_(total / times.clamp(min=1e-6), seen * (1 - (1 - _RECENT) * known))
+        known = (self.view_mse > 0).float()
+        level = 10 * torch.log10(self.view_mse + 1e-3)
+        gap = level - (level * known).sum() / known.sum()
+        growth = _IMPORTANCE_GAIN * (gap - _MAX_GAP) * seen * (progress >= _GUIDED)
+        self.log_importance.add_(growth).clamp_(0.0, math.log(_MAX_IMPORTANCE))
 
 
 def _cosine(progress: Tensor) -> Tensor:

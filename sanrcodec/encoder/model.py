@@ -427,7 +427,12 @@ class SceneModel(nn.Module):
     # ---------------------------------------------------------------- loss
 
     def loss(
-        self, index: Tensor, target: Tensor, quantize: Quantizer, lmbda: float | Tensor
+        self,
+        index: Tensor,
+        target: Tensor,
+        quantize: Quantizer,
+        lmbda: float | Tensor,
+        importance: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], tuple]:
         """Rate-distortion cost ``D + lmbda * R`` of some views.
 
@@ -440,24 +445,23 @@ class SceneModel(nn.Module):
             target: ``[B, C, H, W]``, as :meth:`views` gives.
             quantize: Latents ``[N]`` -> quantized latents.
             lmbda: Weight of the rate.
+            importance: ``[B]``, factor of each view's error in the cost; 1 by default.
 
         Returns:
-            Cost, figures for the log (``bits``, ``mse``), and the scene.
+            Cost, figures (``bits``, ``mse``, and ``view_mse`` of each view), and the scene.
         """
         weights, weight_bits = self.quantized_weights()
         latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         bits = self.latent_bits(latents, weights) + weight_bits
         scene = self.scene(latents, weights)
-        mse = self._distortion(self.views(scene, weights, index), target)
-        cost = mse + lmbda * self._rate(bits)
-        return cost, {"bits": bits.detach(), "mse": mse.detach()}, scene
-
-    def _distortion(self, views: Tensor, target: Tensor) -> Tensor:
-        error = (views - target).square().mean((0, 2, 3)) * 255.0**2
-        if self.header.channels == 1:
-            return error[0]
-        log_error = torch.log(error + 1e-3)
-        return torch.exp(sum(k * log_error[i] for i, k in enumerate(_LUMA_WEIGHTS)))
+        errors = _plane_errors(self.views(scene, weights, index), target)
+        weighted = errors if importance is None else errors * importance[:, None]
+        cost = _mse_yuv(weighted.mean(0)) + lmbda * self._rate(bits)
+        errors = errors.detach()
+        figures = {
+            "bits": bits.detach(), "mse": _mse_yuv(errors.mean(0)), "view_mse": _mse_yuv(errors)
+        }  # fmt: skip
+        return cost, figures, scene
 
     def _rate(self, bits: Tensor) -> Tensor:
         return bits / (self.header.height * self.header.width)
@@ -490,7 +494,7 @@ class SceneModel(nn.Module):
             weights, weight_bits = self.quantized_weights()
             if mse is None:
                 views = self.views(self.scene(latents, weights), weights, index)
-                mse = self._distortion(views, target)
+                mse = _mse_yuv(_plane_errors(views, target).mean(0))
             if latent_bits is None:
                 latent_bits = self.latent_bits(latents, weights)
             cost = mse + lmbda * self._rate(latent_bits + weight_bits)
@@ -526,3 +530,16 @@ class SceneModel(nn.Module):
             torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX).cpu().numpy().astype(np.int32)
         )
         return weights, [flat[self._slices[g.index]].reshape(g.shape) for g in self.grids]
+
+
+def _plane_errors(views: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of each plane, of two stacks ``[B, C, H, W]``: ``[B, C]``."""
+    return (views - target).square().mean((2, 3)) * 255.0**2
+
+
+def _mse_yuv(errors: Tensor) -> Tensor:
+    """The error of which PSNR-YUV is the decibel, of the errors of the planes ``[..., C]``."""
+    if errors.shape[-1] == 1:
+        return errors[..., 0]
+    log_errors = torch.log(errors + 1e-3)
+    return torch.exp(sum(k * log_errors[..., i] for i, k in enumerate(_LUMA_WEIGHTS)))
