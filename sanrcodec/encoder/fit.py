@@ -57,7 +57,7 @@ _IMPORTANCE_GAIN = 0.02  # per dB beyond and step that sees the view, of the fac
 _MAX_IMPORTANCE = 8.0
 _RECENT = 0.3  # share of a view's latest error in what is known of it
 
-# Compiling kernels takes a minute or two, and saves 5 ms of a step: only long fits win it back.
+# Compiling kernels takes a minute, and saves 3 to 4 ms of a step: only long fits win it back.
 _FUSED_STEPS, _FUSED_SECONDS = 15000, 200.0
 _FUSED_TOLERANCE = 0.02  # of a gradient's norm
 

@@ -71,8 +71,8 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(steps=600, views_per_step=1, latent_rate=0.15),
-    "medium": Preset(steps=9000, views_per_step=4),
-    "slow": Preset(steps=60000, views_per_step=4),
+    "medium": Preset(steps=8000, views_per_step=4),
+    "slow": Preset(steps=20000, views_per_step=4),
 }
 
 
