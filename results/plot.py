@@ -18,7 +18,8 @@ Curves = dict[str, dict[str, list[tuple[float, float]]]]
 def read(path: Path, label: str) -> Curves:
     """Points ``(bpp, psnr_yuv)`` per scene and curve, which column ``label`` names.
 
-    Of our own files, those on a GPU of the newest version of which there are enough for a BD-rate.
+    Of our own files, which stand in the order of their making, those on a GPU of the newest version
+    of which there are enough for a BD-rate.
     """
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
@@ -30,7 +31,7 @@ def read(path: Path, label: str) -> Curves:
         versions.setdefault(row.get("version", ""), []).append(point)
     for (scene, name), versions in by_version.items():
         enough = [v for v in versions if len(versions[v]) >= _MIN_POINTS]
-        curves[scene][name] = versions[max(enough or versions)]
+        curves[scene][name] = versions[(enough or list(versions))[-1]]
     return curves
 
 
