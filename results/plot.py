@@ -15,18 +15,19 @@ _MIN_POINTS = 4  # of a curve that can be compared
 Curves = dict[str, dict[str, list[tuple[float, float]]]]
 
 
-def read(path: Path, label: str) -> Curves:
-    """Points ``(bpp, psnr_yuv)`` per scene and curve, which column ``label`` names.
+def read(path: Path, *label: str) -> Curves:
+    """Points ``(bpp, psnr_yuv)`` per scene and curve, which the columns ``label`` name.
 
     Of our own files, which stand in the order of their making, those on a GPU of the newest version
     of which there are enough for a BD-rate.
     """
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
-        rows = [row for row in csv.DictReader(lines) if "CPU" not in row.get("device", "")]
+        rows = [row for row in csv.DictReader(lines) if "cpu" not in row.get("device", "").lower()]
     by_version: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
-        versions = by_version.setdefault((row["scene"], row[label]), {})
+        name = ", ".join(row[column] for column in label)
+        versions = by_version.setdefault((row["scene"], name), {})
         point = float(row["bpp"]), float(row["psnr_yuv"])
         versions.setdefault(row.get("version", ""), []).append(point)
     for (scene, name), versions in by_version.items():
@@ -37,14 +38,14 @@ def read(path: Path, label: str) -> Curves:
 
 def main(anchors: str, out: str) -> None:
     """Draw one panel per scene of rd.csv."""
-    ours = read(Path(__file__).with_name("rd.csv"), "profile")
+    ours = read(Path(__file__).with_name("rd.csv"), "profile", "preset")
     theirs = read(Path(anchors), "codec")
     _, panels = plt.subplots(1, len(ours), figsize=(6 * len(ours), 5), squeeze=False)
     for panel, (scene, curves) in zip(panels[0], ours.items(), strict=True):
         for codec, points in sorted(theirs[scene].items()):
             panel.semilogx(*zip(*sorted(points), strict=True), ":", marker=".", label=codec)
-        for profile, points in curves.items():
-            panel.semilogx(*zip(*sorted(points), strict=True), "-o", label=f"sanr, {profile}")
+        for name, points in curves.items():
+            panel.semilogx(*zip(*sorted(points), strict=True), "-o", label=f"sanr: {name}")
         panel.set(title=scene, xlabel="bpp", ylabel="PSNR-YUV [dB]")
         panel.grid(alpha=0.3, which="both")
     panels[0][0].legend()
