@@ -69,7 +69,8 @@ def mac_per_pixel(header: StreamHeader) -> Complexity:
         n_planes = header.layers * (header.features + 1) - 1
         # Half-samples between rows, then between columns of twice as many rows.
         scene["doubling"] = float(3 * len(HALF_SAMPLE_TAPS) * n_planes)
-        view["sampling"] = float(_BILINEAR_TAPS * n_planes + 2 * N_DISPARITY_STEPS * header.layers)
+        n_positions = (1 + N_DISPARITY_STEPS) * header.layers
+        view["sampling"] = float(_BILINEAR_TAPS * n_planes + 2 * n_positions)
         view["compositing"] = float((header.layers - 1) * header.features)
     view["mlp"] = float(_sum(sizes, "view.", ".weight"))
     view["color"] = float(header.channels**2)

@@ -23,7 +23,7 @@ __all__ = ["SIGNATURE", "VERSION", "Section", "SectionType", "is_sanr", "pack", 
 
 # As in PNG: a non-ASCII byte, then line ends and ^Z that any text-mode transfer would damage.
 SIGNATURE = b"\x8bSANR\r\n\x1a\n"
-VERSION = (0, 5)  # of the format, not of this package
+VERSION = (0, 6)  # of the format, not of this package
 
 _ANCILLARY = 0x80
 _MAX_LENGTH_BYTES = 5

@@ -38,6 +38,7 @@ class NumpyOps:
     stack = staticmethod(np.stack)
     concatenate = staticmethod(np.concatenate)
     maximum = staticmethod(np.maximum)
+    minimum = staticmethod(np.minimum)
     contiguous = staticmethod(np.ascontiguousarray)
 
     @staticmethod

@@ -25,6 +25,7 @@ FIELD_RANGES: dict[str, tuple[int, int]] = {
     "margin_y": (0, 2048),
     "margin_x": (0, 2048),
     "mirrored": (0, 1),
+    "reversed": (0, 1),
     "gain": (1, 255),
     "texture_levels": (1, 12),
     "occluded_first": (0, 11),
@@ -59,6 +60,7 @@ class StreamHeader:
         layers: Depth layers L; 0 means no geometry.
         margin_y, margin_x: Pixels of canvas beyond the centre view on each side.
         mirrored: 1 if the u axis runs against the parallax of the v axis.
+        reversed: 1 if both run the other way, so that the smallest disparity is the nearest.
         gain: Size of a latent step that the default weights assume, in sixteenths.
         texture_levels: Levels of the texture pyramid.
         occluded_first: Finest level of the texture pyramids behind the front layer.
@@ -85,6 +87,7 @@ class StreamHeader:
     margin_y: int
     margin_x: int
     mirrored: int
+    reversed: int
     gain: int
     texture_levels: int
     occluded_first: int

@@ -38,7 +38,7 @@ DISPARITY_BITS = FEATURE_BITS - 3
 _DISPARITY_MAX = 32767
 ANGULAR_BITS = 8
 POSITION_BITS = 5  # fraction bits of a sampling position in canvas pixels
-N_DISPARITY_STEPS = 3
+N_DISPARITY_STEPS = 3  # of the search for a position, after one to the nearest disparity
 # Doubles a latent plane along one axis, in 1/128: the sample a quarter to the right of the fourth
 # tap, mirrored the one to its left. As fits of single pictures learned it: smoother than
 # interpolation, since it also spreads the noise of quantization.
@@ -137,6 +137,15 @@ class Scene:
         planes = geometry(by_group[modelspec.GEOMETRY])
         disparity = ops.clip(planes[: header.layers], -_DISPARITY_MAX, _DISPARITY_MAX)
         self._disparity = ops.cast(disparity, ops.int32)
+        # Where the search for a position starts: where a pixel could see two places, it sees the
+        # nearer one.
+        reach = [-(-m >> level) for m in (header.margin_y, header.margin_x)]
+        self._nearest = [
+            _least_around(
+                _least_around(d.reshape(self._canvas), 0, reach[0], ops), 1, reach[1], ops
+            ).reshape(-1)
+            for d in self._disparity
+        ]
         alpha = ops.clip(planes[header.layers :] + ALPHA_ONE // 2, 0, ALPHA_ONE)
         # Rows of 2, 4, 8, ... values: numpy gathers such rows several times faster.
         n_lanes = 1 << header.features.bit_length()
@@ -200,13 +209,19 @@ class Scene:
                             * self._per_view[(v0 + i) * header.n_u + u0 + j].astype(np.int64)
                         )
             extra = (extra + (one * one >> 1)) >> (2 * ANGULAR_BITS)
-        a_v = v_q - (header.n_v - 1) * one // 2 + int(extra[0])
+        a_v = v_q - (header.n_v - 1) * one // 2
         a_u = u_q - (header.n_u - 1) * one // 2
-        a_u = (-a_u if header.mirrored else a_u) + int(extra[1])
+        if header.mirrored:
+            a_u = -a_u
+        if header.reversed:
+            a_v, a_u = -a_v, -a_u
+        a_v, a_u = a_v + int(extra[0]), a_u + int(extra[1])
         return a_v, a_u, int(extra[2]), int(extra[3]), int(extra[4]) << 2
 
     def _positions(self, pose: Pose, y0: int, y1: int, x0: int, x1: int) -> Any:
         """Find where the pixels of a block see each layer: fixed point of ``q = p - a * d(q)``.
+
+        From the nearest disparity around, so that of two fixed points the nearer one is found.
 
         Returns:
             int32 ``[layers, 5, n]``: number of the bilinear weights, then of the sample of each
@@ -221,10 +236,10 @@ class Scene:
         out = ops.zeros((header.layers, 5, (y1 - y0) * (x1 - x0)), ops.int32)
         for layer in range(header.layers):
             q_y, q_x = base_y, base_x
-            for _ in range(N_DISPARITY_STEPS):
+            for disparity in (self._nearest[layer], *N_DISPARITY_STEPS * [self._disparity[layer]]):
                 row = ops.clip((q_y + _HALF) >> POSITION_BITS, 0, height - 1)
                 column = ops.clip((q_x + _HALF) >> POSITION_BITS, 0, width - 1)
-                d = ops.take(self._disparity[layer], row * width + column)
+                d = ops.take(disparity, row * width + column)
                 q_y, q_x = _displaced(base_y, d, a_v, shift), _displaced(base_x, d, a_u, shift)
             q_y = ops.clip(q_y, 0, (height - 1) << POSITION_BITS, out=q_y).reshape(-1)
             q_x = ops.clip(q_x, 0, (width - 1) << POSITION_BITS, out=q_x).reshape(-1)
@@ -617,6 +632,18 @@ def _bilinear_weights(n_lanes: int, ops: Any) -> list[Any]:
         for y in (whole, half)
         for x in (whole, half)
     ]
+
+
+def _least_around(x: Any, axis: int, reach: int, ops: Any) -> Any:
+    """The least of the samples that are at most ``reach`` away along an axis, 0 or 1."""
+    n, window, size = x.shape[axis], 2 * reach + 1, 1
+    least = _padded(x, axis, reach, reach, ops)
+    while 2 * size <= window:
+        least = ops.minimum(least[_along(axis, None, -size)], least[_along(axis, size, None)])
+        size *= 2
+    # Two windows of a power of two cover one that is shorter than both.
+    last = least[_along(axis, window - size, window - size + n)]
+    return ops.minimum(least[_along(axis, 0, n)], last)
 
 
 def _displaced(base: Any, disparity: Any, angle: int, shift: int) -> Any:

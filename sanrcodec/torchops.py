@@ -31,6 +31,7 @@ class TorchOps:
     stack = staticmethod(torch.stack)
     concatenate = staticmethod(torch.cat)
     maximum = staticmethod(torch.maximum)
+    minimum = staticmethod(torch.minimum)
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)

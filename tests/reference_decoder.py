@@ -40,7 +40,7 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 5])
+VERSION = bytes([0, 6])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
@@ -710,6 +710,15 @@ def sample_bilinear(planes: Array, qy: Array, qx: Array) -> Array:
     return round_shift(total, 8)
 
 
+def least_around(plane: Array, axis: int, reach: int) -> Array:
+    """Least sample at most `reach` away along an axis, indices clipped (section 8.2)."""
+    n = plane.shape[axis]
+    index = np.arange(n)
+    shifted = [np.take(plane, np.clip(index + j, 0, n - 1), axis) for j in range(-reach, reach + 1)]
+    least: Array = np.min(shifted, axis=0)
+    return least
+
+
 class ReferenceDecoder:
     """A decoded file: `header`, `weights`, `latents` by grid, and views at any position."""
 
@@ -757,6 +766,8 @@ class ReferenceDecoder:
         au = uq - 128 * (self.header["n_u"] - 1)
         if self.header["mirrored"]:
             au = -au
+        if self.header["reversed"]:
+            av, au = -av, -au
         return Pose(
             av=av + corrections[0],
             au=au + corrections[1],
@@ -818,10 +829,13 @@ class ReferenceDecoder:
         """Features and alpha of a layer, as seen from `pose` (section 8.2)."""
         rows, columns = level_size(self.header, self.k)
         qy, qx = base_y, base_x
-        for _ in range(3):
+        side = 1 << self.k
+        nearest = least_around(self.disparity[layer], 0, ceil_div(self.header["margin_y"], side))
+        nearest = least_around(nearest, 1, ceil_div(self.header["margin_x"], side))
+        for plane in (nearest, *3 * [self.disparity[layer]]):
             row = np.clip((qy + 16) >> 5, 0, rows - 1)
             column = np.clip((qx + 16) >> 5, 0, columns - 1)
-            disparity = self.disparity[layer][row, column]
+            disparity = plane[row, column]
             qy = base_y - round_shift(pose.av * disparity, 12 + self.k)
             qx = base_x - round_shift(pose.au * disparity, 12 + self.k)
         qy = np.clip(qy, 0, 16 * (2 * rows - 2))

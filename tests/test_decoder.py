@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sanrcodec
-from sanrcodec import container
+from sanrcodec import container, synthesis
 from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError, SanrError
+from sanrcodec.fixedpoint import NumpyOps
 from sanrcodec.header import FIELD_RANGES, StreamHeader
 
 
@@ -179,7 +180,7 @@ def test_smaller_views_do_not_shift(level: int, layers: int) -> None:
 
     header = StreamHeader(
         n_v=3, n_u=3, height=128, width=192, channels=1, bit_depth=16, layers=layers,
-        margin_y=8 * (layers > 0) + 3 * (layers > 1), margin_x=8, mirrored=0, gain=16,
+        margin_y=8 * (layers > 0) + 3 * (layers > 1), margin_x=8, mirrored=0, reversed=0, gain=16,
         texture_levels=8, occluded_first=1, texture_hidden=0, features=1, color_filter=0,
         filter_hidden=0, attention=0, geometry_first=1, geometry_levels=7, geometry_hidden=0,
         view_depth=0, view_hidden=0, spatial=0, arm_hidden=4, per_view=1, profile=255,
@@ -399,3 +400,12 @@ def test_largest_weights_keep_the_arithmetic_exact_or_are_refused(encoded: Any) 
         assert view.min() >= 0
         assert view.max() <= 255
         assert (view == np.floor(view)).all()
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 15), st.sampled_from([0, 1]))
+def test_least_around(height: int, width: int, reach: int, axis: int) -> None:
+    x = np.random.default_rng(reach).integers(-99, 99, (height, width)).astype(np.int32)
+    rows = np.moveaxis(x, axis, 0)
+    least = [rows[max(0, i - reach) : i + reach + 1].min(0) for i in range(len(rows))]
+    found = synthesis._least_around(x, axis, reach, NumpyOps)
+    np.testing.assert_array_equal(found, np.moveaxis(np.array(least), 0, axis))

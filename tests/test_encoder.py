@@ -246,6 +246,17 @@ def test_views_far_below_the_mean_count_for_more(fit: Fit, monkeypatch: pytest.M
     assert ours < gap() - 1
 
 
+def test_near_is_low_whichever_way_the_views_run(fit: Fit) -> None:
+    samples = synthetic((3, 3), (40, 56)).samples
+    flags = []
+    for views in (samples, samples[::-1, ::-1], samples[:, ::-1]):
+        result = fit(views, steps=60)
+        flags.append(sanrcodec.open(result.content).header)
+        assert result.psnr_yuv > 24
+    assert flags[0].reversed != flags[1].reversed
+    assert flags[0].mirrored == flags[1].mirrored != flags[2].mirrored
+
+
 def test_coarser_weights_lower_the_cost() -> None:
     from sanrcodec.encoder.model import SceneModel
     from sanrcodec.encoder.presets import PROFILES, make_header

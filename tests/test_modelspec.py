@@ -16,8 +16,8 @@ from sanrcodec.modelspec import GEOMETRY, N_CONTEXT, PAD, grids, n_latents, pass
 
 HEADER = StreamHeader(
     n_v=9, n_u=5, height=49, width=70, channels=3, bit_depth=10, layers=2, margin_y=5, margin_x=3,
-    mirrored=1, gain=16, texture_levels=7, occluded_first=1, texture_hidden=24, features=7,
-    color_filter=1, filter_hidden=8, attention=0,
+    mirrored=1, reversed=0, gain=16, texture_levels=7, occluded_first=1, texture_hidden=24,
+    features=7, color_filter=1, filter_hidden=8, attention=0,
     geometry_first=1, geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12,
     spatial=1, arm_hidden=16, per_view=1, profile=0,
 )  # fmt: skip
@@ -194,8 +194,8 @@ def test_complexity_sums_up() -> None:
     scene = cost["scene_per_canvas_pixel"] * ratio
     assert cost["single_view_per_pixel"] == pytest.approx(scene + cost["view_per_pixel"])
     assert cost["total_per_pixel"] == pytest.approx(scene / 45 + cost["view_per_pixel"])
-    # By hand: (7 features, 1 visibility) in front, 7 behind, four taps; three disparity steps.
-    assert cost["view"]["sampling"] == 4 * 15 + 12
+    # By hand: (7 features, 1 visibility) in front, 7 behind, four taps; four disparity steps.
+    assert cost["view"]["sampling"] == 4 * 15 + 16
     assert cost["view"]["mlp"] == (7 + 4) * 12 + 12 * 3
     trunk = 7 * 24 + (7 + 24) * 7
     assert cost["scene"]["trunks"] == 2 * trunk + 6 * 12 + (6 + 12) * 3

@@ -116,7 +116,8 @@ def test_a_view_in_between_agrees() -> None:
     total = 179 * 77 * table[1, 0] + 179 * 179 * table[1, 1]
     total += 77 * 77 * table[2, 0] + 77 * 179 * table[2, 1]
     corrections = (total + 32768) >> 16
-    pose = np.array([333 - 256, 179 - 256, 0, 0, 0]) + corrections * [1, 1, 1, 1, 4]
+    assert opened.header.reversed
+    pose = np.array([256 - 333, 256 - 179, 0, 0, 0]) + corrections * [1, 1, 1, 1, 4]
     assert expected.pose(vq, uq) == tuple(pose.tolist())
 
     view = opened.view(vq / 256, uq / 256)

@@ -148,6 +148,7 @@ def encode(
                 geometry.extent if geometry else 0.0,
                 bool(geometry and geometry.mirrored),
                 gain_of(lmbda),
+                bool(geometry and geometry.reversed),
             )
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
             planes = geometry and asdict(geometry)

@@ -445,20 +445,16 @@ def _guide(model: SceneModel, geometry: Geometry | None) -> Callable[..., Tensor
         return None
     n = header.layers
     fractions = [i / max(1, n - 1) for i in range(n)]
-    planes = torch.stack(
-        [geometry.near + f * (geometry.far - geometry.near) for f in fractions]
-        + [geometry.visibility]
-    )
+    planes = torch.stack([geometry.near + f * (geometry.far - geometry.near) for f in fractions])
     margins = (header.margin_x, header.margin_x, header.margin_y, header.margin_y)
-    planes = torch.nn.functional.pad(planes[None], margins, mode="replicate")[0]
-    target, visible = planes[:n], planes[n]
+    target = torch.nn.functional.pad(planes[None], margins, mode="replicate")[0]
 
     def guide(scene: tuple[Tensor, Tensor | None]) -> Tensor:
         texture, disparity = scene
         cost = (disparity - target).square().mean()
         if n > 1:
             seen = texture[: n - 1, -1, ::2, ::2]
-            cost = cost + 0.5 * (seen - visible).square().mean()
+            cost = cost + 0.5 * (seen - 1).square().mean()
         return _GUIDE_WEIGHT * cost
 
     return guide

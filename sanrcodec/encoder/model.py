@@ -322,6 +322,8 @@ class SceneModel(nn.Module):
         v = torch.div(index, header.n_u, rounding_mode="floor").float() - (header.n_v - 1) / 2
         u = (index % header.n_u).float() - (header.n_u - 1) / 2
         angular = torch.stack([v, -u if header.mirrored else u], 1)
+        if header.reversed:
+            angular = -angular
         if not header.per_view:
             return angular, torch.zeros_like(angular), torch.zeros_like(v)
         extra = weights["per_view"].index_select(0, index)
@@ -407,12 +409,14 @@ class SceneModel(nn.Module):
         flat = disparity.flatten()
         with torch.no_grad():
             q = base.detach()
-            for step in range(synthesis.N_DISPARITY_STEPS):
+            nearest_disparity = self._least_around(disparity)
+            for step in range(synthesis.N_DISPARITY_STEPS + 1):
                 row = (q[..., 0] + 0.5).floor().clamp(0, height - 1)
                 column = (q[..., 1] + 0.5).floor().clamp(0, width - 1)
                 nearest = (row * width + column).long()
-                if step < synthesis.N_DISPARITY_STEPS - 1:
-                    q = base - angular[:, None, None, :] * flat[nearest][..., None]
+                if step < synthesis.N_DISPARITY_STEPS:
+                    found = (flat if step else nearest_disparity)[nearest]
+                    q = base - angular[:, None, None, :] * found[..., None]
         d = flat.index_select(0, nearest.flatten()).reshape(nearest.shape)
         q = base - angular[:, None, None, :] * d[..., None]
         y = 2 * (2 * q[..., 0].clamp(0, height - 1)) / (2 * height - 1) - 1
@@ -423,6 +427,12 @@ class SceneModel(nn.Module):
             texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
         )
         return sampled.reshape(-1, n, h, w).transpose(0, 1)
+
+    def _least_around(self, disparity: Tensor) -> Tensor:
+        """Nearest disparity within the margins' distance, flat, as synthesis._least_around."""
+        y, x = self.header.margin_y, self.header.margin_x
+        least = -F.max_pool2d(-disparity[None], (2 * y + 1, 1), 1, (y, 0))
+        return -F.max_pool2d(-least, (1, 2 * x + 1), 1, (0, x)).flatten()
 
     # ---------------------------------------------------------------- loss
 

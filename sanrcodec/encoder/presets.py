@@ -82,7 +82,12 @@ def gain_of(lmbda: float) -> int:
 
 
 def make_header(
-    light_field: LightField, profile: Profile, extent: float, mirrored: bool, gain: int
+    light_field: LightField,
+    profile: Profile,
+    extent: float,
+    mirrored: bool,
+    gain: int,
+    reversed: bool = False,
 ) -> StreamHeader:
     """Header for a light field whose largest disparity is ``extent`` pixels per view.
 
@@ -100,7 +105,7 @@ def make_header(
     return StreamHeader(
         n_v=n_v, n_u=n_u, height=height, width=width, channels=channels,
         bit_depth=light_field.bit_depth, layers=layers, margin_y=margins[0],
-        margin_x=margins[1], mirrored=int(mirrored), gain=gain,
+        margin_x=margins[1], mirrored=int(mirrored), reversed=int(reversed), gain=gain,
         texture_levels=profile.texture_levels, occluded_first=profile.occluded_first,
         texture_hidden=profile.texture_hidden, features=profile.features,
         color_filter=profile.color_filter, filter_hidden=profile.filter_hidden,

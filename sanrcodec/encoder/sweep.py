@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plane sweep: a first disparity of the centre view, split into a near and a far layer.
+"""Plane sweep: a first disparity of the centre view, and one of what its outlines hide.
 
 A start for the fit only; nothing of it reaches the file directly.
 """
@@ -27,22 +27,22 @@ class Geometry:
     """Disparities in pixels per view (p = q + a * d), float32 ``[H, W]``.
 
     Attributes:
-        near, far: Disparity of the front and of the occluded layer.
-        visibility: 1 where the centre view sees the front layer, or there is but one.
+        near, far: Disparity of the front and of the occluded layer; the smallest is the nearest.
         mirrored: The u axis runs against the v axis.
+        reversed: Both run the other way.
         extent: Largest ``abs(disparity)``.
     """
 
     near: Tensor
     far: Tensor
-    visibility: Tensor
     mirrored: bool
+    reversed: bool
     extent: float
 
     def to(self, device: torch.device | str) -> Geometry:
         """Return the same on another device."""
-        planes = (x.to(device) for x in (self.near, self.far, self.visibility))
-        return Geometry(*planes, self.mirrored, self.extent)
+        near, far = self.near.to(device), self.far.to(device)
+        return Geometry(near, far, self.mirrored, self.reversed, self.extent)
 
 
 def estimate_geometry(light_field: LightField, device: torch.device | str) -> Geometry | None:
@@ -81,15 +81,9 @@ def estimate_geometry(light_field: LightField, device: torch.device | str) -> Ge
     cost = _sweep(luma, positions, planes, mirrored)
     disparity = _median(_subplane_minimum(cost, planes))
     near_is_low = _near_is_low(luma, positions, disparity, mirrored)
-    lowest, highest = _spread(disparity, radius)
-    near, far = (lowest, highest) if near_is_low else (highest, lowest)
-    in_front = (disparity - near).abs() <= (disparity - far).abs()
-    alone = (near - far).abs() * radius < 1  # no view tells the layers apart here
-    visibility = (in_front | alone).float()
-    # A layer's own disparity where it is seen, the extended one elsewhere.
-    near = torch.where(visibility > 0, disparity, near)
-    far = torch.where(visibility > 0, far, disparity)
-    return Geometry(near, far, visibility, mirrored, float(disparity.abs().max()))
+    near = disparity if near_is_low else -disparity
+    extent = float(disparity.abs().max())
+    return Geometry(near, _highest_around(near, radius), mirrored, not near_is_low, extent)
 
 
 def _luma(
@@ -190,15 +184,13 @@ def _median(x: Tensor, size: int = 5) -> Tensor:
     return windows.reshape(*x.shape, size * size).median(-1).values
 
 
-def _spread(disparity: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Smallest and largest disparity as far around a pixel as layers move against each other."""
+def _highest_around(disparity: Tensor, radius: float) -> Tensor:
+    """Largest disparity as far around a pixel as layers move against each other."""
     span = float(disparity.max() - disparity.min())
     size = 2 * min(24, max(2, round(span * radius / 2 + 1))) + 1
     pad = size // 2
     padded = F.pad(disparity[None, None], (pad, pad, pad, pad), mode="replicate")
-    highest = F.max_pool2d(padded, size, 1)
-    lowest = -F.max_pool2d(-padded, size, 1)
-    return _box(lowest, 5)[0, 0], _box(highest, 5)[0, 0]
+    return _box(F.max_pool2d(padded, size, 1), 5)[0, 0]
 
 
 def _near_is_low(luma: Tensor, positions: Tensor, disparity: Tensor, mirrored: bool) -> bool:
