@@ -131,7 +131,9 @@ class Scene:
         with torch.no_grad():
             geometry = estimate_geometry(field, device).to(device)
         unit = 16
-        header = make_header(field, PROFILES["default"], geometry.extent, geometry.mirrored, unit)
+        header = make_header(
+            field, PROFILES["default"], geometry.extent, geometry.mirrored, geometry.reversed, unit
+        )
         self.model, self.lmbda = SharedModel(header, device), lmbda
         self.model.gain = (lmbda / UNIT_LMBDA) ** 0.5
         self.guide = _guide(self.model, geometry)

@@ -23,7 +23,7 @@ from sanrcodec.errors import SanrError
 def replicas() -> str:
     """All ranks end with the same model, though noise, views and rated latents were their own."""
     light_field = synthetic((1, 4), (16, 20))
-    header = make_header(light_field, PROFILES["default"], 1.0, False, 16)
+    header = make_header(light_field, PROFILES["default"], 1.0, False, False, 16)
     with distributed.joined() as ranks:
         model = SceneModel(header, share=(ranks.rank, ranks.size))
         done, finished = fit(

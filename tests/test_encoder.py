@@ -21,6 +21,7 @@ from sanrcodec.lightfield import LightField, StoredSamples
 from sanrcodec.metrics import light_field_psnr_yuv
 
 torch = pytest.importorskip("torch")
+fit_module = importlib.import_module("sanrcodec.encoder.fit")  # the package has a function so named
 
 Fit = Callable[..., Any]
 
@@ -99,7 +100,6 @@ def test_round_trip(
     fit: Fit, light_field: LightField, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A busy machine's slow steps would be reported as they come.
-    fit_module = importlib.import_module("sanrcodec.encoder.fit")
     monkeypatch.setattr(fit_module, "_REPORT_SECONDS", np.inf)
     states = []
     result = fit(light_field, profile=profile, steps=50, progress=states.append)
@@ -241,7 +241,6 @@ def test_views_far_below_the_mean_count_for_more(fit: Fit, monkeypatch: pytest.M
         return result.psnr_yuv - result.psnr_yuv_min
 
     ours = gap()
-    fit_module = importlib.import_module("sanrcodec.encoder.fit")
     monkeypatch.setattr(fit_module, "_IMPORTANCE_GAIN", 0.0)
     assert ours < gap() - 1
 
@@ -262,7 +261,7 @@ def test_coarser_weights_lower_the_cost() -> None:
     from sanrcodec.encoder.presets import PROFILES, make_header
 
     light_field = synthetic((2, 2), (24, 32))
-    model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, 16))
+    model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, False, 16))
     torch.manual_seed(0)
     model.latents.data.normal_(0, 2)
     model.weights.data.normal_(0, 0.1)
@@ -288,7 +287,7 @@ def test_shares_of_the_rate_add_up() -> None:
     from sanrcodec.encoder.model import SceneModel
     from sanrcodec.encoder.presets import PROFILES, make_header
 
-    header = make_header(synthetic((2, 2), (24, 32)), PROFILES["default"], 2.0, False, 16)
+    header = make_header(synthetic((2, 2), (24, 32)), PROFILES["default"], 2.0, False, False, 16)
     latents = torch.round(3 * torch.randn(SceneModel(header).latents.shape))
 
     def bits(i: int, n: int) -> tuple[float, torch.Tensor]:
@@ -310,7 +309,7 @@ def test_no_hidden_unit_is_without_gradient() -> None:
     from sanrcodec.encoder.presets import PROFILES, make_header
 
     light_field = synthetic((2, 2), (24, 32))
-    model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, 16))
+    model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, False, 16))
     torch.manual_seed(0)
     model.latents.data.normal_(0, 3)
     target = torch.rand(1, 3, 24, 32)

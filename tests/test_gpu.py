@@ -81,7 +81,9 @@ def test_split_step_does_what_the_whole_step_does() -> None:
     light_field = synthetic()
     bits = []
     for ranks in (ALONE, Twins(0, 2)):
-        model = SceneModel(make_header(light_field, PROFILES["default"], 2.0, False, 16), "cuda")
+        model = SceneModel(
+            make_header(light_field, PROFILES["default"], 2.0, False, False, 16), "cuda"
+        )
         steps = fit(model, light_field, None, PRESETS["medium"], lmbda=8.0, steps=100, ranks=ranks)
         assert steps == (100, True)
         with torch.no_grad():

@@ -147,8 +147,8 @@ def encode(
                 PROFILES[profile],
                 geometry.extent if geometry else 0.0,
                 bool(geometry and geometry.mirrored),
-                gain_of(lmbda),
                 bool(geometry and geometry.reversed),
+                gain_of(lmbda),
             )
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
             planes = geometry and asdict(geometry)

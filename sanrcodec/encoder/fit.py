@@ -365,7 +365,7 @@ class _Fit:
                 return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
 
         index = self.views.index
-        importance = self.log_importance.exp() / self.log_importance.exp().mean()
+        importance = len(self.log_importance) * self.log_importance.softmax(0)  # 1 in the mean
         loss, figures, scene = model.loss(
             index, self.views.targets(), quantize, self.lmbda, importance.index_select(0, index)
         )

@@ -407,17 +407,20 @@ class SceneModel(nn.Module):
         """
         height, width = disparity.shape
         flat = disparity.flatten()
+
+        def pixel_of(q: Tensor) -> Tensor:
+            row = (q[..., 0] + 0.5).floor().clamp(0, height - 1)
+            column = (q[..., 1] + 0.5).floor().clamp(0, width - 1)
+            return (row * width + column).long()
+
         with torch.no_grad():
             q = base.detach()
-            nearest_disparity = self._least_around(disparity)
-            for step in range(synthesis.N_DISPARITY_STEPS + 1):
-                row = (q[..., 0] + 0.5).floor().clamp(0, height - 1)
-                column = (q[..., 1] + 0.5).floor().clamp(0, width - 1)
-                nearest = (row * width + column).long()
-                if step < synthesis.N_DISPARITY_STEPS:
-                    found = (flat if step else nearest_disparity)[nearest]
-                    q = base - angular[:, None, None, :] * found[..., None]
-        d = flat.index_select(0, nearest.flatten()).reshape(nearest.shape)
+            # The last of the steps is the one that has a gradient.
+            steps = (synthesis.N_DISPARITY_STEPS - 1) * [flat]
+            for plane in (self._least_around(disparity), *steps):
+                q = base - angular[:, None, None, :] * plane[pixel_of(q)][..., None]
+            pixel = pixel_of(q)
+        d = flat.index_select(0, pixel.flatten()).reshape(pixel.shape)
         q = base - angular[:, None, None, :] * d[..., None]
         y = 2 * (2 * q[..., 0].clamp(0, height - 1)) / (2 * height - 1) - 1
         x = 2 * (2 * q[..., 1].clamp(0, width - 1)) / (2 * width - 1) - 1

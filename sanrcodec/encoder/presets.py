@@ -86,8 +86,8 @@ def make_header(
     profile: Profile,
     extent: float,
     mirrored: bool,
+    reversed: bool,
     gain: int,
-    reversed: bool = False,
 ) -> StreamHeader:
     """Header for a light field whose largest disparity is ``extent`` pixels per view.
 
