@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sanrcodec import modelspec, synthesis
-from sanrcodec.encoder.functions import ClampInward, Doubling
+from sanrcodec.encoder.functions import ClampInward, double
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.fixedpoint import LEAK_BITS
 from sanrcodec.header import StreamHeader
@@ -204,11 +204,14 @@ class SceneModel(nn.Module):
                 key: weights[f"arm.{name}.{key}"]
                 for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
             }
+            # Hidden units and shortcut share their inputs, hence one product.
+            first = torch.cat([part["hidden"], part["shortcut"]], 1)
+            bias = torch.cat([part["hidden_bias"], part["pass_bias"]], 1)
+            n_hidden = part["hidden"].shape[1]
             outputs = []
             for kind, x in enumerate(inputs.split(sizes)):
-                h = F.relu(torch.addmm(part["hidden_bias"][kind], x, part["hidden"][kind].T))
-                y = torch.addmm(part["pass_bias"][kind], h, part["output"][kind].T)
-                outputs.append(torch.addmm(y, x, part["shortcut"][kind].T))
+                h, y = torch.addmm(bias[kind], x, first[kind].T).tensor_split([n_hidden], 1)
+                outputs.append(torch.addmm(y, F.relu(h), part["output"][kind].T))
             y = torch.cat(outputs) + getattr(self, f"_number_{name}") @ part["grid_bias"]
             # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
             scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
@@ -233,9 +236,8 @@ class SceneModel(nn.Module):
         for level in range(first + n_levels - 1, -1, -1):
             shape = modelspec.level_shape(self.header.canvas, level)
             if stack is not None:
-                for axis in (2, 3):
-                    stack = Doubling.apply(stack, _QUARTER_TAPS, axis, 4)
-                    stack = stack.narrow(axis, 0, shape[axis - 2])
+                for axis in (-2, -1):
+                    stack = double(stack, _QUARTER_TAPS, axis, 4, shape[axis])
             if level >= first:
                 # A layer's latents are differences to the layer in front.
                 shared = [planes[groups[0], level]]
@@ -310,8 +312,8 @@ class SceneModel(nn.Module):
 
     def _double(self, x: Tensor) -> Tensor:
         """Half-sample interpolation along both axes, as synthesis._half_samples."""
-        for axis in (2, 3):
-            x = Doubling.apply(x, _HALF_TAPS, axis, 3)
+        for axis in (-2, -1):
+            x = double(x, _HALF_TAPS, axis, 3, 2 * x.shape[axis])
         return x
 
     # ---------------------------------------------------------------- views
@@ -349,13 +351,15 @@ class SceneModel(nn.Module):
             my, mx = header.margin_y, header.margin_x
             features = texture[:, :, my : my + h, mx : mx + w].expand(n, -1, -1, -1)
         else:
-            base = torch.stack([
-                self._y + header.margin_y + shift[:, 0, None, None],
-                self._x + header.margin_x + shift[:, 1, None, None],
-            ], -1)  # fmt: skip
+            # Row by row, so that the gradients of the few poses are summed along rows first: summed
+            # over all pixels at once they would leave most of a GPU idle.
+            parallax = angular[:, None, None].expand(-1, h, 1, -1)
+            shift = shift[:, None, None].expand(-1, h, 1, -1)
+            pixels = torch.stack([self._y + header.margin_y, self._x + header.margin_x], -1)
+            base = pixels + shift
             features = None
             for layer in reversed(range(header.layers)):
-                sampled = self._sample(texture[layer], disparity[layer], base, angular)
+                sampled = self._sample(texture[layer], disparity[layer], base, parallax)
                 near = sampled[:, : header.features]
                 if features is None:
                     features = near
@@ -400,7 +404,7 @@ class SceneModel(nn.Module):
             texture: ``[F, 2Hc, 2Wc]``.
             disparity: ``[Hc, Wc]`` in pixels per view.
             base: ``[B, H, W, 2]``, canvas positions (y, x) of the views' pixels without parallax.
-            angular: ``[B, 2]``.
+            angular: ``[B, H, 1, 2]``, the views' angular offsets.
 
         Returns:
             ``[B, F, H, W]``.
@@ -418,10 +422,10 @@ class SceneModel(nn.Module):
             # The last of the steps is the one that has a gradient.
             steps = (synthesis.N_DISPARITY_STEPS - 1) * [flat]
             for plane in (self._least_around(disparity), *steps):
-                q = base - angular[:, None, None, :] * plane[pixel_of(q)][..., None]
+                q = base - angular * plane[pixel_of(q)][..., None]
             pixel = pixel_of(q)
         d = flat.index_select(0, pixel.flatten()).reshape(pixel.shape)
-        q = base - angular[:, None, None, :] * d[..., None]
+        q = base - angular * d[..., None]
         y = 2 * (2 * q[..., 0].clamp(0, height - 1)) / (2 * height - 1) - 1
         x = 2 * (2 * q[..., 1].clamp(0, width - 1)) / (2 * width - 1) - 1
         n, h, w, _ = q.shape
