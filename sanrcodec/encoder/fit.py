@@ -52,7 +52,7 @@ _LATENT_EPSILON = 1.0
 
 # A view whose PSNR is further below the mean counts for more and more, until it is not: what few
 # views see, occluded parts above all, is otherwise left out for the sake of many.
-_MAX_GAP = 1.35  # dB; what is left to 1.5 is for the end of the fit, when latents are rounded
+_MAX_GAP = 1.3  # dB; what is left to 1.5 is for the end of the fit, when latents are rounded
 _IMPORTANCE_GAIN = 0.02  # per dB beyond and step that sees the view, of the factor's logarithm
 _MAX_IMPORTANCE = 8.0
 _RECENT = 0.3  # share of a view's latest error in what is known of it
