@@ -18,21 +18,24 @@ Curves = dict[str, dict[str, list[tuple[float, float]]]]
 def read(path: Path, *label: str) -> Curves:
     """Points ``(bpp, psnr_yuv)`` per scene and curve, which the columns ``label`` name.
 
-    Of our own files, which stand in the order of their making, those on a GPU of the newest version
-    of which there are enough for a BD-rate.
+    Of our own files, which stand in the order of their making, those on a GPU of the newest format
+    of which there are enough for a BD-rate; of those with the same lmbda the last.
     """
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with path.open() as lines:
         rows = [row for row in csv.DictReader(lines) if "cpu" not in row.get("device", "").lower()]
-    by_version: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
+    by_format: dict[tuple[str, str], dict[str, dict[str, tuple[float, float]]]] = {}
     for row in rows:
         name = ", ".join(row[column] for column in label)
-        versions = by_version.setdefault((row["scene"], name), {})
+        formats = by_format.setdefault((row["scene"], name), {})
         point = float(row["bpp"]), float(row["psnr_yuv"])
-        versions.setdefault(row.get("version", ""), []).append(point)
-    for (scene, name), versions in by_version.items():
-        enough = [v for v in versions if len(versions[v]) >= _MIN_POINTS]
-        curves[scene][name] = versions[(enough or list(versions))[-1]]
+        setting = row.get("lmbda") or row["setting"]
+        # Of a version such as "0.1.0 (0.6; commit)", the package and the format.
+        formats.setdefault(row.get("version", "").split(";")[0].rstrip(")"), {})[setting] = point
+    for (scene, name), formats in by_format.items():
+        enough = [f for f in formats.values() if len(f) >= _MIN_POINTS]
+        curve = enough[-1] if enough else max(formats.values(), key=len)
+        curves[scene][name] = list(curve.values())
     return curves
 
 
