@@ -62,6 +62,22 @@ def test_each_step_sees_its_own_views() -> None:
         assert values.round().long().tolist() == index.tolist()
 
 
+def test_a_phase_drops_the_graphs_of_the_last(monkeypatch: pytest.MonkeyPatch, fit: Fit) -> None:
+    """Each of them holds as much memory as a step."""
+    from sanrcodec.encoder.fit import _Fit
+
+    capture, phases = _Fit._capture, []
+
+    def note(self: Any, part: Any, phase: str) -> Any:
+        phases.append(phase)
+        assert not self.graphs
+        return capture(self, part, phase)
+
+    monkeypatch.setattr(_Fit, "_capture", note)
+    assert fit(synthetic(), steps=60, device="cuda").finished
+    assert phases == ["guided", "noisy", "hard"]
+
+
 def test_split_step_does_what_the_whole_step_does() -> None:
     """With several processes a step is two graphs, around the averaging."""
     from sanrcodec.encoder.distributed import ALONE, Ranks

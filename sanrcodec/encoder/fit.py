@@ -305,6 +305,10 @@ class _Fit:
             return
         key = part.__name__, phase
         if key not in self.graphs:
+            if any(past != phase for _, past in self.graphs):
+                # Phases do not come back, and each graph holds all the memory that a step needs.
+                torch.cuda.synchronize(self.device)
+                self.graphs.clear()
             self.graphs[key] = self._capture(part, phase)
         self.graphs[key].replay()
 
