@@ -45,7 +45,7 @@ def double(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> Tensor:
     ``out[2 i + p] = sum_k taps[p][k] * x[clamp(i + k - before)]``. The convolutions of torch, and
     the autograd of slices, are many times slower on few channels. A CPU adds shifted copies. A GPU,
     for which these are too many small kernels, multiplies with the matrix of the whole axis: mostly
-    zeros, but of views of up to some 2000 pixels one product takes less than any way around them.
+    zeros, but measured on views of 383 to 840 pixels one product takes less than blocks of them.
 
     Args:
         x: ``[..., n, m]``.
