@@ -22,7 +22,7 @@ from sanrcodec.header import StreamHeader
 from sanrcodec.modelspec import LATENT_MAX
 from sanrcodec.weights import Weights
 
-__all__ = ["Scene", "finest_level"]
+__all__ = ["Scene", "finest_level", "least_around"]
 
 LATENT_BITS = 7  # fraction bits of an upsampled latent in latent steps
 _LATENT_MAX_Q = 65535
@@ -139,12 +139,9 @@ class Scene:
         self._disparity = ops.cast(disparity, ops.int32)
         # Where the search for a position starts: where a pixel could see two places, it sees the
         # nearer one.
-        reach = [-(-m >> level) for m in (header.margin_y, header.margin_x)]
+        reach = -(-header.margin_y >> level), -(-header.margin_x >> level)
         self._nearest = [
-            _least_around(
-                _least_around(d.reshape(self._canvas), 0, reach[0], ops), 1, reach[1], ops
-            ).reshape(-1)
-            for d in self._disparity
+            least_around(d.reshape(self._canvas), reach, ops).reshape(-1) for d in self._disparity
         ]
         alpha = ops.clip(planes[header.layers :] + ALPHA_ONE // 2, 0, ALPHA_ONE)
         # Rows of 2, 4, 8, ... values: numpy gathers such rows several times faster.
@@ -634,16 +631,18 @@ def _bilinear_weights(n_lanes: int, ops: Any) -> list[Any]:
     ]
 
 
-def _least_around(x: Any, axis: int, reach: int, ops: Any) -> Any:
-    """The least of the samples that are at most ``reach`` away along an axis, 0 or 1."""
-    n, window, size = x.shape[axis], 2 * reach + 1, 1
-    least = _padded(x, axis, reach, reach, ops)
-    while 2 * size <= window:
-        least = ops.minimum(least[_along(axis, None, -size)], least[_along(axis, size, None)])
-        size *= 2
-    # Two windows of a power of two cover one that is shorter than both.
-    last = least[_along(axis, window - size, window - size + n)]
-    return ops.minimum(least[_along(axis, 0, n)], last)
+def least_around(x: Any, reach: tuple[int, int], ops: Any) -> Any:
+    """The least of the samples of ``[H, W]`` that are at most ``reach`` rows and columns away."""
+    for axis in (0, 1):
+        n, window, size = x.shape[axis], 2 * reach[axis] + 1, 1
+        least = _padded(x, axis, reach[axis], reach[axis], ops)
+        while 2 * size <= window:
+            least = ops.minimum(least[_along(axis, None, -size)], least[_along(axis, size, None)])
+            size *= 2
+        # Two windows of a power of two cover one that is shorter than both.
+        last = least[_along(axis, window - size, window - size + n)]
+        x = ops.minimum(least[_along(axis, 0, n)], last)
+    return x
 
 
 def _displaced(base: Any, disparity: Any, angle: int, shift: int) -> Any:

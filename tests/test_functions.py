@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder import functions  # noqa: E402
-from sanrcodec.encoder.functions import ClampInward, double  # noqa: E402
+from sanrcodec.encoder.functions import ClampInward, dense, double  # noqa: E402
 
 TAPS = ((0.0, 1.0, 0.0, 0.0), (-0.25, 0.5, 1.0, -0.125))
 BEFORE = 1
@@ -44,6 +44,13 @@ def test_a_matrix_doubles_as_shifted_copies_do(n):
     torch.testing.assert_close(matrix @ x, double(x, TAPS, -2, BEFORE, 2 * n))
     back = x.mT.contiguous()
     torch.testing.assert_close(back @ matrix.T, double(back, TAPS, -1, BEFORE, 2 * n))
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (2, 3, 5), (2, 3, 1)])
+def test_dense_is_a_product_at_every_place(shape):
+    torch.manual_seed(0)
+    weight, bias, x = (torch.randn(s, dtype=torch.float64) for s in ((3, 4), shape, (2, 4, 5)))
+    torch.testing.assert_close(dense(weight, bias, x), weight @ x + bias)
 
 
 def test_clamp_inward_keeps_the_gradient_that_points_back():

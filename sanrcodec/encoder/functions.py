@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-__all__ = ["ClampInward", "double"]
+__all__ = ["ClampInward", "dense", "double"]
 
 
 class ClampInward(Function):
@@ -34,6 +34,22 @@ class ClampInward(Function):
         (x,), (gradient,), (low, high) = ctx.saved_tensors, gradients, ctx.range
         outward = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))
         return gradient.masked_fill(outward, 0.0), None, None
+
+
+def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """A dense layer at every place: ``weight @ x[i] + bias``.
+
+    The matmul of torch would transpose a copy of ``x``, for one product of all ``i``.
+
+    Args:
+        weight: ``[n_out, n_in]``.
+        bias: ``[n_out, 1]``, or anything else that broadcasts to the result.
+        x: ``[n, n_in, P]``.
+
+    Returns:
+        ``[n, n_out, P]``.
+    """
+    return torch.baddbmm(bias, weight.expand(len(x), -1, -1), x)
 
 
 Taps = tuple[tuple[float, ...], tuple[float, ...]]
@@ -58,7 +74,8 @@ def double(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> Tensor:
         matrix = _matrix(taps, before, x.shape[axis], x.device, x.dtype)[:size]
         return matrix @ x if axis == -2 else x @ matrix.T
     doubled: Tensor = _Doubling.apply(x, taps, axis, before)
-    return doubled.narrow(axis, 0, size)
+    # The gradient of a slice is a copy, even where it is the whole.
+    return doubled if doubled.shape[axis] == size else doubled.narrow(axis, 0, size)
 
 
 class _Doubling(Function):
@@ -91,31 +108,34 @@ def _double(x: Tensor, taps: Taps, before: int) -> Tensor:
     outer, n, inner = x.shape
     after = len(taps[0]) - 1 - before
     padded = torch.cat([x[:, :1].expand(-1, before, -1), x, x[:, -1:].expand(-1, after, -1)], 1)
-    return torch.stack([_correlate(padded, t, n) for t in taps], 2).reshape(outer, 2 * n, inner)
+    doubled = x.new_empty(outer, n, 2, inner)
+    for phase, filter_taps in zip(doubled.unbind(2), taps, strict=True):
+        (first, tap), *others = _non_zero(filter_taps)
+        total = padded.narrow(1, first, n) * tap
+        for k, tap in others:
+            total.add_(padded.narrow(1, k, n), alpha=tap)
+        phase.copy_(total)
+    return doubled.reshape(outer, 2 * n, inner)
 
 
 def _double_transposed(gradient: Tensor, taps: Taps, before: int) -> Tensor:
     """``[A, 2 n, B]`` -> ``[A, n, B]``."""
     outer, doubled, inner = gradient.shape
     n, reach = doubled // 2, len(taps[0]) - 1
-    zeros = gradient.new_zeros(outer, reach, inner)
-    even, odd = (
-        _correlate(torch.cat([zeros, phase, zeros], 1), t[::-1], n + reach)
-        for phase, t in zip(gradient.reshape(outer, n, 2, inner).unbind(2), taps, strict=True)
-    )
-    full = even + odd
+    full = gradient.new_zeros(outer, n + reach, inner)
+    phases = gradient.reshape(outer, n, 2, inner).unbind(2)
+    for phase, filter_taps in zip(phases, taps, strict=True):
+        phase = phase.contiguous()  # each tap reads it
+        for k, tap in _non_zero(filter_taps):
+            full.narrow(1, k, n).add_(phase, alpha=tap)
     # What reached the replicated border belongs to the edge samples.
     full[:, before] += full[:, :before].sum(1)
     full[:, before + n - 1] += full[:, before + n :].sum(1)
     return full[:, before : before + n]
 
 
-def _correlate(padded: Tensor, taps: tuple[float, ...], n: int) -> Tensor:
-    used = [(k, tap) for k, tap in enumerate(taps) if tap]
-    out = padded.narrow(1, used[0][0], n) * used[0][1]
-    for k, tap in used[1:]:
-        out.add_(padded.narrow(1, k, n), alpha=tap)
-    return out
+def _non_zero(taps: tuple[float, ...]) -> list[tuple[int, float]]:
+    return [(k, tap) for k, tap in enumerate(taps) if tap]
 
 
 @lru_cache(maxsize=64)

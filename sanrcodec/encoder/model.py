@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sanrcodec import modelspec, synthesis
-from sanrcodec.encoder.functions import ClampInward, double
+from sanrcodec.encoder.functions import ClampInward, dense, double
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.fixedpoint import LEAK_BITS
 from sanrcodec.header import StreamHeader
 from sanrcodec.latents import CONTEXT_MAX
 from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, N_KINDS, PAD
+from sanrcodec.torchops import TorchOps
 from sanrcodec.weights import SHIFT_MAX, WEIGHT_MAX
 
 __all__ = ["SceneModel"]
@@ -69,6 +70,7 @@ class SceneModel(nn.Module):
     ) -> None:
         super().__init__()
         self.header, self.share = header, share
+        self._ops = TorchOps(device)
         self.grids = modelspec.grids(header)
         sizes = [g.shape[0] * g.shape[1] for g in self.grids]
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -214,9 +216,10 @@ class SceneModel(nn.Module):
                 outputs.append(torch.addmm(y, F.relu(h), part["output"][kind].T))
             y = torch.cat(outputs) + getattr(self, f"_number_{name}") @ part["grid_bias"]
             # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
-            scale = torch.exp2(y[:, 1].clamp(0.0, 9.75) - 4.25)
+            location, log_scale = y.unbind(1)
+            scale = torch.exp2(log_scale.clamp(0.0, 9.75) - 4.25)
             coded = latents.index_select(0, getattr(self, f"_coded_{name}"))
-            total = total + laplace_bits(coded, y[:, 0], scale).sum()
+            total = total + laplace_bits(coded, location, scale).sum()
         return total * self.share[1]
 
     # ---------------------------------------------------------------- scene
@@ -257,14 +260,19 @@ class SceneModel(nn.Module):
         """``[n, n_in, Hc, Wc]`` upsampled latents -> ``[n, n_out, Hc * Wc]``."""
         x = x.flatten(2) * 2.0**-synthesis.LATENT_SHIFT
 
-        def dense(layer: str, z: Tensor) -> Tensor:
-            return weights[f"{name}.{layer}.weight"] @ z + weights[f"{name}.{layer}.bias"][:, None]
+        def layer(name_of_layer: str) -> tuple[Tensor, Tensor]:
+            prefix = f"{name}.{name_of_layer}"
+            return weights[f"{prefix}.weight"], weights[f"{prefix}.bias"][:, None]
 
         if self.header.attention:
-            x = x * ClampInward.apply(1 + dense("attention", x), 0.0, 1.0)
-        if f"{name}.hidden.weight" in weights:
-            x = torch.cat([x, F.leaky_relu(dense("hidden", x), _LEAK)], 1)
-        return dense("output", x)
+            x = x * ClampInward.apply(1 + dense(*layer("attention"), x), 0.0, 1.0)
+        weight, bias = layer("output")
+        if f"{name}.hidden.weight" not in weights:
+            return dense(weight, bias, x)
+        hidden = F.leaky_relu(dense(*layer("hidden"), x), _LEAK, inplace=True)
+        # Instead of one product with both, which would copy them side by side.
+        of_x, of_hidden = weight.tensor_split([x.shape[1]], 1)
+        return dense(of_hidden, dense(of_x, bias, x), hidden)
 
     def scene(self, latents: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Canonical scene.
@@ -308,11 +316,13 @@ class SceneModel(nn.Module):
             correction = linear + F.conv2d(hidden, weights["color_filter.output"])
         else:
             correction = F.conv2d(padded, linear)
-        return torch.cat([features[:, :n] + correction, features[:, n:]], 1)
+        colour, others = features.tensor_split([n], 1)
+        return torch.cat([colour + correction, others], 1)
 
     def _double(self, x: Tensor) -> Tensor:
         """Half-sample interpolation along both axes, as synthesis._half_samples."""
-        for axis in (-2, -1):
+        # Columns first: along them a CPU interleaves samples one by one.
+        for axis in (-1, -2):
             x = double(x, _HALF_TAPS, axis, 3, 2 * x.shape[axis])
         return x
 
@@ -358,14 +368,14 @@ class SceneModel(nn.Module):
             pixels = torch.stack([self._y + header.margin_y, self._x + header.margin_x], -1)
             base = pixels + shift
             features = None
-            for layer in reversed(range(header.layers)):
-                sampled = self._sample(texture[layer], disparity[layer], base, parallax)
-                near = sampled[:, : header.features]
+            # Unbound, since the gradient of each indexing would be a stack of its own.
+            for layer in reversed(list(zip(texture.unbind(), disparity.unbind(), strict=True))):
+                sampled = self._sample(*layer, base, parallax)
+                near, visibility = sampled.tensor_split([header.features], 1)
                 if features is None:
                     features = near
                 else:
-                    visibility = sampled[:, header.features :].clamp(0, 1)
-                    features = features + visibility * (near - features)
+                    features = features + visibility.clamp(0, 1) * (near - features)
         colour = features[:, : header.channels]
         if header.view_depth:
             z = features.flatten(2)
@@ -374,22 +384,20 @@ class SceneModel(nn.Module):
             for i in range(header.view_depth):
                 weight, bias = weights[f"view.hidden{i}.weight"], weights[f"view.hidden{i}.bias"]
                 if i == 0:
-                    inner = weight[:, : header.features]
-                    y = (
-                        inner @ z
-                        + (place @ weight[:, header.features : header.features + 2].T + bias)[
-                            ..., None
-                        ]
+                    of_z, of_place, of_yx = weight.tensor_split(
+                        [header.features, header.features + 2], 1
                     )
+                    y = dense(of_z, (place @ of_place.T + bias)[..., None], z)
                     if header.spatial:
                         yx = torch.stack(
                             [(2 * self._y + 1) / h - 1, (2 * self._x + 1) / w - 1]
                         ).flatten(1)
-                        y = y + weight[:, header.features + 2 :] @ yx
+                        y = y + of_yx @ yx
                 else:
-                    y = weight @ z + bias[:, None]
-                z = F.leaky_relu(y, _LEAK)
-            correction = weights["view.output.weight"] @ z + weights["view.output.bias"][:, None]
+                    y = dense(weight, bias[:, None], z)
+                z = F.leaky_relu(y, _LEAK, inplace=True)
+            weight, bias = weights["view.output.weight"], weights["view.output.bias"]
+            correction = dense(weight, bias[:, None], z)
             colour = colour + correction.reshape(n, header.channels, h, w)
         if header.per_view:
             luma = torch.zeros_like(colour[:1, :, :1, :1])
@@ -419,27 +427,24 @@ class SceneModel(nn.Module):
 
         with torch.no_grad():
             q = base.detach()
+            margins = self.header.margin_y, self.header.margin_x
+            nearest = synthesis.least_around(disparity, margins, self._ops).flatten()
             # The last of the steps is the one that has a gradient.
             steps = (synthesis.N_DISPARITY_STEPS - 1) * [flat]
-            for plane in (self._least_around(disparity), *steps):
+            for plane in (nearest, *steps):
                 q = base - angular * plane[pixel_of(q)][..., None]
             pixel = pixel_of(q)
         d = flat.index_select(0, pixel.flatten()).reshape(pixel.shape)
         q = base - angular * d[..., None]
-        y = 2 * (2 * q[..., 0].clamp(0, height - 1)) / (2 * height - 1) - 1
-        x = 2 * (2 * q[..., 1].clamp(0, width - 1)) / (2 * width - 1) - 1
         n, h, w, _ = q.shape
+        y, x = q.unbind(-1)
+        y = 2 * (2 * y.clamp(0, height - 1)) / (2 * height - 1) - 1
+        x = 2 * (2 * x.clamp(0, width - 1)) / (2 * width - 1) - 1
         grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
         sampled = F.grid_sample(
             texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
         )
         return sampled.reshape(-1, n, h, w).transpose(0, 1)
-
-    def _least_around(self, disparity: Tensor) -> Tensor:
-        """Nearest disparity within the margins' distance, flat, as synthesis._least_around."""
-        y, x = self.header.margin_y, self.header.margin_x
-        least = -F.max_pool2d(-disparity[None], (2 * y + 1, 1), 1, (y, 0))
-        return -F.max_pool2d(-least, (1, 2 * x + 1), 1, (0, x)).flatten()
 
     # ---------------------------------------------------------------- loss
 
