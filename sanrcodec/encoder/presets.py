@@ -70,7 +70,7 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset(steps=600, views_per_step=1, latent_rate=0.15),
+    "fast": Preset(steps=800, views_per_step=1, latent_rate=0.15),
     "medium": Preset(steps=8000, views_per_step=4),
     "slow": Preset(steps=20000, views_per_step=4),
 }
