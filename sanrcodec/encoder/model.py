@@ -260,9 +260,8 @@ class SceneModel(nn.Module):
         """``[n, n_in, Hc, Wc]`` upsampled latents -> ``[n, n_out, Hc * Wc]``."""
         x = x.flatten(2) * 2.0**-synthesis.LATENT_SHIFT
 
-        def layer(name_of_layer: str) -> tuple[Tensor, Tensor]:
-            prefix = f"{name}.{name_of_layer}"
-            return weights[f"{prefix}.weight"], weights[f"{prefix}.bias"][:, None]
+        def layer(part: str) -> tuple[Tensor, Tensor]:
+            return weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"][:, None]
 
         if self.header.attention:
             x = x * ClampInward.apply(1 + dense(*layer("attention"), x), 0.0, 1.0)
