@@ -70,7 +70,6 @@ class SceneModel(nn.Module):
     ) -> None:
         super().__init__()
         self.header, self.share = header, share
-        self._ops = TorchOps(device)
         self.grids = modelspec.grids(header)
         sizes = [g.shape[0] * g.shape[1] for g in self.grids]
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -259,16 +258,13 @@ class SceneModel(nn.Module):
     def _trunk(self, name: str, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """``[n, n_in, Hc, Wc]`` upsampled latents -> ``[n, n_out, Hc * Wc]``."""
         x = x.flatten(2) * 2.0**-synthesis.LATENT_SHIFT
-
-        def layer(part: str) -> tuple[Tensor, Tensor]:
-            return weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"][:, None]
-
         if self.header.attention:
-            x = x * ClampInward.apply(1 + dense(*layer("attention"), x), 0.0, 1.0)
-        weight, bias = layer("output")
+            attention = dense(*_layer(weights, f"{name}.attention"), x)
+            x = x * ClampInward.apply(1 + attention, 0.0, 1.0)
+        weight, bias = _layer(weights, f"{name}.output")
         if f"{name}.hidden.weight" not in weights:
             return dense(weight, bias, x)
-        hidden = F.leaky_relu(dense(*layer("hidden"), x), _LEAK, inplace=True)
+        hidden = F.leaky_relu(dense(*_layer(weights, f"{name}.hidden"), x), _LEAK, inplace=True)
         # Instead of one product with both, which would copy them side by side.
         of_x, of_hidden = weight.tensor_split([x.shape[1]], 1)
         return dense(of_hidden, dense(of_x, bias, x), hidden)
@@ -381,22 +377,21 @@ class SceneModel(nn.Module):
             span = max(header.n_v - 1, header.n_u - 1, 1)
             place = (angular * (2 / span)).clamp(-2, 2)
             for i in range(header.view_depth):
-                weight, bias = weights[f"view.hidden{i}.weight"], weights[f"view.hidden{i}.bias"]
+                weight, bias = _layer(weights, f"view.hidden{i}")
                 if i == 0:
                     of_z, of_place, of_yx = weight.tensor_split(
                         [header.features, header.features + 2], 1
                     )
-                    y = dense(of_z, (place @ of_place.T + bias)[..., None], z)
+                    y = dense(of_z, (place @ of_place.T)[..., None] + bias, z)
                     if header.spatial:
                         yx = torch.stack(
                             [(2 * self._y + 1) / h - 1, (2 * self._x + 1) / w - 1]
                         ).flatten(1)
                         y = y + of_yx @ yx
                 else:
-                    y = dense(weight, bias[:, None], z)
+                    y = dense(weight, bias, z)
                 z = F.leaky_relu(y, _LEAK, inplace=True)
-            weight, bias = weights["view.output.weight"], weights["view.output.bias"]
-            correction = dense(weight, bias[:, None], z)
+            correction = dense(*_layer(weights, "view.output"), z)
             colour = colour + correction.reshape(n, header.channels, h, w)
         if header.per_view:
             luma = torch.zeros_like(colour[:1, :, :1, :1])
@@ -427,7 +422,7 @@ class SceneModel(nn.Module):
         with torch.no_grad():
             q = base.detach()
             margins = self.header.margin_y, self.header.margin_x
-            nearest = synthesis.least_around(disparity, margins, self._ops).flatten()
+            nearest = synthesis.least_around(disparity, margins, TorchOps).flatten()
             # The last of the steps is the one that has a gradient.
             steps = (synthesis.N_DISPARITY_STEPS - 1) * [flat]
             for plane in (nearest, *steps):
@@ -551,6 +546,11 @@ class SceneModel(nn.Module):
             torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX).cpu().numpy().astype(np.int32)
         )
         return weights, [flat[self._slices[g.index]].reshape(g.shape) for g in self.grids]
+
+
+def _layer(weights: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """Weights ``[n_out, n_in]`` and bias ``[n_out, 1]`` of a dense layer."""
+    return weights[f"{name}.weight"], weights[f"{name}.bias"][:, None]
 
 
 def _plane_errors(views: Tensor, target: Tensor) -> Tensor:
