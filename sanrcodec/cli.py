@@ -192,7 +192,7 @@ def encode(
     note = (lambda line: None) if quiet else _note
     light_field = read_light_field(source, grid, layout, bit_depth, note)
 
-    # PyTorch then asks for huge pages: page by page, new tensors take a sixth of a step on a CPU.
+    # PyTorch then asks for huge pages: page by page, new tensors take a tenth of a step on a CPU.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from sanrcodec import encoder
 
