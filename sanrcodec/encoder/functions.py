@@ -39,7 +39,9 @@ class ClampInward(Function):
 def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """A dense layer at every place: ``weight @ x[i] + bias``.
 
-    The matmul of torch would transpose a copy of ``x``, for one product of all ``i``.
+    Torch's matmul multiplies a transposed copy of ``x``, for one product of all ``i``. A CPU spends
+    half of its step on such copies. A GPU takes twice as long without them: the gradient of the
+    weights, a sum over all places, is then one small product per ``i`` that leaves it idle.
 
     Args:
         weight: ``[n_out, n_in]``.
@@ -49,6 +51,8 @@ def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     Returns:
         ``[n, n_out, P]``.
     """
+    if x.is_cuda:
+        return weight @ x + bias
     return torch.baddbmm(bias, weight.expand(len(x), -1, -1), x)
 
 
