@@ -39,9 +39,10 @@ class ClampInward(Function):
 def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """A dense layer at every place: ``weight @ x[i] + bias``.
 
-    Torch's matmul multiplies a transposed copy of ``x``, for one product of all ``i``. A CPU spends
-    half of its step on such copies. A GPU takes twice as long without them: the gradient of the
-    weights, a sum over all places, is then one small product per ``i`` that leaves it idle.
+    Torch's matmul multiplies a transposed copy of ``x``, for one product of all ``i``. On a CPU
+    such copies are among the largest costs of a step. A GPU takes twice as long without them: the
+    gradient of the weights, a sum over all places, is then one small product per ``i``, which
+    leaves most of it idle.
 
     Args:
         weight: ``[n_out, n_in]``.
