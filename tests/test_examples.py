@@ -16,7 +16,7 @@ def test_scaling(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     arguments = ["--views", "4", "--size", "16", "--sizes", "", "--steps", "3", "--device", "cpu"]
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "scaling.py", *arguments],
+        [sys.executable, ROOT / "benchmarks" / "scaling.py", *arguments],
         cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
@@ -32,7 +32,7 @@ def test_scaling(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--views=2", "--views=x", "--sizes=0"])
 def test_scaling_usage(option: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "scaling.py", option],
+        [sys.executable, ROOT / "benchmarks" / "scaling.py", option],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 2

@@ -36,7 +36,7 @@ def section(number: str) -> str:
 
 def test_dump_equals_the_vector() -> None:
     dump = _REST.partition(make_spec_dump.MARKERS[1])[0]
-    assert dump == make_spec_dump.render(), "run SANR_REGENERATE=1 python tests/make_spec_dump.py"
+    assert dump == make_spec_dump.render(), "run SANR_REGENERATE=1 python tools/make_spec_dump.py"
     lines = re.findall(r"^[0-9a-f]{4}  ((?:[0-9a-f]{2} ?)+)$", dump, re.MULTILINE)
     assert bytes.fromhex(" ".join(lines)) == make_spec_dump.VECTOR.read_bytes()
 

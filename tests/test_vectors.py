@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make_vectors
 import pytest
 from make_vectors import FOLDER, MAX_BYTES, VECTORS, describe
 
@@ -31,9 +32,9 @@ def test_every_file_is_expected() -> None:
 
 def test_threads_do_not_matter(tmp_path: Path) -> None:
     """One thread of the linear algebra gives the same samples as many."""
-    script = Path(__file__).with_name("make_vectors.py")
+    root = Path(__file__).resolve().parents[1]
     code = (
-        f"import json, sys; sys.path[:0] = [{str(script.parent)!r}, {str(script.parents[1])!r}]\n"
+        f"import json, sys; sys.path[:0] = [{str(root / 'tools')!r}, {str(root)!r}]\n"
         "from make_vectors import FOLDER, describe\n"
         f"print(json.dumps([describe((FOLDER / n).read_bytes()) for n in {NAMES!r}]))"
     )
@@ -50,7 +51,7 @@ def test_threads_do_not_matter(tmp_path: Path) -> None:
 
 def test_vectors_are_rewritten_on_purpose_only() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "SANR_REGENERATE"}
-    script = Path(__file__).with_name("make_vectors.py")
+    script = Path(make_vectors.__file__)
     done = subprocess.run(
         [sys.executable, script], env=environment, capture_output=True, text=True, check=False
     )

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What each part of the default profile is worth: fits of a crop, with one part left out at a time.
 
-Usage: python results/ablation.py LIGHTFIELD [--views 5] [--size 160] [--at Y,X] [--lmbda 4]
+Usage: python benchmarks/ablation.py LIGHTFIELD [--views 5] [--size 160] [--at Y,X] [--lmbda 4]
 
 Prints J = D + lmbda * R of the real files. The rate of the weights counts as in a view of 512 x 512
 pixels, in the fit and in J: small crops could not pay for the networks of a whole scene. What a

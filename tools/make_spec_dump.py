@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Renew Appendix B of format_spec.md, the dump of a vector, between its two markers.
 
-Usage: SANR_REGENERATE=1 python tests/make_spec_dump.py
+Usage: SANR_REGENERATE=1 python tools/make_spec_dump.py
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from reference_range_decoder import RangeDecoder
 
 from sanrcodec.container import SIGNATURE, VERSION, SectionType, unpack
 from sanrcodec.decoder import SanrFile
 from sanrcodec.header import FIELD_RANGES
 from sanrcodec.tables import ESCAPE, MAX_RESIDUAL, frequency_table
 
-SPEC = Path(__file__).resolve().parents[1] / "format_spec.md"
-VECTOR = Path(__file__).resolve().parent / "vectors" / "grey_10_bit_1x4.sanr"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+from reference_range_decoder import RangeDecoder  # noqa: E402
+
+SPEC = ROOT / "format_spec.md"
+VECTOR = ROOT / "tests" / "vectors" / "grey_10_bit_1x4.sanr"
 MARKERS = ("<!-- dump: begin -->\n", "<!-- dump: end -->\n")
 N_SHOWN = 12  # bytes, weights or latents of a list that is cut
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measure how fast a .sanr file decodes: medians over fresh processes.
 
-Usage: python examples/decode_speed.py lf.sanr [--runs 5] [--cores 2] [--device cuda]
+Usage: python benchmarks/decode_speed.py lf.sanr [--runs 5] [--cores 2] [--device cuda]
 
 All views are decoded on `--cores` cores, everything else on one. With `--device`, PyTorch computes
 views there, and all their samples are compared with those of numpy.

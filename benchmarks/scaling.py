@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measure time and memory against the number of views, and against the size of a view.
 
-Usage: python examples/scaling.py --views 1,9,25 --sizes 64,128 --plot scaling.png
+Usage: python benchmarks/scaling.py --views 1,9,25 --sizes 64,128 --plot scaling.png
 
 Each row is a light field made by examples/synthetic.py, encoded with a few steps and decoded, each
 in a process of its own so that the peak of its memory is honest. The parallax over all views is
@@ -22,6 +22,8 @@ from typing import Any
 
 import click
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from synthetic import render
 
 COLUMNS = {

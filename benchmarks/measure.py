@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Fit a light field at several rates, and note what each file is like in rd.csv.
 
-Usage: python results/measure.py SCENE LIGHTFIELD OUT [--lmbda 1.5,4,10,30,110] [--preset medium]
+Usage: python benchmarks/measure.py SCENE LIGHTFIELD OUT [--lmbda 1.5,4,10,30,110] [--preset medium]
 
 SCENE names the rows. Every file goes to OUT as SCENE_PROFILE_PRESET_LMBDA.sanr, then comes its row:
 size on disk, quality of the numpy decoder's views, seconds of the whole encoding and of
@@ -30,6 +30,7 @@ from sanrcodec.io import read_light_field, write_atomically
 
 fit_module = sys.modules["sanrcodec.encoder.fit"]  # the package has a function of this name
 
+TABLE = Path(__file__).resolve().parents[1] / "results" / "rd.csv"
 COLUMNS = (
     "scene", "profile", "preset", "lmbda", "steps", "bytes", "bpp", "psnr_yuv", "psnr_yuv_min",
     "enc_s", "dec_s", "device", "version",
@@ -69,7 +70,7 @@ def decoding_seconds(path: Path) -> float:
 @click.option("--compile", "compiled", is_flag=True, help="Compile kernels for any length of fit.")
 @click.option(
     "--csv", "table", type=click.Path(dir_okay=False, path_type=Path),
-    default=Path(__file__).with_name("rd.csv"), show_default="rd.csv beside this script",
+    default=TABLE, show_default="results/rd.csv",
 )  # fmt: skip
 def main(
     scene: str, light_field: Path, out: Path, lmbdas: str, preset: str, profile: str,

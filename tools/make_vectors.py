@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Rewrite the golden files of tests/vectors: short fits of light fields made by code.
 
-Usage: SANR_REGENERATE=1 python tests/make_vectors.py
+Usage: SANR_REGENERATE=1 python tools/make_vectors.py
 
 What is frozen is the decoding of these files, not the fit: the bytes differ from machine to
 machine. Rewriting them is only right together with a new version of the format.
@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-FOLDER = Path(__file__).resolve().parent / "vectors"
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+FOLDER = TESTS / "vectors"
 MAX_BYTES = 4000
 # The views whose samples are frozen: all integer ones, and this between them.
 FRACTION = 0.3125
@@ -105,6 +106,8 @@ def main() -> None:
     if os.environ.get("SANR_REGENERATE") != "1":
         sys.exit("this rewrites the golden files; set SANR_REGENERATE=1 if you mean it")
     import torch
+
+    sys.path.insert(0, str(TESTS))
     from conftest import synthetic
 
     from sanrcodec.encoder import encode

@@ -41,7 +41,7 @@ def read(path: Path, *label: str) -> Curves:
 
 def main(anchors: str, out: str) -> None:
     """Draw one panel per scene of rd.csv."""
-    ours = read(Path(__file__).with_name("rd.csv"), "profile", "preset")
+    ours = read(Path(__file__).resolve().parents[1] / "results" / "rd.csv", "profile", "preset")
     theirs = read(Path(anchors), "codec")
     _, panels = plt.subplots(1, len(ours), figsize=(6 * len(ours), 5), squeeze=False)
     for panel, (scene, curves) in zip(panels[0], ours.items(), strict=True):
