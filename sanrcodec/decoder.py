@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ from sanrcodec.synthesis import Scene, finest_level
 from sanrcodec.weights import unpack_weights
 
 __all__ = ["MAX_WORKERS", "SCALES", "SanrFile", "n_workers", "open_sanr"]
+
+T = TypeVar("T")
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -184,13 +186,31 @@ class SanrFile:
         Args:
             scale: Of each view, as for :meth:`view`.
         """
+        return self.map_views(lambda v, u, view: view, scale=scale)
+
+    def map_views(
+        self, task: Callable[[int, int, npt.NDArray[Any]], T], *, scale: float | Fraction = 1
+    ) -> Iterator[T]:
+        """Decode all views and hand each to a task, in several threads; a few are ahead.
+
+        Args:
+            task: Called with ``v``, ``u`` and the view, in the thread that decoded it.
+            scale: Of each view, as for :meth:`view`.
+
+        Yields:
+            What the task returned, ``v`` slowest.
+        """
         n_threads = n_workers() if self._device is None else 1
         self._scene(_level(scale))  # once, not in every thread
-        ahead: deque[Future[npt.NDArray[Any]]] = deque()
+
+        def decode(v: int, u: int) -> T:
+            return task(v, u, self.view(v, u, scale=scale))
+
+        ahead: deque[Future[T]] = deque()
         with ThreadPoolExecutor(n_threads) as pool:
             try:
                 for v, u in np.ndindex(self.grid):
-                    ahead.append(pool.submit(self.view, v, u, scale=scale))
+                    ahead.append(pool.submit(decode, v, u))
                     if len(ahead) > n_threads:
                         yield ahead.popleft().result()
                 while ahead:

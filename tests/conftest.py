@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from sanrcodec.cli import main
+from sanrcodec.io import write_mosaic
 from sanrcodec.lightfield import LightField
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +43,27 @@ def synthetic(
         # Fill the low bits too.
         samples = (samples.astype(np.uint32) * (2**bit_depth - 1) // 255).astype(np.uint16)
     return LightField(samples, bit_depth)
+
+
+def sanr(*arguments: Any) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_ok(result: Result) -> str:
+    """Return what the command printed."""
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def assert_refused(result: Result, code: int, text: str) -> None:
+    """Bad data (1) or usage (2), told on stderr; bad data in one line."""
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert result.stdout == ""
+    if code == 1:
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +102,19 @@ def content(request: pytest.FixtureRequest) -> bytes:
     name = {"default": "encoded", "sanr": "encoded_sanr"}[request.param]
     result: bytes = request.getfixturevalue(name).content
     return result
+
+
+@pytest.fixture
+def mosaic(tmp_path: Path, light_field: LightField) -> Path:
+    """`light_field` as an image."""
+    path = tmp_path / "lf.png"
+    write_mosaic(path, light_field.samples, light_field.grid)
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path, encoded: Any) -> Path:
+    """`encoded` as a file."""
+    path = tmp_path / "lf.sanr"
+    path.write_bytes(encoded.content)
+    return path

@@ -12,12 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from conftest import ROOT, synthetic
+from conftest import ROOT, sanr, synthetic
 
-from sanrcodec import cli
 from sanrcodec.errors import SanrError
-from sanrcodec.io import write_mosaic
 from sanrcodec.lightfield import LightField
 
 torch = pytest.importorskip("torch")
@@ -157,13 +154,6 @@ def test_checkpoint_that_cannot_be_written_is_told_at_once(
 # ------------------------------------------------------------------- command
 
 
-@pytest.fixture
-def mosaic(tmp_path: Path, light_field: LightField) -> Path:
-    path = tmp_path / "lf.png"
-    write_mosaic(path, light_field.samples, light_field.grid)
-    return path
-
-
 def command(folder: Path, *options: Any) -> list[str]:
     arguments = ["encode", folder / "lf.png", "-o", folder / "out.sanr", "--device", "cpu"]
     arguments += ["--steps", STEPS, "--checkpoint", folder / "ck", *options]
@@ -185,7 +175,7 @@ def test_killed_command_goes_on(tmp_path: Path, whole: Any) -> None:
     assert not (tmp_path / "out.sanr").exists()
     done = torch.load(tmp_path / "ck", weights_only=True)["state"]["fit"]["done"]
     assert done >= 9
-    result = CliRunner().invoke(cli.main, command(tmp_path))
+    result = sanr(*command(tmp_path))
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith(f"step {done}/{STEPS}  ")
     assert (tmp_path / "out.sanr").read_bytes() == whole.content
@@ -208,7 +198,7 @@ def test_checkpoint_goes_when_a_finished_fit_is_written(
         )  # fmt: skip
 
     monkeypatch.setattr(encoder, "encode", encode)
-    result = CliRunner().invoke(cli.main, command(tmp_path))
+    result = sanr(*command(tmp_path))
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out.sanr").read_bytes() == b"file"
     assert (tmp_path / "ck").exists() != finished
@@ -223,7 +213,7 @@ def test_checkpoint_path_is_checked_before_any_work(tmp_path: Path) -> None:
         (tmp_path, "is a directory"),
         (tmp_path / "no" / "ck", "no such folder"),
     ]:
-        result = CliRunner().invoke(cli.main, [*command(tmp_path), "--checkpoint", str(path)])
+        result = sanr(*command(tmp_path), "--checkpoint", path)
         assert result.exit_code == 2
         assert message in result.stderr
 
@@ -231,7 +221,7 @@ def test_checkpoint_path_is_checked_before_any_work(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("mosaic")
 def test_refused_checkpoint_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "ck").write_bytes(b"something else")
-    result = CliRunner().invoke(cli.main, command(tmp_path))
+    result = sanr(*command(tmp_path))
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {tmp_path / 'ck'}: this is no checkpoint")
     assert result.stderr.count("\n") == 1

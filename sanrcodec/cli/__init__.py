@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The command ``sanr``: the group of its commands; does no work of its own.
+
+Results go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 bad data, 2 usage.
+"""
+
+from __future__ import annotations
+
+import errno
+from importlib import import_module
+from typing import Any
+
+import click
+
+from sanrcodec import __version__
+from sanrcodec.cli.messages import describe
+from sanrcodec.errors import SanrError
+
+__all__ = ["main"]
+
+# Each is the module of this package that has the command, under the name `command`. In the order
+# of the help; only the module of the command that is called is imported.
+_COMMANDS = ("encode", "decode", "info", "verify")
+
+
+class _Group(click.Group):
+    """Finds the commands, and turns the errors of bad data into one line and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SanrError, OSError, MemoryError) as error:
+            if ctx.params.get("debug") or getattr(error, "errno", None) == errno.EPIPE:
+                raise
+            click.echo(f"Error: {describe(error)}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sanr", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, hidden=True, help="Show tracebacks.")
+def main(debug: bool) -> None:
+    """Compress light fields to .sanr files, and decode views of them."""

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""``sanr decode``; never imports torch itself."""
+
+from __future__ import annotations
+
+import math
+import time
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.cli.options import PATH, SCALE, VIEW_POSITION, file_argument
+from sanrcodec.cli.outputs import check_image, check_images
+from sanrcodec.decoder import SanrFile
+from sanrcodec.io import write_mosaic, write_view
+
+__all__ = ["command"]
+
+
+@click.command("decode", short_help="Decode one view or all views.")
+@file_argument
+@click.option(
+    "--view", "position", type=VIEW_POSITION,
+    help="One view, row and column from 0; fractions lie in between.",
+)  # fmt: skip
+@click.option("--all", "all_views", is_flag=True, help="All views, as view_VV_UU.png in a folder.")
+@click.option("--mosaic", is_flag=True, help="All views, tiled in one PNG.")
+@click.option(
+    "--scale", type=SCALE, default="1", show_default=True,
+    help="Size of the views: 1, 1/2, 1/4 or 1/8. Smaller ones are decoded much faster.",
+)  # fmt: skip
+@click.option("--device", help="Decode with PyTorch, on cuda for example; the same samples.")
+@click.option(
+    "-o", "--output", type=PATH, metavar="PATH",
+    help="Image, or folder for --all.  [default for --view: FILE_vVV_uUU.png]",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite existing images.")
+def command(
+    file: Path,
+    position: tuple[float, float] | None,
+    all_views: bool,
+    mosaic: bool,
+    scale: Fraction,
+    device: str | None,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Decode views of the .sanr file FILE; give one of --view, --all and --mosaic."""
+    if (position is not None) + all_views + mosaic != 1:
+        raise click.UsageError("give exactly one of --view V,U, --all and --mosaic")
+    begun = time.monotonic()
+    if position is not None:
+        output = output or _default_output(file, position, scale)
+        check_image(output, (".png", ".ppm", ".pgm"), force)
+        opened = SanrFile(file, device=device)
+        view = opened.view(*position, scale=scale)
+        write_view(output, view, opened.bit_depth)
+        what = "view {:g},{:g}".format(*position)
+    elif output is None:
+        wanted = "--all -o FOLDER" if all_views else "--mosaic -o FILE.png"
+        raise click.UsageError(f"the output is missing: {wanted}")
+    elif mosaic:
+        check_image(output, (".png",), force)
+        opened = SanrFile(file, device=device)
+        n_v, n_u = opened.grid
+        views = opened.views(scale=scale)
+        rows = (np.stack(list(islice(views, n_u))) for _ in range(n_v))
+        write_mosaic(output, rows, opened.grid, opened.bit_depth)
+        what = f"{n_v} x {n_u} views"
+    else:
+        opened = SanrFile(file, device=device)
+        what = f"{_write_all(opened, output, scale, force)} views"
+    width, height = (math.ceil(n * scale) for n in (opened.header.width, opened.header.height))
+    click.echo(
+        f"{output}: {what} of {width} x {height} pixels  "
+        f"decoded in {time.monotonic() - begun:.2f} s"
+    )
+
+
+def _default_output(file: Path, position: tuple[float, float], scale: Fraction) -> Path:
+    v, u = map(_two_digits, position)
+    small = "" if scale == 1 else f"_1of{scale.denominator}"
+    return Path(f"{file.stem}_v{v}_u{u}{small}.png")
+
+
+def _two_digits(position: float) -> str:
+    """``4.0`` -> ``04``, ``3.5`` -> ``03.5``."""
+    whole, _, fraction = f"{position:.4f}".partition(".")
+    fraction = fraction.rstrip("0")
+    return whole.zfill(2) + (f".{fraction}" if fraction else "")
+
+
+def _write_all(opened: SanrFile, folder: Path, scale: Fraction, force: bool) -> int:
+    """Write every view as ``view_VV_UU.png``; the folder may exist. Returns their number."""
+    paths = {vu: folder / "view_{:02d}_{:02d}.png".format(*vu) for vu in np.ndindex(opened.grid)}
+    check_images(folder, paths.values(), force)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(v: int, u: int, view: npt.NDArray[Any]) -> None:
+        write_view(paths[v, u], view, opened.bit_depth)
+
+    return sum(1 for _ in opened.map_views(write, scale=scale))

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""``sanr info``; decodes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sanrcodec.cli.options import PROFILES, file_argument
+from sanrcodec.complexity import mac_per_pixel, n_weights
+from sanrcodec.container import SectionType
+from sanrcodec.decoder import SanrFile
+from sanrcodec.modelspec import n_latents
+
+__all__ = ["command"]
+
+
+@click.command("info", short_help="Describe a file.")
+@file_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(file: Path, as_json: bool) -> None:
+    """Describe the .sanr file FILE from its header and section table; decodes nothing."""
+    summary = _summarize(SanrFile(file))
+    click.echo(json.dumps(summary, indent=2) if as_json else _describe(summary))
+
+
+def _summarize(opened: SanrFile) -> dict[str, Any]:
+    """Everything that ``sanr info`` tells, ready for JSON."""
+    header = opened.header
+    sections: list[dict[str, Any]] = [
+        {
+            "type": section.type,
+            "name": SectionType(section.type).name if section.type in set(SectionType) else None,
+            "offset": section.offset,
+            "payload_bytes": len(section.payload),
+        }
+        for section in opened.sections.values()
+    ]
+    known = header.profile < len(PROFILES)
+    return {
+        "file": opened.name,
+        "n_bytes": opened.n_bytes,
+        "bpp": opened.bpp,
+        "format_version": ".".join(map(str, opened.format_version)),
+        "profile": PROFILES[header.profile] if known else f"number {header.profile}",
+        "header": asdict(header),
+        "canvas": list(header.canvas),
+        "sections": sections,
+        "framing_bytes": opened.n_bytes - sum(s["payload_bytes"] for s in sections),
+        "n_weights": n_weights(header),
+        "n_latents": n_latents(header),
+        "mac_per_pixel": mac_per_pixel(header),
+        "metadata": _metadata(opened),
+    }
+
+
+def _metadata(opened: SanrFile) -> Any:
+    """The METADATA section as JSON; None if absent or damaged, since nothing depends on it."""
+    section = opened.sections.get(SectionType.METADATA)
+    try:
+        return json.loads(section.payload) if section else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _describe(summary: dict[str, Any]) -> str:
+    h, mac = summary["header"], summary["mac_per_pixel"]
+    color = "grey" if h["channels"] == 1 else "RGB"
+    layers = f"{h['layers']} depth layers" if h["layers"] else "no geometry"
+    sizes = [
+        f"{s['name'] or 'type 0x{:02x}'.format(s['type'])} {s['payload_bytes']}"
+        for s in summary["sections"]
+    ]
+    parts = [
+        f"{name} {cost:.0f}" for k in ("scene", "view") for name, cost in mac[k].items() if cost
+    ]
+    rows = {
+        "format": f"SANR {summary['format_version']}, profile {summary['profile']}",
+        "size": f"{summary['n_bytes']} bytes, {summary['bpp']:.5f} bpp",
+        "views": f"{h['n_v']} x {h['n_u']} (V x U) of {h['width']} x {h['height']} pixels, "
+        f"{color}, {h['bit_depth']} bit",
+        "scene": f"{layers}, canvas {summary['canvas'][1]} x {summary['canvas'][0]} pixels",
+        "sections": f"{', '.join(sizes)} bytes; framing {summary['framing_bytes']}",
+        "weights": f"{summary['n_weights']}",
+        "latents": f"{summary['n_latents']}",
+        "cost": f"{mac['total_per_pixel']:.0f} MAC per pixel for all views, "
+        f"{mac['single_view_per_pixel']:.0f} for one view",
+        "": f"{mac['scene_per_canvas_pixel']:.0f} per canvas pixel, once; "
+        f"{mac['view_per_pixel']:.0f} per pixel of a view ({', '.join(parts)})",
+    }
+    if summary["metadata"] is not None:
+        rows["metadata"] = json.dumps(summary["metadata"])  # escapes control characters
+    return "\n".join([summary["file"]] + [f"  {name:<10}{text}" for name, text in rows.items()])

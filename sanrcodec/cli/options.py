@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Parameter types, and arguments and options of several commands; holds no command."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sanrcodec.decoder import SCALES
+from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import parse_grid
+
+__all__ = [
+    "DEFAULT_LMBDA",
+    "GRID",
+    "OUTPUT_FILE",
+    "PATH",
+    "PRESETS",
+    "PROFILES",
+    "SCALE",
+    "VIEW_POSITION",
+    "file_argument",
+]
+
+# The encoder's own names and default, repeated here because importing it needs torch.
+PRESETS = ("fast", "medium", "slow")
+PROFILES = ("default", "sanr")  # in the order of their numbers
+DEFAULT_LMBDA = 8.0
+
+
+class _Grid(click.ParamType):
+    name = "VxU"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_grid(value)
+        except LightFieldError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _ViewPosition(click.ParamType):
+    name = "V,U"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            v, u = (float(part) for part in value.split(","))
+        except ValueError:
+            v = u = math.nan
+        if not (math.isfinite(v) and math.isfinite(u)):
+            self.fail(f"view {value!r} has the wrong form, expected V,U such as 4,4", param, ctx)
+        return v, u
+
+
+class _Scale(click.ParamType):
+    name = "SCALE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        with suppress(ValueError, ZeroDivisionError):
+            if Fraction(value) in SCALES:
+                return Fraction(value)
+        self.fail(f"scale {value!r} is not among {', '.join(map(str, SCALES))}", param, ctx)
+
+
+GRID, SCALE, VIEW_POSITION = _Grid(), _Scale(), _ViewPosition()
+PATH = click.Path(path_type=Path)
+OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False)
+
+file_argument = click.argument("file", type=PATH)  # the .sanr file that is read

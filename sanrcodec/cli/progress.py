@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""The progress line of a fit; knows nothing of how it is made."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sanrcodec.encoder import FitProgress
+
+__all__ = ["ProgressLine"]
+
+_LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
+
+
+class ProgressLine:
+    """State of the fit on stderr: one line kept up to date on a terminal, else a line at times."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._interval_s = _TERMINAL_INTERVAL_S if self._is_terminal else _LINE_INTERVAL_S
+        self._shown_at = -math.inf
+        self._width = 0
+
+    def __call__(self, state: FitProgress) -> None:
+        """Show a state, unless the last one was shown just now."""
+        now = time.monotonic()
+        if now - self._shown_at < self._interval_s and state.step < state.steps:
+            return
+        self._shown_at = now
+        minutes, seconds = divmod(max(0, round(state.seconds_left)), 60)
+        line = (
+            f"step {state.step}/{state.steps}  {state.bpp:.5f} bpp  "
+            f"PSNR-YUV {state.psnr_yuv:.2f} dB  {minutes}:{seconds:02d} left"
+        )
+        if self._is_terminal:
+            click.echo("\r" + line.ljust(self._width), err=True, nl=False)
+            self._width = len(line)
+        else:
+            click.echo(line, err=True)
+
+    def close(self) -> None:
+        """End the line that is kept up to date."""
+        if self._width:
+            click.echo(err=True)
+            self._width = 0

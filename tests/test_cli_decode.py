@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import assert_ok, assert_refused, sanr
+
+import sanrcodec
+from sanrcodec.io import read_light_field
+
+
+@pytest.mark.parametrize(
+    ("position", "name"),
+    [("1,2", "lf_v01_u02.png"), ("0.5,1.25", "lf_v00.5_u01.25.png"), ("2.0,0", "lf_v02_u00.png")],
+)
+def test_decode_view_default_name(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, position: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = assert_ok(sanr("decode", "lf.sanr", "--view", position))
+    assert line.startswith(f"{name}: view ")
+    v, u = map(float, position.split(","))
+    decoded = read_light_field(name, (1, 1)).view(0, 0)
+    np.testing.assert_array_equal(decoded, sanrcodec.open(file).view(v, u))
+
+
+@pytest.mark.parametrize("scale", ["1/2", "0.125"])
+def test_decode_smaller_views(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, scale: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    factor = Fraction(scale)
+    line = assert_ok(sanr("decode", "lf.sanr", "--view", "1,2", "--scale", scale))
+    name = f"lf_v01_u02_1of{factor.denominator}.png"
+    assert line.startswith(f"{name}: view 1,2 of {32 * factor} x {24 * factor} pixels")
+    expected = list(sanrcodec.open(file).views(scale=factor))
+    decoded = read_light_field(name, (1, 1)).view(0, 0)
+    np.testing.assert_array_equal(decoded, expected[5])
+    assert_ok(sanr("decode", "lf.sanr", "--all", "--scale", scale, "-o", "views"))
+    assert_ok(sanr("decode", "lf.sanr", "--mosaic", "--scale", scale, "-o", "all.png"))
+    for light_field in (read_light_field("views"), read_light_field("all.png", (3, 3))):
+        samples = light_field.samples.reshape(-1, *expected[0].shape)
+        np.testing.assert_array_equal(samples, expected)
+
+
+def test_decode_on_a_device(tmp_path: Path, file: Path) -> None:
+    pytest.importorskip("torch")
+    outputs = [tmp_path / "numpy.png", tmp_path / "torch.png"]
+    for output, options in zip(outputs, ([], ["--device", "cpu"]), strict=True):
+        assert_ok(sanr("decode", file, "--view", "1,1", *options, "-o", output))
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    result = sanr("decode", file, "--view", "1,1", "--device", "tape", "-o", tmp_path / "x.png")
+    assert_refused(result, 1, "device tape is not usable here")
+
+
+def test_decode_view_as_ppm(tmp_path: Path, file: Path) -> None:
+    output = tmp_path / "x.ppm"
+    assert_ok(sanr("decode", file, "--view", "0,0", "-o", output))
+    assert output.read_bytes().startswith(b"P6")
+
+
+@pytest.mark.parametrize("position", ["3,0", "0,3", "-1,0", "0,2.001"])
+def test_decode_refuses_a_view_outside(tmp_path: Path, file: Path, position: str) -> None:
+    output = tmp_path / "x.png"
+    result = sanr("decode", file, "--view", position, "-o", output)
+    assert_refused(result, 1, "is outside this light field (3 x 3 views")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--view", "1"],
+        ["--view", "1,x"],
+        ["--view", "nan,0"],
+        ["--view", "1,1", "--all", "-o", "x"],
+        ["--all", "--mosaic", "-o", "x"],
+        ["--all"],
+        ["--mosaic"],
+        ["--mosaic", "-o", "x.ppm"],
+        ["--view", "1,1", "-o", "x.jpg"],
+        ["--view", "1,1", "--scale", "1/3"],
+        ["--view", "1,1", "--scale", "1/0"],
+        ["--view", "1,1", "--scale", "half"],
+    ],
+    ids=" ".join,
+)
+def test_decode_usage_errors(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(sanr("decode", file, *options), 2, "Usage: ")
+    assert os.listdir(tmp_path) == ["lf.sanr"]
+
+
+@pytest.mark.parametrize(
+    "options", [["--view", "1,1", "-o", "old.png"], ["--mosaic", "-o", "old.png"]], ids=" ".join
+)
+def test_decode_overwrites_only_if_told(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    old = tmp_path / "old.png"
+    old.write_bytes(b"old")
+    assert_refused(sanr("decode", file, *options), 2, "add --force")
+    assert old.read_bytes() == b"old"
+    assert_ok(sanr("decode", file, *options, "--force"))
+    assert old.read_bytes() != b"old"
+
+
+def test_decode_all_overwrites_only_if_told(tmp_path: Path, file: Path) -> None:
+    folder = tmp_path / "new" / "views"
+    assert_ok(sanr("decode", file, "--all", "-o", folder))
+    (folder / "other.txt").write_text("kept")
+    (folder / "view_02_02.png").write_bytes(b"old")
+    assert_refused(sanr("decode", file, "--all", "-o", folder), 2, "view_00_00.png exists")
+    assert (folder / "view_02_02.png").read_bytes() == b"old"
+    assert_ok(sanr("decode", file, "--all", "-o", folder, "--force"))
+    assert (folder / "view_02_02.png").read_bytes() != b"old"
+    assert (folder / "other.txt").read_text() == "kept"
+    assert_refused(sanr("decode", file, "--all", "-o", file), 2, "is a file")

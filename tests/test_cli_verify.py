@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+from pathlib import Path
+
+from conftest import assert_refused, sanr
+
+
+def test_verify_names_the_section(tmp_path: Path, file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-6] ^= 1
+    file.write_bytes(content)
+    assert_refused(sanr("verify", file), 1, "section LATENTS at byte")
