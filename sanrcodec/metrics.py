@@ -14,19 +14,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.color import luma, ycc
+
 __all__ = [
     "PSNR_CAP",
     "LightFieldPsnr",
-    "bd_rate",
     "bpp",
     "light_field_psnr_yuv",
-    "luma",
     "psnr_yuv",
     "ssim",
 ]
 
 PSNR_CAP = 100.0  # dB, given to a plane that is reproduced exactly
-_KR, _KB = 0.2126, 0.0722  # ITU-R BT.709
 _WINDOW_RADIUS, _WINDOW_SIGMA = 5, 1.5
 
 
@@ -38,7 +37,7 @@ class LightFieldPsnr(NamedTuple):
 
 
 def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> float:
-    """PSNR-YUV of one view in dB; of a grey view the PSNR of its one plane.
+    """PSNR-YUV of one view in dB; of a gray view the PSNR of its one plane.
 
     Args:
         reference: uint8 or uint16 array ``[H, W, C]``.
@@ -50,7 +49,7 @@ def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> 
     """
     _check_pair(reference, decoded)
     error = reference.astype(np.float64) - decoded
-    planes = [error[..., 0]] if error.shape[-1] == 1 else _ycbcr(error)
+    planes = np.moveaxis(error if error.shape[-1] == 1 else ycc(error), -1, 0)
     peak = 2**bit_depth - 1
     values = [_psnr(float(np.mean(np.square(plane))), peak) for plane in planes]
     return values[0] if len(values) == 1 else (6 * values[0] + values[1] + values[2]) / 8
@@ -82,12 +81,6 @@ def bpp(n_bytes: int, shape: Sequence[int]) -> float:
     return 8.0 * n_bytes / (n_v * n_u * height * width)
 
 
-def luma(view: np.ndarray) -> npt.NDArray[np.float64]:
-    """BT.709 luma ``[H, W]`` of a view ``[H, W, C]``, unrounded."""
-    samples = view.astype(np.float64)
-    return samples[..., 0] if samples.shape[-1] == 1 else _ycbcr(samples)[0]
-
-
 def ssim(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> float:
     """Structural similarity of the luma of one view.
 
@@ -114,36 +107,6 @@ def ssim(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> floa
     return float(np.mean(numerator / ((mean_1**2 + mean_2**2 + c1) * (variances + c2))))
 
 
-def bd_rate(anchor: Iterable[tuple[float, float]], test: Iterable[tuple[float, float]]) -> float:
-    """Bjøntegaard delta rate: mean difference in rate at equal PSNR, in percent.
-
-    Interpolation: log10 of the rate as Akima spline over the PSNR, integrated exactly over the
-    PSNR interval that both curves cover. Unlike in Bjøntegaard's note (VCEG-M33), which fits one
-    cubic polynomial, one odd point does not bend the whole curve. Points that cost more bits
-    without raising the PSNR are dropped first.
-
-    Args:
-        anchor: Points ``(rate, psnr)`` of the curve to compare with, at least four.
-        test: Points of the curve under test, at least four.
-
-    Returns:
-        Negative where the test saves bits.
-
-    Raises:
-        ValueError: fewer than four usable points, or the curves share no PSNR interval.
-
-    See Akima, "A new method of interpolation and smooth curve fitting based on local
-    procedures", Journal of the ACM, 1970.
-    """
-    curves = [_rising(anchor), _rising(test)]
-    low = max(float(psnr[0]) for _, psnr in curves)
-    high = min(float(psnr[-1]) for _, psnr in curves)
-    if high <= low:
-        raise ValueError("the curves share no PSNR interval")
-    areas = [_akima_integral(psnr, np.log10(rate), low, high) for rate, psnr in curves]
-    return float(100 * (10 ** ((areas[1] - areas[0]) / (high - low)) - 1))
-
-
 def _check_pair(reference: np.ndarray, decoded: np.ndarray) -> None:
     found = [f"{view.dtype} {view.shape}" for view in (reference, decoded)]
     if found[0] != found[1] or reference.ndim != 3 or reference.shape[-1] not in (1, 3):
@@ -155,13 +118,6 @@ def _psnr(mean_square: float, peak: int) -> float:
         return float(min(PSNR_CAP, 10 * np.log10(peak**2 / np.float64(mean_square))))
 
 
-def _ycbcr(rgb: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
-    """Planes Y, Cb, Cr without the chroma offset: linear, thus good for differences too."""
-    red, green, blue = np.moveaxis(rgb, -1, 0)
-    y = _KR * red + (1 - _KR - _KB) * green + _KB * blue
-    return [y, (blue - y) / (2 * (1 - _KB)), (red - y) / (2 * (1 - _KR))]
-
-
 def _blur(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Gaussian mean around each pixel whose window lies inside the plane."""
     kernel = np.exp(-0.5 * (np.arange(-_WINDOW_RADIUS, _WINDOW_RADIUS + 1) / _WINDOW_SIGMA) ** 2)
@@ -171,42 +127,3 @@ def _blur(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         shifted = (plane[shift : shift + n_inside] for shift in range(len(kernel)))
         plane = sum(w * part for w, part in zip(kernel, shifted, strict=True)).T
     return plane
-
-
-def _rising(points: Iterable[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and PSNRs, sorted by rate, of the points that raise the PSNR."""
-    kept: list[tuple[float, float]] = []
-    for rate, psnr in sorted(points):
-        if rate <= 0:
-            raise ValueError(f"rate {rate} is not positive")
-        if not kept or psnr > kept[-1][1]:
-            kept.append((rate, psnr))
-    if len(kept) < 4:
-        raise ValueError(f"a curve needs four points of rising PSNR, found {len(kept)}")
-    rate, psnr = np.array(kept).T
-    return rate, psnr
-
-
-def _akima_integral(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
-    """Integrate the Akima spline through ``(x, y)``, x rising, from ``low`` to ``high``."""
-    width = np.diff(x)
-    inner = np.diff(y) / width
-    slope = np.concatenate([[0.0, 0.0], inner, [0.0, 0.0]])
-    slope[1], slope[-2] = 2 * slope[2] - slope[3], 2 * slope[-3] - slope[-4]
-    slope[0], slope[-1] = 2 * slope[1] - slope[2], 2 * slope[-2] - slope[-3]
-    change = np.abs(np.diff(slope))
-    after, before = change[2:], change[:-2]
-    total = after + before
-    flat = total <= 1e-9 * total.max()
-    weighted = (after * slope[1:-2] + before * slope[2:-1]) / np.where(flat, 1, total)
-    tangent = np.where(flat, (slope[1:-2] + slope[2:-1]) / 2, weighted)
-
-    c2 = (3 * inner - 2 * tangent[:-1] - tangent[1:]) / width
-    c3 = (tangent[:-1] + tangent[1:] - 2 * inner) / width**2
-    start, end = (np.clip(bound - x[:-1], 0, width) for bound in (low, high))
-
-    def antiderivative(t: np.ndarray) -> np.ndarray:
-        area: np.ndarray = t * (y[:-1] + t * (tangent[:-1] / 2 + t * (c2 / 3 + t * c3 / 4)))
-        return area
-
-    return float(np.sum(antiderivative(end) - antiderivative(start)))

@@ -5,20 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sanrcodec.metrics import PSNR_CAP, bd_rate, bpp, light_field_psnr_yuv, psnr_yuv, ssim
-
-CURVE = [(0.1, 33.0), (0.22, 36.1), (0.4, 39.0), (0.9, 42.5), (1.5, 45.0)]
-OTHER = [(0.08, 32.5), (0.2, 36.3), (0.35, 38.8), (0.36, 38.7), (0.7, 42.0), (1.2, 44.5)]
+from sanrcodec.metrics import PSNR_CAP, bpp, light_field_psnr_yuv, psnr_yuv, ssim
 
 
 def views(n=2, channels=3, seed=0, shape=(24, 20)):
     return np.random.default_rng(seed).integers(5, 250, (n, *shape, channels)).astype(np.uint8)
 
 
-def test_grey_error_of_rgb_is_only_in_luma():
+def test_gray_error_of_rgb_is_only_in_luma():
     reference = views(1)[0]
     luma = 10 * np.log10(255**2 / 4)
     assert psnr_yuv(reference, reference + 2) == pytest.approx((6 * luma + 2 * PSNR_CAP) / 8)
@@ -35,7 +30,7 @@ def test_blue_error_by_hand():
     assert psnr_yuv(reference, decoded) == pytest.approx(expected)
 
 
-def test_grey_and_deep_views():
+def test_gray_and_deep_views():
     reference = views(1, channels=1)[0].astype(np.uint16)
     expected = 10 * np.log10(1023**2 / 9)
     assert psnr_yuv(reference, reference + 3, 10) == pytest.approx(expected)
@@ -77,24 +72,3 @@ def test_ssim():
     assert ssim(first, second) == pytest.approx(6.5025 / (100 + 6.5025))
     with pytest.raises(ValueError, match="smaller than the window"):
         ssim(reference[:10], reference[:10])
-
-
-def test_bd_rate_against_scipy_akima():
-    assert bd_rate(CURVE, OTHER) == pytest.approx(-11.590670291345473)
-    assert bd_rate(OTHER[:5], CURVE) == pytest.approx(12.569816510987586)
-
-
-@settings(max_examples=30, deadline=None)
-@given(factor=st.floats(0.1, 10), order=st.permutations(range(5)))
-def test_bd_rate_of_scaled_rates(factor, order):
-    scaled = [(CURVE[i][0] * factor, CURVE[i][1]) for i in order]
-    assert bd_rate(CURVE, scaled) == pytest.approx(100 * (factor - 1), abs=1e-9)
-
-
-def test_bd_rate_refuses():
-    with pytest.raises(ValueError, match="four points"):
-        bd_rate(CURVE, OTHER[:3])
-    with pytest.raises(ValueError, match="no PSNR interval"):
-        bd_rate(CURVE, [(rate, psnr + 20) for rate, psnr in CURVE])
-    with pytest.raises(ValueError, match="not positive"):
-        bd_rate(CURVE, [(0.0, 30.0), *CURVE])

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Compute the BD-rates that README.md and results/ quote from rd.csv and anchors.csv.
+
+Usage: python benchmarks/bd_rate.py            (needs the extra `benchmarks`)
+
+Prints the tables in Markdown, as they stand in these files. benchmarks/curves.py tells which rows
+of rd.csv count. A curve needs four points; points that cost more bits without raising the PSNR are
+dropped first. BD-rate is the mean difference in rate at equal PSNR-YUV, over the PSNR that both
+curves cover, with log10 of the rate as Akima spline over the PSNR: Bjøntegaard, VCEG-M33, with
+Akima's splines (Journal of the ACM, 1970) instead of one cubic. Negative: fewer bits than the
+anchor. A single file is compared with the anchor's rate at the same PSNR, the logarithm of which
+is linear between two points of the anchor.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import bjontegaard
+import numpy as np
+from curves import FEW_RATES, RATES, RESULTS, Point, Selection, anchor_curves, our_curves
+
+_MIN_POINTS = 4
+SCENES = {
+    "antinous_9x9": "antinous 9 x 9 x 512 x 512, rendered",
+    "lytro2067_9x9": "lytro2067 9 x 9 x 383 x 552, lenslet",
+    "dragons_5x5": "dragons 5 x 5 x 593 x 840, rendered",
+}
+ANCHORS = {
+    "x265-paper": 'x265, medium, 4:2:0 ("paper")',
+    "x265": "x265, veryslow, 4:4:4 10 bit",
+    "vvenc": "vvenc, slow",
+    "aom-av1": "libaom AV1",
+    "jplm": "JPEG Pleno 4D transform",
+}
+FORMATS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
+ANCHOR_CURVES = anchor_curves()
+FLAT = Selection(profile="sanr", rates=FEW_RATES)
+
+
+def medium(version: str) -> Selection:
+    """Preset medium, of one version of the format."""
+    return Selection(format=version, rates=FEW_RATES if version == "0.1" else RATES)
+
+
+class BdRate(NamedTuple):
+    """Difference in rate in percent, and the PSNR interval in dB that it is of."""
+
+    percent: float
+    low: float
+    high: float
+
+
+def rising(points: Iterable[Point]) -> list[Point]:
+    """Points sorted by rate, without those that do not raise the PSNR."""
+    kept: list[Point] = []
+    for point in sorted(points):
+        if not kept or point.psnr > kept[-1].psnr:
+            kept.append(point)
+    return kept
+
+
+def bd_rate(anchor: Iterable[Point], test: Iterable[Point]) -> BdRate:
+    """Compare two curves at equal PSNR-YUV.
+
+    Raises:
+        ValueError: a curve has fewer than four rising points, or they share no PSNR interval.
+    """
+    curves = rising(anchor), rising(test)
+    if min(map(len, curves)) < _MIN_POINTS:
+        counts = " and ".join(str(len(curve)) for curve in curves)
+        raise ValueError(f"curves have {counts} points of rising PSNR, expected four or more")
+    low = max(curve[0].psnr for curve in curves)
+    high = min(curve[-1].psnr for curve in curves)
+    if high <= low:
+        raise ValueError(f"the curves share no PSNR interval: {low:.2f} dB is above {high:.2f} dB")
+    percent = bjontegaard.bd_rate(
+        *(column for curve in curves for column in list(zip(*curve, strict=True))[:2]),
+        method="akima", require_matching_points=False, min_overlap=0,
+    )  # fmt: skip
+    return BdRate(float(percent), low, high)
+
+
+def difference_at(anchor: Iterable[Point], test: Point) -> float:
+    """Bits of one file against the anchor's at the same PSNR-YUV, in percent.
+
+    Raises:
+        ValueError: the anchor does not reach this PSNR.
+    """
+    curve = rising(anchor)
+    psnr = [point.psnr for point in curve]
+    if not psnr[0] <= test.psnr <= psnr[-1]:
+        raise ValueError(f"{test.psnr:.2f} dB is outside {psnr[0]:.2f}..{psnr[-1]:.2f} dB")
+    rate = np.exp(np.interp(test.psnr, psnr, np.log([point.bpp for point in curve])))
+    return float(100 * (test.bpp / rate - 1))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = ["|".join(f" {cell} " if cell else " " for cell in line) for line in [head, *rows]]
+    lines.insert(1, "|".join(["---"] * len(head)))
+    return "\n".join(f"|{line}|" for line in lines)
+
+
+def scenes_table(selection: Selection) -> str:
+    """A row per scene: range of rate and quality, BD-rates against three anchors."""
+    ours = our_curves(selection)
+    codecs = ("x265-paper", "x265", "vvenc")
+    rows, found = [], []
+    for scene, name in SCENES.items():
+        points = sorted(ours[scene])
+        found.append([bd_rate(ANCHOR_CURVES[scene][codec], points).percent for codec in codecs])
+        rows.append(
+            [name, f"{points[0].bpp:.4f}..{points[-1].bpp:.4f}",
+             f"{points[0].psnr:.1f}..{points[-1].psnr:.1f} dB", *map(_percent, found[-1])]
+        )  # fmt: skip
+    means = [_percent(statistics.mean(column)) for column in zip(*found, strict=True)]
+    head = [
+        "scene", "bpp", "PSNR-YUV", "vs x265 as in papers", "vs x265 veryslow 4:4:4 10 bit",
+        "vs VVC (vvenc slow)",
+    ]  # fmt: skip
+    return table(head, [*rows, ["mean", "", "", *means]])
+
+
+def anchors_table(
+    selection: Selection, scenes: Sequence[str] = tuple(SCENES), before: str | None = None
+) -> str:
+    """A row per anchor: BD-rates of the scenes, their mean, and that of the format ``before``."""
+    ours = our_curves(selection)
+    means = mean_rates(before) if before else {}
+    rows = []
+    for codec, name in ANCHORS.items():
+        found = [bd_rate(ANCHOR_CURVES[scene][codec], ours[scene]).percent for scene in scenes]
+        mean = [statistics.mean(found)] if len(scenes) > 1 else []
+        rows.append([name, *map(_percent, [*found, *mean, *([means[codec]] if means else [])])])
+    head = ["anchor", *scenes, *(["mean"] if len(scenes) > 1 else [])]
+    head += [f"mean of format {before}"] if before else []
+    intervals = [bd_rate(ANCHOR_CURVES[scene]["x265-paper"], ours[scene]) for scene in scenes]
+    cells = [f"{i.low:.1f}..{i.high:.1f} dB" for i in intervals]
+    rows.append(["range compared", *cells, *[""] * (len(head) - 1 - len(scenes))])
+    return table(head, rows)
+
+
+def mean_rates(version: str) -> dict[str, float]:
+    """Mean BD-rate of preset medium over the scenes, by anchor, of one version of the format."""
+    ours = our_curves(medium(version))
+    return {
+        codec: statistics.mean(
+            bd_rate(ANCHOR_CURVES[scene][codec], ours[scene]).percent for scene in SCENES
+        )
+        for codec in ANCHORS
+    }
+
+
+def formats_table() -> str:
+    """A row per version of the format: mean BD-rates of preset medium."""
+    rows = [[version, *map(_percent, mean_rates(version).values())] for version in FORMATS]
+    return table(["format", *ANCHORS], rows)
+
+
+def fast_table() -> str:
+    """A row per file of preset fast, 800 steps on 2 CPU cores: bits at equal PSNR-YUV."""
+    anchors = ANCHOR_CURVES["lytro2067_9x9"]
+    rows = []
+    with (RESULTS / "rd.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            if (row["profile"], row["preset"], row["steps"]) != ("default", "fast", "800"):
+                continue
+            point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
+            seed = row["version"].partition("seed ")[2].rstrip(")") or "0"
+            differences = (difference_at(anchors[codec], point) for codec in ("x265-paper", "x265"))
+            cells = f"{point.psnr:.2f} dB", f"{point.worst:.2f} dB", f"{float(row['enc_s']):.0f} s"
+            rows.append([seed, *cells, *(f"{value:+.0f} %" for value in differences)])
+    head = ["seed", "PSNR-YUV", "worst view", "fit", "against x265-paper", "against x265"]
+    return table(head, rows)
+
+
+def _percent(value: float) -> str:
+    return f"{value:+.1f} %"
+
+
+TABLES: dict[str, list[Callable[[], str]]] = {
+    "README.md": [lambda: scenes_table(Selection())],
+    "results/README.md": [
+        lambda: anchors_table(Selection()),
+        lambda: anchors_table(Selection(preset="slow")),
+        formats_table,
+        lambda: anchors_table(FLAT, ["lytro2067_9x9"]),
+        fast_table,
+    ],
+    "results/notebook/format_0.1.md": [lambda: anchors_table(medium("0.1"))],
+    "results/notebook/format_0.2.md": [lambda: anchors_table(medium("0.2"), before="0.1")],
+    "results/notebook/format_0.3.md": [lambda: anchors_table(medium("0.3"), before="0.2")],
+    "results/notebook/format_0.4.md": [lambda: anchors_table(medium("0.4"), before="0.3")],
+    "results/notebook/format_0.5.md": [lambda: anchors_table(medium("0.5"), before="0.4")],
+}
+
+
+def main() -> None:
+    """Print all tables."""
+    for file, tables in TABLES.items():
+        for make in tables:
+            print(f"{file}:\n\n{make()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Rate-distortion curves from results/rd.csv and results/anchors.csv; measures nothing.
+
+Which rows of rd.csv make a curve, in this order:
+
+1. the profile and the preset asked for, fitted on a GPU;
+2. the format asked for, by default the newest that has rows of this profile and preset;
+3. seed 0, which `version` does not name;
+4. the rates asked for: `RATES`, or `FEW_RATES` for profile `sanr` and for format 0.1;
+5. of rows with the same scene and rate the last, since the file is in the order of measuring.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+RATES = ("1.5", "4", "10", "30", "110")  # values of lmbda
+FEW_RATES = ("1.5", "6", "25", "100")
+
+
+class Point(NamedTuple):
+    """One file: bits per pixel of the whole file, PSNR-YUV and that of the worst view in dB."""
+
+    bpp: float
+    psnr: float
+    worst: float
+
+
+class Selection(NamedTuple):
+    """What chooses the rows of a curve; see the head of this module."""
+
+    profile: str = "default"
+    preset: str = "medium"
+    format: str | None = None
+    rates: Sequence[str] = RATES
+
+
+def format_of(version: str) -> str:
+    """Format ``0.6`` of a version such as ``0.1.0 (0.6; commit)``."""
+    found = re.fullmatch(r"\S+ \(([\d.]+)(;.*)?\)", version)
+    if not found:
+        raise ValueError(f"version {version!r} has the wrong form, expected '0.1.0 (0.6; commit)'")
+    return found[1]
+
+
+def our_curves(selection: Selection, path: Path = RESULTS / "rd.csv") -> dict[str, list[Point]]:
+    """Points of each scene, in the order of rates.
+
+    Raises:
+        ValueError: no row is selected.
+    """
+    with path.open(newline="") as lines:
+        rows = [
+            row
+            for row in csv.DictReader(lines)
+            if (row["profile"], row["preset"]) == (selection.profile, selection.preset)
+            and "cpu" not in row["device"].lower()
+            and "seed" not in row["version"]
+            and row["lmbda"] in selection.rates
+        ]
+    formats = [format_of(row["version"]) for row in rows]
+    wanted = selection.format or max(formats, default="", key=_numbers)
+    chosen: dict[str, dict[str, Point]] = {}
+    for row, found in zip(rows, formats, strict=True):
+        if found == wanted:
+            point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
+            chosen.setdefault(row["scene"], {})[row["lmbda"]] = point
+    if not chosen:
+        raise ValueError(f"{path.name} has no row of {selection}")
+    return {
+        scene: [points[rate] for rate in selection.rates if rate in points]
+        for scene, points in chosen.items()
+    }
+
+
+def anchor_curves(path: Path = RESULTS / "anchors.csv") -> dict[str, dict[str, list[Point]]]:
+    """Points of each scene and codec."""
+    curves: dict[str, dict[str, list[Point]]] = {}
+    with path.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
+            curves.setdefault(row["scene"], {}).setdefault(row["codec"], []).append(point)
+    return curves
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
