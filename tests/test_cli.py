@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +16,7 @@ from conftest import assert_ok, assert_refused, sanr
 import sanrcodec
 from sanrcodec import cli
 from sanrcodec.cli import main, options
+from sanrcodec.cli.messages import harmless, note, result
 from sanrcodec.cli.progress import ProgressLine
 
 
@@ -94,3 +98,62 @@ def test_names_repeated_from_the_encoder() -> None:
     assert tuple(presets.PROFILES) == options.PROFILES
     assert [profile.number for profile in presets.PROFILES.values()] == [0, 1]
     assert encoder.DEFAULT_LMBDA == options.DEFAULT_LMBDA
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("färbe 漢字.sanr", "färbe 漢字.sanr"),
+        ("a\x1b[31mb\x07\x9b2J", r"a\x1b[31mb\x07\x9b2J"),
+        ("one\ntwo\r\t", r"one\ntwo\r\t"),
+        ("\u202etxt.exe", r"\u202etxt.exe"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_nothing_that_a_terminal_obeys_is_printed(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+    assert harmless(text, "ascii").isascii()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such file names")
+def test_file_names_are_printed_without_control_characters(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b]0;title\x07\n\udcfflf.sanr"
+    bad = "\x1b[2Jbad.sanr"
+    file.rename(name)
+    Path(bad).write_bytes(b"something else")
+    results = [
+        sanr("info", name),
+        sanr("verify", name),
+        sanr("decode", name, "--view", "1,1"),
+        sanr("info", bad),
+        sanr("info", f"none{name}"),
+        sanr("encode", bad, "-o", "x.sanr"),
+        sanr("encode", bad, "-o", name),
+        sanr("encode", bad, "-o", f"no{name}/x"),
+        sanr("decode", name, "--view", name),
+        sanr(name),
+    ]
+    assert [run.exit_code for run in results] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    for run in results:
+        assert isinstance(run.exception, SystemExit | None)
+        assert "\\x1b" in run.output
+        assert not set(run.output) & {"\x1b", "\x07", "\udcff"}
+    assert results[1].stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_lost_reader_of_the_progress(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, stream, Closed())
+    line = ProgressLine()
+    line(SimpleNamespace(step=9, steps=9, bpp=0.1, psnr_yuv=30.0, seconds_left=0.0))
+    line.close()
+    note("nobody reads this")
+    with pytest.raises(BrokenPipeError) if stream == "stdout" else nullcontext():
+        result("the result must not be lost in silence")

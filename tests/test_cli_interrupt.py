@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,29 +14,93 @@ from typing import Any
 import pytest
 from conftest import ROOT, assert_ok, sanr
 
+from sanrcodec.cli.interrupt import stop_at_signals
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process")
-@pytest.mark.usefixtures("fit")
-def test_interrupt_writes_the_state_reached(tmp_path: Path, mosaic: Path) -> None:
-    file = tmp_path / "out.sanr"
-    command = [sys.executable, "-m", "sanrcodec", "encode", mosaic, "-o", file, "--device", "cpu"]
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent to one process")
+
+
+def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -> tuple[int, str]:
+    """Run ``sanr encode`` and send it a signal at its first line; return exit code and stderr."""
+    command = [sys.executable, "-m", "sanrcodec", "encode", "--device", "cpu"]
+    # As a shell does for `nohup`, or for a job in the background of a script.
+    shell = ["sh", "-c", f"trap '' {signum.name[3:]}; exec \"$@\"", "sh"] if ignored else []
     with subprocess.Popen(
-        [*map(str, command), "--preset", "slow"],
+        [*shell, *command, *map(str, options)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None
         try:
             assert process.stderr.readline().startswith("step ")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signum)
             stdout, stderr = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 0, stderr
-    assert "stopping" in stderr
-    assert stdout.startswith(f"{file}: {file.stat().st_size} bytes")
+    return process.returncode, stdout + stderr
+
+
+@needs_signals
+@pytest.mark.usefixtures("fit")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_write_the_state_reached(tmp_path: Path, mosaic: Path, name: str) -> None:
+    file = tmp_path / "out.sanr"
+    code, told = run_and_send(signal.Signals[name], mosaic, "-o", file, "--preset", "slow")
+    assert code == 3, told
+    assert "stopping" in told
+    assert told.startswith(f"{file}: {file.stat().st_size} bytes")
+    assert "ended early after " in told
     assert_ok(sanr("verify", file))
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
+
+
+@needs_signals
+@pytest.mark.usefixtures("fit")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_signals_ignored_from_the_start_stay_so(tmp_path: Path, mosaic: Path, name: str) -> None:
+    options = [mosaic, "-o", tmp_path / "out.sanr", "--steps", 60]
+    code, told = run_and_send(signal.Signals[name], *options, ignored=True)
+    assert code == 0, told
+    assert "stopping" not in told
+    assert "step 60/60" in told
+
+
+@pytest.mark.parametrize(
+    ("signums", "aborts"),
+    [
+        ([signal.SIGINT, signal.SIGINT], True),
+        ([signal.SIGTERM, signal.SIGINT], True),
+        ([signal.SIGTERM, signal.SIGTERM], False),
+        ([signal.SIGINT, signal.SIGTERM], False),
+    ],
+)
+def test_only_a_second_ctrl_c_aborts(signums: list[signal.Signals], aborts: bool) -> None:
+    handlers = [signal.getsignal(signum) for signum in signums]
+    with stop_at_signals("") as stop:
+        assert not stop()
+        signal.raise_signal(signums[0])
+        assert stop()
+        with pytest.raises(KeyboardInterrupt) if aborts else nullcontext():
+            signal.raise_signal(signums[1])
+    assert [signal.getsignal(signum) for signum in signums] == handlers
+
+
+def test_torchrun_repeats_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with stop_at_signals("") as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+            assert stop()
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    def run() -> bool:
+        with stop_at_signals("") as stop:
+            return stop()
+
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run).result() is False
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(("n_interrupts", "steps"), [(2, 5), (1, 0)])

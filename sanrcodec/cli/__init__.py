@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The command ``sanr``: the group of its commands; does no work of its own.
 
-Results go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 bad data, 2 usage.
+Results go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 bad data or a result that
+lies elsewhere, 2 usage, 3 a fit that was ended early (its file is written).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from sanrcodec import __version__
-from sanrcodec.cli.messages import describe
+from sanrcodec.cli.messages import describe, harmless, note
 from sanrcodec.errors import SanrError
 
 __all__ = ["main"]
@@ -41,8 +42,11 @@ class _Group(click.Group):
         except (SanrError, OSError, MemoryError) as error:
             if ctx.params.get("debug") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
-            click.echo(f"Error: {describe(error)}", err=True)
+            note(f"Error: {describe(error)}")
             ctx.exit(1)
+        except click.UsageError as error:
+            lines = error.format_message().expandtabs(2).split("\n")
+            raise click.UsageError("\n".join(map(harmless, lines)), error.ctx) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,6 +14,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.cli.messages import result
 from sanrcodec.cli.options import PATH, SCALE, VIEW_POSITION, file_argument
 from sanrcodec.cli.outputs import check_image, check_images
 from sanrcodec.decoder import SanrFile
@@ -76,7 +77,7 @@ def command(
         opened = SanrFile(file, device=device)
         what = f"{_write_all(opened, output, scale, force)} views"
     width, height = (math.ceil(n * scale) for n in (opened.header.width, opened.header.height))
-    click.echo(
+    result(
         f"{output}: {what} of {width} x {height} pixels  "
         f"decoded in {time.monotonic() - begun:.2f} s"
     )

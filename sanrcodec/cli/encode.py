@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sanrcodec.cli.interrupt import stop_at_interrupt
-from sanrcodec.cli.messages import note
+from sanrcodec.cli.interrupt import stop_at_signals
+from sanrcodec.cli.messages import logged, note, result
 from sanrcodec.cli.options import DEFAULT_LMBDA, GRID, OUTPUT_FILE, PATH, PRESETS, PROFILES
-from sanrcodec.cli.outputs import check_output
+from sanrcodec.cli.outputs import check_output, check_space, write_or_rescue
 from sanrcodec.cli.progress import ProgressLine
 from sanrcodec.errors import SanrError
-from sanrcodec.io import LAYOUTS, read_light_field, write_atomically
+from sanrcodec.io import LAYOUTS, read_light_field
+from sanrcodec.lightfield import LightField
 
-__all__ = ["command"]
+__all__ = ["ENDED_EARLY", "command"]
+
+ENDED_EARLY = 3  # exit code
+_STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
 
 
 @click.command("encode", short_help="Compress a light field.")
@@ -89,10 +96,68 @@ def command(
 ) -> None:
     """Compress the light field INPUT: a folder of views, one image of all views, or a .npy file.
 
-    Ctrl-C ends the fit early and still writes the file; a second Ctrl-C aborts. A checkpoint is
-    removed once the file of a finished fit is written, and kept otherwise.
+    Ctrl-C ends the fit early and still writes the file, as do SIGTERM and a closed terminal; the
+    exit code is 3 then. A second Ctrl-C aborts. A checkpoint is removed once the file of a finished
+    fit is written, and kept otherwise. A file that cannot be written where it was asked for is
+    written beside, or to the folder for temporary files, and the exit code is 1.
     """
     begun = time.monotonic()
+    _check_paths(source, output, checkpoint, force)
+    rank = _rank()
+    quiet = quiet or rank > 0
+    tell = (lambda line: None) if quiet else note
+    light_field = read_light_field(source, grid, layout, bit_depth, tell)
+    if not rank:
+        check_space(output, _room(light_field))
+
+    # PyTorch then asks for huge pages: page by page, new tensors take a tenth of a step on a CPU.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from sanrcodec import encoder
+
+    progress = ProgressLine()
+
+    def warn(line: str) -> None:
+        progress.close()
+        if not rank:  # it speaks for all
+            note(f"Warning: {line}")
+
+    with stop_at_signals("" if rank else _STOPPING) as stop, logged(warn):
+        try:
+            encoded = encoder.encode(
+                light_field,
+                checkpoint=checkpoint,
+                **options,
+                progress=None if quiet else progress,
+                should_stop=stop,
+            )
+        except SanrError:
+            if rank:  # rank 0 tells it
+                raise click.exceptions.Exit(1) from None
+            raise
+        finally:
+            progress.close()
+        if not encoded.steps:
+            raise SanrError("interrupted before the first step of the fit; nothing is written")
+        if rank:
+            return
+        place, reason = write_or_rescue(output, encoded.content, force=force, stop=stop, note=note)
+        if checkpoint is not None:
+            _end_checkpoint(checkpoint, encoded.finished and reason is None, tell)
+    n_bytes = len(encoded.content)
+    early = "" if encoded.finished else f"ended early after {encoded.steps} steps  "
+    result(
+        f"{place}: {n_bytes} bytes  {encoded.bpp:.5f} bpp  PSNR-YUV {encoded.psnr_yuv:.2f} dB "
+        f"(worst view {encoded.psnr_yuv_min:.2f})  "
+        f"estimate off by {100 * (encoded.estimated_bytes / n_bytes - 1):+.1f} %  {early}"
+        f"encoded in {time.monotonic() - begun:.1f} s on {encoded.device}"
+    )
+    if reason is not None:
+        raise SanrError(f"{reason}; the file is {place}")
+    if not encoded.finished:
+        raise click.exceptions.Exit(ENDED_EARLY)
+
+
+def _check_paths(source: Path, output: Path, checkpoint: Path | None, force: bool) -> None:
     check_output(output, force)
     if output.exists() and source.exists() and output.samefile(source):
         raise click.UsageError(f"{output} is the input; choose another output")
@@ -100,50 +165,28 @@ def command(
         check_output(checkpoint, force=True)
         if checkpoint.resolve() in (output.resolve(), source.resolve()):
             raise click.UsageError(f"{checkpoint} is the input or the output; choose another file")
-    rank = _rank()
-    quiet = quiet or rank > 0
-    tell = (lambda line: None) if quiet else note
-    light_field = read_light_field(source, grid, layout, bit_depth, tell)
 
-    # PyTorch then asks for huge pages: page by page, new tensors take a tenth of a step on a CPU.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from sanrcodec import encoder
 
-    progress = None if quiet else ProgressLine()
-    with stop_at_interrupt(quiet=rank > 0) as should_stop:
-        try:
-            result = encoder.encode(
-                light_field,
-                checkpoint=checkpoint,
-                **options,
-                progress=progress,
-                should_stop=should_stop,
-            )
-        except SanrError:
-            if rank:  # rank 0 tells it
-                raise click.exceptions.Exit(1) from None
-            raise
-        finally:
-            if progress:
-                progress.close()
-        if not result.steps:
-            raise SanrError("interrupted before the first step of the fit; nothing is written")
-        if rank:
-            return
-        write_atomically(output, result.content)
-        if checkpoint is not None and result.finished:
-            checkpoint.unlink(missing_ok=True)
-        elif checkpoint is not None:
-            tell(f"{checkpoint}: kept; the same command with --force goes on with the fit")
-    n_bytes = len(result.content)
-    click.echo(
-        f"{output}: {n_bytes} bytes  {result.bpp:.5f} bpp  PSNR-YUV {result.psnr_yuv:.2f} dB "
-        f"(worst view {result.psnr_yuv_min:.2f})  "
-        f"estimate off by {100 * (result.estimated_bytes / n_bytes - 1):+.1f} %  "
-        f"encoded in {time.monotonic() - begun:.1f} s on {result.device}"
-    )
+def _room(light_field: LightField) -> int:
+    """Bytes that an output hardly ever needs: a quarter of a bit per pixel of all views."""
+    n_pixels = math.prod(light_field.shape[:4])
+    return min(max(n_pixels // 32, 1 << 16), 1 << 26)
+
+
+def _end_checkpoint(checkpoint: Path, is_done: bool, tell: Callable[[str], None]) -> None:
+    if not is_done:
+        tell(f"{checkpoint}: kept; the same command with --force goes on with the fit")
+        return
+    try:
+        checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        tell(f"{checkpoint}: cannot be removed ({error.strerror}), though it is not needed now")
 
 
 def _rank() -> int:
     """Number of this process among those of torchrun; 0 writes, and speaks for all."""
-    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0
+    with suppress(KeyError, ValueError):
+        return int(os.environ["RANK"])
+    return 0  # the encoder tells what is missing

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sanrcodec.cli.messages import result
 from sanrcodec.cli.options import PROFILES, file_argument
 from sanrcodec.complexity import mac_per_pixel, n_weights
 from sanrcodec.container import SectionType
@@ -25,7 +27,12 @@ __all__ = ["command"]
 def command(file: Path, as_json: bool) -> None:
     """Describe the .sanr file FILE from its header and section table; decodes nothing."""
     summary = _summarize(SanrFile(file))
-    click.echo(json.dumps(summary, indent=2) if as_json else _describe(summary))
+    tell = _to_json if as_json else _describe
+    try:
+        lines = tell(summary)
+    except RecursionError:  # metadata of a stranger, nested as deeply as could just be read
+        lines = tell({**summary, "metadata": None})
+    result(*lines)
 
 
 def _summarize(opened: SanrFile) -> dict[str, Any]:
@@ -62,12 +69,24 @@ def _metadata(opened: SanrFile) -> Any:
     """The METADATA section as JSON; None if absent or damaged, since nothing depends on it."""
     section = opened.sections.get(SectionType.METADATA)
     try:
-        return json.loads(section.payload) if section else None
+        # Python would take and give numbers that JSON does not have: NaN, Infinity, and 1e999.
+        return section and json.loads(
+            section.payload, parse_constant=lambda name: None, parse_float=_finite
+        )
     except (ValueError, RecursionError):
         return None
 
 
-def _describe(summary: dict[str, Any]) -> str:
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _to_json(summary: dict[str, Any]) -> list[str]:
+    return json.dumps(summary, indent=2, allow_nan=False).splitlines()
+
+
+def _describe(summary: dict[str, Any]) -> list[str]:
     h, mac = summary["header"], summary["mac_per_pixel"]
     color = "grey" if h["channels"] == 1 else "RGB"
     layers = f"{h['layers']} depth layers" if h["layers"] else "no geometry"
@@ -92,6 +111,8 @@ def _describe(summary: dict[str, Any]) -> str:
         "": f"{mac['scene_per_canvas_pixel']:.0f} per canvas pixel, once; "
         f"{mac['view_per_pixel']:.0f} per pixel of a view ({', '.join(parts)})",
     }
+    if isinstance(summary["metadata"], dict) and summary["metadata"].get("finished") is False:
+        rows["fit"] = f"ended early, after {summary['metadata'].get('steps')} steps"
     if summary["metadata"] is not None:
-        rows["metadata"] = json.dumps(summary["metadata"])  # escapes control characters
-    return "\n".join([summary["file"]] + [f"  {name:<10}{text}" for name, text in rows.items()])
+        rows["metadata"] = json.dumps(summary["metadata"])
+    return [summary["file"], *(f"  {name:<10}{text}" for name, text in rows.items())]

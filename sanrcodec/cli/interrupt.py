@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ctrl-C during a fit; knows nothing of the fit."""
+"""Signals that end a fit early; knows nothing of the fit."""
 
 from __future__ import annotations
 
@@ -8,34 +8,75 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
-__all__ = ["stop_at_interrupt"]
+__all__ = ["Stop", "stop_at_signals"]
+
+# Ctrl-C; the request of a job scheduler or container to end; a terminal that was closed.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Stop:
+    """Whether somebody asked for an end; call it to know.
+
+    Attributes:
+        reply: What the next request is answered with, on stderr; nothing if empty.
+    """
+
+    def __init__(self, reply: str) -> None:
+        self.reply = reply
+        self._asked = False
+
+    def __call__(self) -> bool:
+        """Tell whether an end was asked for."""
+        return self._asked
+
+    def reset(self, reply: str) -> None:
+        """Forget the requests so far, and answer the next one with this."""
+        self._asked, self.reply = False, reply
+
+    def ask(self, signum: int) -> None:
+        """Take a request; only a second Ctrl-C aborts, since a scheduler may ask repeatedly.
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C after another request.
+        """
+        if self._asked:
+            if signum == signal.SIGINT and "TORCHELASTIC_RUN_ID" not in os.environ:
+                raise KeyboardInterrupt
+            return  # torchrun repeats the Ctrl-C that its processes have seen themselves
+        self._asked = True
+        if self.reply:
+            with suppress(OSError):  # not through sys.stderr, which may be in use right now
+                os.write(2, f"\n{self.reply}\n".encode())
 
 
 @contextmanager
-def stop_at_interrupt(*, quiet: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl-C was pressed; the second press aborts.
+def stop_at_signals(reply: str) -> Iterator[Stop]:
+    """Yield what tells whether Ctrl-C was pressed or another signal asked for an end.
+
+    A signal that this process was started to ignore, as by nohup or in the background of a
+    script, stays ignored. Outside of the main thread signals are left as they are.
 
     Args:
-        quiet: Tell nothing at the first press.
+        reply: Of :class:`Stop`.
     """
-    interrupted = False
+    stop = Stop(reply)
 
-    def handle(signum: int, frame: Any) -> None:
-        nonlocal interrupted
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted = True
-        if not quiet:
-            with suppress(OSError):  # not through sys.stderr, which may be in use right now
-                os.write(2, b"\nstopping; the state reached is written. Ctrl-C again aborts\n")
+    def handle(signum: int, frame: FrameType | None) -> None:
+        stop.ask(signum)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    previous = signal.signal(signal.SIGINT, handle)
+    previous: dict[int, Callable[..., Any] | int] = {}
     try:
-        yield lambda: interrupted
+        if threading.current_thread() is threading.main_thread():
+            for signum in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+                before = signal.getsignal(signum)
+                if before not in (signal.SIG_IGN, None):  # None: a handler not of Python
+                    assert before is not None
+                    previous[signum] = before
+                    signal.signal(signum, handle)
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for signum, before in previous.items():
+            signal.signal(signum, before)

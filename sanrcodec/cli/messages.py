@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""Lines that the commands print; decides nothing."""
+"""Lines that the commands print, free of control characters; decides nothing.
+
+File names and metadata come from strangers: a terminal must not obey what is in them.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
 import click
 
-__all__ = ["describe", "note"]
+__all__ = ["describe", "harmless", "logged", "note", "result"]
+
+
+def result(*lines: str) -> None:
+    """Print lines of the result on stdout."""
+    for line in lines:
+        click.echo(harmless(line, sys.stdout.encoding))
 
 
 def note(line: str) -> None:
-    """Tell something that is not the result."""
-    click.echo(line, err=True)
+    """Print one line that is not the result on stderr; nobody may be there to read it."""
+    with suppress(OSError):
+        click.echo(harmless(line, sys.stderr.encoding), err=True)
 
 
 def describe(error: BaseException) -> str:
@@ -20,3 +35,36 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def harmless(line: str, encoding: str | None = None) -> str:
+    """Write as escapes what a terminal might obey, or what the encoding does not have.
+
+    Control characters, marks that change the direction of text and halves of surrogate pairs
+    are such: all that is not printable.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    encoding = encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+@contextmanager
+def logged(show: Callable[[str], None]) -> Iterator[None]:
+    """Hand the package's warnings to ``show``, one line each, instead of logging them."""
+    logger, handler = logging.getLogger("sanrcodec"), _Handler(show)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+class _Handler(logging.Handler):
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._show(" ".join(record.getMessage().split()))

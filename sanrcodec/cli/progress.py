@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,10 @@ _LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
 
 
 class ProgressLine:
-    """State of the fit on stderr: one line kept up to date on a terminal, else a line at times."""
+    """State of the fit on stderr: one line kept up to date on a terminal, else a line at times.
+
+    A fit must not end because nobody reads its progress any more: errors of stderr are ignored.
+    """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -38,14 +42,16 @@ class ProgressLine:
             f"step {state.step}/{state.steps}  {state.bpp:.5f} bpp  "
             f"PSNR-YUV {state.psnr_yuv:.2f} dB  {minutes}:{seconds:02d} left"
         )
-        if self._is_terminal:
-            click.echo("\r" + line.ljust(self._width), err=True, nl=False)
-            self._width = len(line)
-        else:
-            click.echo(line, err=True)
+        with suppress(OSError):
+            if self._is_terminal:
+                click.echo("\r" + line.ljust(self._width), err=True, nl=False)
+                self._width = len(line)
+            else:
+                click.echo(line, err=True)
 
     def close(self) -> None:
         """End the line that is kept up to date."""
         if self._width:
-            click.echo(err=True)
+            with suppress(OSError):
+                click.echo(err=True)
             self._width = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from sanrcodec.cli.messages import result
 from sanrcodec.cli.options import file_argument
 from sanrcodec.decoder import SanrFile
 
@@ -23,7 +24,7 @@ def command(file: Path) -> None:
     n_weights = sum(w.size for w in opened.weights.values())
     n_latents = sum(grid.size for grid in opened.latents)
     n_views = sum(1 for _ in opened.views())
-    click.echo(
+    result(
         f"{file}: ok  {len(opened.sections)} sections, {n_weights} weights, "
         f"{n_latents} latents and {n_views} views  "
         f"decoded in {time.monotonic() - begun:.2f} s"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -16,7 +17,10 @@ __all__ = ["write_atomically"]
 
 
 def write_atomically(
-    path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]
+    path: str | os.PathLike[str],
+    content: bytes | Callable[[BinaryIO], object],
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Write a file under a temporary name in its own folder, then rename it.
 
@@ -26,10 +30,12 @@ def write_atomically(
     Args:
         path: File to create or to replace; a symbolic link keeps pointing to its target.
         content: The bytes, or a function that writes them to the open binary file.
+        overwrite: Replace an older file; otherwise refuse, even if it came a moment ago.
 
     Raises:
-        SanrError: the system refuses (disk full, no permission, no such folder). Whatever is
-            raised, the temporary file is gone and an older file is as it was.
+        SanrError: the system refuses (disk full, no permission, no such folder), or there is an
+            older file that must stay. Whatever is raised, the temporary file is gone and an older
+            file is as it was.
     """
     target = Path(path)
     special = target.exists() and not target.is_file()
@@ -45,13 +51,33 @@ def write_atomically(
                 _fill(file, content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
+            if overwrite:
+                os.replace(temporary, target)
+            else:
+                _rename_to_new(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise SanrError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def _rename_to_new(temporary: Path, target: Path) -> None:
+    """Rename a file, or raise FileExistsError; no other process can come in between."""
+    if os.name == "nt":
+        os.rename(temporary, target)  # refuses there
+        return
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # not every file system has links
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.replace(temporary, target)
+    else:
+        temporary.unlink()
 
 
 def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:
