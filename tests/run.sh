@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Run the linter and all tests in an environment of their own.
+# Run all checks and all tests in an environment of their own.
 #
 # Usage: tests/run.sh [PYTEST OPTIONS]
 # SANR_TORCH chooses the build of PyTorch, for example SANR_TORCH="torch==2.6.0".
@@ -17,4 +17,6 @@ python -m pip install --quiet "${SANR_TORCH:-torch==2.13.0}"
 python -m pip install --quiet -e '.[encoder,test]'
 
 ruff check .
+ruff format --check .
+mypy sanrcodec
 python -m pytest "$@"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import subprocess
@@ -16,11 +17,14 @@ import numpy as np
 import pytest
 
 from sanrcodec import container, latents, modelspec, synthesis, tables
-from sanrcodec.header import FIELD_RANGES
+from sanrcodec.header import FIELD_RANGES, StreamHeader
 
 TEXT = make_spec_dump.SPEC.read_text(encoding="utf-8")
 BODY, _, _REST = TEXT.partition(make_spec_dump.MARKERS[0])
 CODE = " ".join(BODY.split())  # line ends do not matter
+# Their samples stay below the limit of a scene, whatever the other fields are.
+SMALL_VIEWS = {"height": 8, "width": 8, "margin_y": 3, "margin_x": 3}
+ALL_GRIDS = {"occluded_first": 0, "geometry_first": 0}
 
 
 def integers(text: str) -> tuple[int, ...]:
@@ -142,3 +146,14 @@ def test_magnitudes() -> None:
     magnitudes = latents.MAGNITUDE_Q3.astype(int).tolist()
     assert f"`M(0..9)` is {', '.join(map(str, magnitudes[:10]))}" in CODE
     assert f"`M(127)` is {magnitudes[127]}" in CODE
+
+
+def test_version_and_limits() -> None:
+    major, minor = container.VERSION
+    assert f"major version, here {major} |" in section("3.1")
+    assert f"minor version, here {minor} |" in section("3.1")
+    highest = {name: high for name, (_, high) in FIELD_RANGES.items()}
+    most = StreamHeader(**highest | SMALL_VIEWS | ALL_GRIDS)
+    elements = max(math.prod(spec.shape) for spec in modelspec.tensor_specs(most))
+    assert f"weight tensors of {elements} elements" in CODE
+    assert f"{len(modelspec.grids(most))} grids" in CODE
