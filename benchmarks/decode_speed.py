@@ -42,9 +42,9 @@ def one_core(path: str) -> dict[str, float]:
     sanrcodec, import_ms, _ = timed(load)
     opened = sanrcodec.open(path)
     n_v, n_u = opened.grid
-    centre = n_v // 2, n_u // 2
-    _, first_ms, _ = timed(lambda: sanrcodec.open(path).view(*centre))
-    opened.view(*centre)
+    center = n_v // 2, n_u // 2
+    _, first_ms, _ = timed(lambda: sanrcodec.open(path).view(*center))
+    opened.view(*center)
     further = [timed(lambda i=i: opened.view(*divmod(i, n_u)))[1:] for i in range(n_v * n_u)[:15]]
     return {
         "import, ms": import_ms,

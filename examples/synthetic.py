@@ -24,8 +24,8 @@ class Layer(NamedTuple):
     """One object: an ellipse or a regular polygon with soft edges.
 
     Attributes:
-        disparity: Shift in pixels from a view to its neighbour, larger is nearer.
-        center: ``(y, x)`` in pixels of the centre view.
+        disparity: Shift in pixels from a view to its neighbor, larger is nearer.
+        center: ``(y, x)`` in pixels of the center view.
         radii: Half axes ``(y, x)`` in pixels.
         angle: Rotation in radians.
         n_corners: Corners of a polygon, 0 for an ellipse.
@@ -65,7 +65,7 @@ def render(
         size: Size ``(H, W)`` of a view in pixels.
         seed: Chooses the scene.
         disparity: Of the farthest and of the nearest layer, in pixels from view to view. The
-            background lies at the far end and tilts towards the viewer from left to right.
+            background lies at the far end and tilts toward the viewer from left to right.
 
     Returns:
         uint8 array ``[V, U, H, W, 3]``.
