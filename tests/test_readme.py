@@ -62,8 +62,3 @@ def test_python(folder: Path) -> None:
     assert len(found) == 2
     for block in found:
         exec(compile(block, "README.md", "exec"), {})
-
-
-def test_links_lead_to_files() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).is_file(), target
