@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
+Texture = Callable[[Field, Field], Field]  # coordinates y, x in pixels -> RGB [..., 3] in 0..1
 
 
 class Layer(NamedTuple):
@@ -37,7 +38,7 @@ class Layer(NamedTuple):
     radii: tuple[float, float]
     angle: float
     n_corners: int
-    texture: Callable[[Field, Field], Field]
+    texture: Texture
 
     def coverage(self, y: Field, x: Field) -> Field:
         """Opacity in 0..1 with an edge about one pixel wide."""
@@ -52,64 +53,7 @@ class Layer(NamedTuple):
         return np.clip((1 - distance) * min(self.radii) + 0.5, 0, 1)
 
 
-def render(
-    grid: tuple[int, int] = (9, 9),
-    size: tuple[int, int] = (128, 128),
-    seed: int = 0,
-    disparity: tuple[float, float] = (-1.5, 2.0),
-) -> npt.NDArray[np.uint8]:
-    """Render a light field.
-
-    Args:
-        grid: Number of views ``(V, U)``.
-        size: Size ``(H, W)`` of a view in pixels.
-        seed: Chooses the scene.
-        disparity: Of the farthest and of the nearest layer, in pixels from view to view. The
-            background lies at the far end and tilts toward the viewer from left to right.
-
-    Returns:
-        uint8 array ``[V, U, H, W, 3]``.
-    """
-    rng = np.random.default_rng(seed)
-    far, near = disparity
-    (n_v, n_u), (height, width) = grid, size
-    background = _texture(rng, max(6.0, min(size) / 4))
-    slant = 0.35 * (near - far) / width
-    layers = [_layer(rng, size, d) for d in np.linspace(far + 0.4 * (near - far), near, 6)]
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    samples = np.empty((n_v, n_u, height, width, 3), np.uint8)
-    for v, u in np.ndindex(n_v, n_u):
-        dv, du = np.float32(v - (n_v - 1) / 2), np.float32(u - (n_u - 1) / 2)
-        # A scene point x of the plane with disparity d(x) = far + slant * x appears at x + du * d.
-        x = (columns - du * np.float32(far)) / (1 + du * np.float32(slant))
-        depth = np.float32(far) + np.float32(slant) * x
-        image = background(rows - dv * depth, x)
-        for layer in layers:
-            shift = np.float32(layer.disparity)
-            y, x = rows - dv * shift, columns - du * shift
-            coverage = layer.coverage(y, x)
-            seen = coverage > 0
-            if seen.any():
-                color = layer.texture(y[seen], x[seen])
-                image[seen] += coverage[seen][:, None] * (color - image[seen])
-        samples[v, u] = np.rint(255 * np.clip(image, 0, 1))
-    return samples
-
-
-def _layer(rng: np.random.Generator, size: tuple[int, int], disparity: float) -> Layer:
-    """Draw one object of random place, shape and texture."""
-    extent = min(size)
-    return Layer(
-        disparity=float(disparity),
-        center=(rng.uniform(0.15, 0.85) * size[0], rng.uniform(0.15, 0.85) * size[1]),
-        radii=(rng.uniform(0.1, 0.24) * extent, rng.uniform(0.1, 0.24) * extent),
-        angle=rng.uniform(0, np.pi),
-        n_corners=int(rng.choice([0, 3, 4, 5])),
-        texture=_texture(rng, max(4.0, extent / 8)),
-    )
-
-
-def _texture(rng: np.random.Generator, scale: float) -> Callable[[Field, Field], Field]:
+def procedural_texture(rng: np.random.Generator, scale: float) -> Texture:
     """Make a texture of two colors: octaves of smooth value noise, and stripes that they bend.
 
     Args:
@@ -134,6 +78,73 @@ def _texture(rng: np.random.Generator, scale: float) -> Callable[[Field, Field],
         return dark + blend[..., None] * step
 
     return texture
+
+
+def render(
+    grid: tuple[int, int] = (9, 9),
+    size: tuple[int, int] = (128, 128),
+    seed: int = 0,
+    disparity: tuple[float, float] = (-1.5, 2.0),
+    make_texture: Callable[[np.random.Generator, float], Texture] = procedural_texture,
+) -> npt.NDArray[np.uint8]:
+    """Render a light field.
+
+    Args:
+        grid: Number of views ``(V, U)``.
+        size: Size ``(H, W)`` of a view in pixels.
+        seed: Chooses the scene.
+        disparity: Of the farthest and of the nearest layer, in pixels from view to view. The
+            background lies at the far end and tilts toward the viewer from left to right.
+        make_texture: Makes the texture of each object, from a source of random numbers and the size
+            in pixels of its coarsest structure.
+
+    Returns:
+        uint8 array ``[V, U, H, W, 3]``.
+    """
+    rng = np.random.default_rng(seed)
+    far, near = disparity
+    (n_v, n_u), (height, width) = grid, size
+    background = make_texture(rng, max(6.0, min(size) / 4))
+    slant = 0.35 * (near - far) / width
+    layers = [
+        _layer(rng, size, d, make_texture) for d in np.linspace(far + 0.4 * (near - far), near, 6)
+    ]
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    samples = np.empty((n_v, n_u, height, width, 3), np.uint8)
+    for v, u in np.ndindex(n_v, n_u):
+        dv, du = np.float32(v - (n_v - 1) / 2), np.float32(u - (n_u - 1) / 2)
+        # A scene point x of the plane with disparity d(x) = far + slant * x appears at x + du * d.
+        x = (columns - du * np.float32(far)) / (1 + du * np.float32(slant))
+        depth = np.float32(far) + np.float32(slant) * x
+        image = background(rows - dv * depth, x)
+        for layer in layers:
+            shift = np.float32(layer.disparity)
+            y, x = rows - dv * shift, columns - du * shift
+            coverage = layer.coverage(y, x)
+            seen = coverage > 0
+            if seen.any():
+                color = layer.texture(y[seen], x[seen])
+                image[seen] += coverage[seen][:, None] * (color - image[seen])
+        samples[v, u] = np.rint(255 * np.clip(image, 0, 1))
+    return samples
+
+
+def _layer(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    disparity: float,
+    make_texture: Callable[[np.random.Generator, float], Texture],
+) -> Layer:
+    """Draw one object of random place, shape and texture."""
+    extent = min(size)
+    return Layer(
+        disparity=float(disparity),
+        center=(rng.uniform(0.15, 0.85) * size[0], rng.uniform(0.15, 0.85) * size[1]),
+        radii=(rng.uniform(0.1, 0.24) * extent, rng.uniform(0.1, 0.24) * extent),
+        angle=rng.uniform(0, np.pi),
+        n_corners=int(rng.choice([0, 3, 4, 5])),
+        texture=make_texture(rng, max(4.0, extent / 8)),
+    )
 
 
 def _value_noise(lattice: Field, y: Field, x: Field) -> Field:
