@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder import functions  # noqa: E402
-from sanrcodec.encoder.functions import ClampInward, dense, double  # noqa: E402
+from sanrcodec.encoder.functions import ClampInward, dense, upsample_axis  # noqa: E402
 
 TAPS = ((0.0, 1.0, 0.0, 0.0), (-0.25, 0.5, 1.0, -0.125))
 BEFORE = 1
@@ -17,7 +17,7 @@ BEFORE = 1
 def test_doubling_follows_its_formula(axis, n):
     torch.manual_seed(n)
     x = torch.randn(2, n, n, dtype=torch.float64)
-    doubled = double(x, TAPS, axis, BEFORE, 2 * n)
+    doubled = upsample_axis(x, TAPS, axis, BEFORE, 2 * n)
     for i in range(n):
         for p, taps in enumerate(TAPS):
             expected = sum(
@@ -25,7 +25,7 @@ def test_doubling_follows_its_formula(axis, n):
                 for k, tap in enumerate(taps)
             )
             torch.testing.assert_close(doubled.select(axis, 2 * i + p), expected)
-    cut = double(x, TAPS, axis, BEFORE, 2 * n - 1)
+    cut = upsample_axis(x, TAPS, axis, BEFORE, 2 * n - 1)
     torch.testing.assert_close(cut, doubled.narrow(axis, 0, 2 * n - 1))
 
 
@@ -33,7 +33,7 @@ def test_doubling_follows_its_formula(axis, n):
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
 def test_doubling_has_the_gradient_of_its_formula(axis, n):
     x = torch.randn(2, n, n, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: double(x, TAPS, axis, BEFORE, 2 * n - 1), x)
+    assert torch.autograd.gradcheck(lambda x: upsample_axis(x, TAPS, axis, BEFORE, 2 * n - 1), x)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 64])
@@ -41,9 +41,9 @@ def test_a_matrix_doubles_as_shifted_copies_do(n):
     """What a GPU does, and what a CPU does."""
     x = torch.randn(3, n, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     matrix = functions._matrix(TAPS, BEFORE, n, x.device, x.dtype)
-    torch.testing.assert_close(matrix @ x, double(x, TAPS, -2, BEFORE, 2 * n))
+    torch.testing.assert_close(matrix @ x, upsample_axis(x, TAPS, -2, BEFORE, 2 * n))
     back = x.mT.contiguous()
-    torch.testing.assert_close(back @ matrix.T, double(back, TAPS, -1, BEFORE, 2 * n))
+    torch.testing.assert_close(back @ matrix.T, upsample_axis(back, TAPS, -1, BEFORE, 2 * n))
 
 
 @pytest.mark.parametrize("shape", [(3, 1), (2, 3, 5), (2, 3, 1)])

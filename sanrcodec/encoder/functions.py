@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-__all__ = ["ClampInward", "dense", "double"]
+__all__ = ["ClampInward", "dense", "double", "upsample_axis"]
 
 
 class ClampInward(Function):
@@ -60,7 +60,7 @@ def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
 Taps = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def double(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> Tensor:
+def upsample_axis(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> Tensor:
     """Twice the samples along an axis: a pair of constant filters, interleaved.
 
     ``out[2 i + p] = sum_k taps[p][k] * x[clamp(i + k - before)]``. The convolutions of torch, and
@@ -78,24 +78,27 @@ def double(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> Tensor:
     if x.is_cuda:
         matrix = _matrix(taps, before, x.shape[axis], x.device, x.dtype)[:size]
         return matrix @ x if axis == -2 else x @ matrix.T
-    doubled: Tensor = _Doubling.apply(x, taps, axis, before)
+    doubled: Tensor = _Upsampling.apply(x, taps, axis, before)  # type: ignore[no-untyped-call]
     # The gradient of a slice is a copy, even where it is the whole.
     return doubled if doubled.shape[axis] == size else doubled.narrow(axis, 0, size)
 
 
-class _Doubling(Function):
-    """:func:`double` by shifted copies, whose gradient is added by shifted copies, too."""
+double = upsample_axis  # the name that the scene model still uses
+
+
+class _Upsampling(Function):
+    """:func:`upsample_axis` by shifted copies, whose gradient is added by shifted copies, too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Taps, axis: int, before: int) -> Tensor:
-        """Double."""
+        """Upsample."""
         ctx.arguments = taps, axis, before
-        return _along(_double, x, *ctx.arguments)
+        return _along(_upsample, x, *ctx.arguments)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Apply the transposed filters."""
-        return _along(_double_transposed, gradients[0], *ctx.arguments), None, None, None
+        return _along(_upsample_transposed, gradients[0], *ctx.arguments), None, None, None
 
 
 def _along(
@@ -108,7 +111,7 @@ def _along(
     return result.reshape(*x.shape[:axis], -1, *x.shape[axis + 1 :])
 
 
-def _double(x: Tensor, taps: Taps, before: int) -> Tensor:
+def _upsample(x: Tensor, taps: Taps, before: int) -> Tensor:
     """``[A, n, B]`` -> ``[A, 2 n, B]``."""
     outer, n, inner = x.shape
     after = len(taps[0]) - 1 - before
@@ -123,7 +126,7 @@ def _double(x: Tensor, taps: Taps, before: int) -> Tensor:
     return doubled.reshape(outer, 2 * n, inner)
 
 
-def _double_transposed(gradient: Tensor, taps: Taps, before: int) -> Tensor:
+def _upsample_transposed(gradient: Tensor, taps: Taps, before: int) -> Tensor:
     """``[A, 2 n, B]`` -> ``[A, n, B]``."""
     outer, doubled, inner = gradient.shape
     n, reach = doubled // 2, len(taps[0]) - 1
@@ -146,4 +149,4 @@ def _non_zero(taps: tuple[float, ...]) -> list[tuple[int, float]]:
 @lru_cache(maxsize=64)
 def _matrix(taps: Taps, before: int, n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """``[2 n, n]``: what doubles an axis of ``n`` samples."""
-    return _double(torch.eye(n, dtype=dtype)[None], taps, before)[0].to(device)
+    return _upsample(torch.eye(n, dtype=dtype)[None], taps, before)[0].to(device)
