@@ -17,18 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 
 import sanrcodec
 from sanrcodec.container import VERSION
 from sanrcodec.encoder import encode
-from sanrcodec.encoder.presets import PRESETS, PROFILES
+from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE
 from sanrcodec.io import read_light_field, write_atomically
-
-fit_module = sys.modules["sanrcodec.encoder.fit"]  # the package has a function of this name
+from sanrcodec.presets import PRESETS, PROFILES
 
 TABLE = Path(__file__).resolve().parents[1] / "results" / "rd.csv"
 COLUMNS = (
@@ -80,16 +79,16 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     views = read_light_field(light_field)
     # The fits of one process share what was compiled, which a single one would not win back.
-    fused_steps = 1 if compiled else fit_module._FUSED_STEPS
+    schedule = replace(DEFAULT_SCHEDULE, compile_from_steps=0) if compiled else DEFAULT_SCHEDULE
     for lmbda in map(float, lmbdas.split(",")):
         path = out / f"{scene}_{profile}_{preset}_{lmbda:g}.sanr"
         if path.exists():
             print(f"{path} is there already", flush=True)
             continue
-        with patch.object(fit_module, "_FUSED_STEPS", fused_steps):
-            result = encode(
-                views, lmbda=lmbda, preset=preset, profile=profile, steps=steps, device=device
-            )
+        result = encode(
+            views, lmbda=lmbda, preset=preset, profile=profile, steps=steps, device=device,
+            schedule=schedule,
+        )  # fmt: skip
         content = result.content
         write_atomically(path, lambda file, content=content: file.write(content))
         row = (

@@ -14,16 +14,16 @@ from conftest import synthetic
 
 import sanrcodec.encoder as encoder
 from sanrcodec.encoder import distributed
-from sanrcodec.encoder.fit import fit
+from sanrcodec.encoder.fitting import fit
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.presets import PRESETS, PROFILES, make_header
 from sanrcodec.errors import SanrError
+from sanrcodec.presets import PRESETS, PROFILES, Parallax, make_header
 
 
 def replicas() -> str:
     """All ranks end with the same model, though noise, views and rated latents were their own."""
     light_field = synthetic((1, 4), (16, 20))
-    header = make_header(light_field, PROFILES["default"], 1.0, False, False, 16)
+    header = make_header(light_field, PROFILES["default"], Parallax(1.0), 16)
     with distributed.joined() as ranks:
         model = SceneModel(header, share=(ranks.rank, ranks.size))
         done, finished = fit(

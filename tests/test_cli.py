@@ -14,7 +14,7 @@ import pytest
 from conftest import assert_ok, assert_refused, sanr
 
 import sanrcodec
-from sanrcodec import cli
+from sanrcodec import cli, presets
 from sanrcodec.cli import main, options
 from sanrcodec.cli.messages import harmless, note, result
 from sanrcodec.cli.progress import ProgressLine
@@ -89,15 +89,11 @@ def test_progress_line(
         assert capsys.readouterr().err == f"{first}\n{last}\n"
 
 
-def test_names_repeated_from_the_encoder() -> None:
-    pytest.importorskip("torch")
-    from sanrcodec import encoder
-    from sanrcodec.encoder import presets
-
+def test_names_repeated_from_the_presets() -> None:
     assert tuple(presets.PRESETS) == options.PRESETS
     assert tuple(presets.PROFILES) == options.PROFILES
-    assert [profile.number for profile in presets.PROFILES.values()] == [0, 1]
-    assert encoder.DEFAULT_LMBDA == options.DEFAULT_LMBDA
+    assert [profile["profile"] for profile in presets.PROFILES.values()] == [0, 1]
+    assert presets.DEFAULT_LMBDA == options.DEFAULT_LMBDA
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,12 @@ def test_checkpoint(tmp_path: Path, fit: Fit) -> None:
 
 def test_each_step_sees_its_own_views() -> None:
     """Views that are read ahead are not overwritten before they are on the device."""
-    from sanrcodec.encoder.fit import _Views
+    from sanrcodec.encoder.batches import ViewBatches
     from sanrcodec.lightfield import LightField
 
     samples = np.repeat(np.arange(64, dtype=np.uint8), 256 * 256).reshape(8, 8, 256, 256, 1)
     order = np.random.default_rng(0).permutation(64).reshape(32, 2)
-    views = _Views(LightField(samples), order, torch.device("cuda"))
+    views = ViewBatches(LightField(samples), order, torch.device("cuda"))
     views.start(0)
     seen = []
     for _ in range(64):
@@ -62,28 +62,30 @@ def test_each_step_sees_its_own_views() -> None:
         assert values.round().long().tolist() == index.tolist()
 
 
-def test_a_phase_drops_the_graphs_of_the_last(monkeypatch: pytest.MonkeyPatch, fit: Fit) -> None:
+def test_a_stage_drops_the_graphs_of_the_last(monkeypatch: pytest.MonkeyPatch, fit: Fit) -> None:
     """Each of them holds as much memory as a step."""
-    from sanrcodec.encoder.fit import _Fit
+    from sanrcodec.encoder.graphs import StepGraphs
 
-    capture, phases = _Fit._capture, []
+    run, held = StepGraphs.run, []
 
-    def note(self: Any, part: Any, phase: str) -> Any:
-        phases.append(phase)
-        assert not self.graphs
-        return capture(self, part, phase)
+    def note(self: Any, part: Any, stage: Any) -> None:
+        run(self, part, stage)
+        ((_, held_stage),) = self.graphs
+        assert held_stage == stage
+        if (stage.phase.name, stage.guided) not in held:
+            held.append((stage.phase.name, stage.guided))
 
-    monkeypatch.setattr(_Fit, "_capture", note)
+    monkeypatch.setattr(StepGraphs, "run", note)
     assert fit(synthetic(), steps=60, device="cuda").finished
-    assert phases == ["guided", "noisy", "hard"]
+    assert held == [("soft", True), ("soft", False), ("rounded", False)]
 
 
 def test_split_step_does_what_the_whole_step_does() -> None:
     """With several processes a step is two graphs, around the averaging."""
     from sanrcodec.encoder.distributed import ALONE, Ranks
-    from sanrcodec.encoder.fit import fit
+    from sanrcodec.encoder.fitting import fit
     from sanrcodec.encoder.model import SceneModel
-    from sanrcodec.encoder.presets import PRESETS, PROFILES, make_header
+    from sanrcodec.presets import PRESETS, PROFILES, Parallax, make_header
 
     class Twins(Ranks):
         """This process and an imagined equal one."""
@@ -97,9 +99,7 @@ def test_split_step_does_what_the_whole_step_does() -> None:
     light_field = synthetic()
     bits = []
     for ranks in (ALONE, Twins(0, 2)):
-        model = SceneModel(
-            make_header(light_field, PROFILES["default"], 2.0, False, False, 16), "cuda"
-        )
+        model = SceneModel(make_header(light_field, PROFILES["default"], Parallax(2.0), 16), "cuda")
         steps = fit(model, light_field, None, PRESETS["medium"], lmbda=8.0, steps=100, ranks=ranks)
         assert steps == (100, True)
         with torch.no_grad():

@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a mosaic, where every preset is short."""
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
-    from sanrcodec.encoder.presets import PRESETS
+    from sanrcodec.presets import PRESETS
 
     for name, preset in PRESETS.items():
         monkeypatch.setitem(PRESETS, name, dataclasses.replace(preset, steps=3))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -34,12 +35,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sanrcodec.encoder.fit import _GUIDED, _HARD, _YCC_FROM_RGB, _Adam, _cosine, _guide
+from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.encoder.graphs import capture
+from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.presets import PROFILES, UNIT_LMBDA, make_header
-from sanrcodec.encoder.quantize import annealing, noisy_round, straight_through
+from sanrcodec.encoder.optimizer import Adam
+from sanrcodec.encoder.quantize import noisy_round, straight_through
+from sanrcodec.encoder.schedule import Phase, Schedule, Stage
 from sanrcodec.encoder.sweep import estimate_geometry
 from sanrcodec.lightfield import LightField
+from sanrcodec.presets import PROFILES, UNIT_LMBDA, make_header
 
 _GRID, _SIZE = (5, 5), (160, 160)
 _LMBDAS = (0.7, 2.0, 5.0, 10.0, 20.0, 35.0, 60.0, 110.0)
@@ -47,7 +52,13 @@ _NOISE = (0.0, 1.5, 0.0, 3.0)  # deviation in 8-bit levels
 _RATES = (0.1, 1e-2)  # latents, networks
 _FIRST_SEED = 10
 _LIMIT = 2048  # of a weight's magnitude; keeps the decoder's sums within float32
-_N_WARM_UP = 2  # steps before a step is captured
+# As in a fit, but the networks' rate does not rise again when the latents rest.
+_SCHEDULE = Schedule(
+    phases=(
+        Phase("soft", until=0.95, rate_floor=0.02),
+        Phase("rounded", until=1.0, temperature=None, rate=0.02, rate_floor=1.0),
+    )
+)
 
 
 class SharedModel(SceneModel):
@@ -79,11 +90,10 @@ def light_field(photos: list[Path], seed: int) -> LightField:
     from scipy.ndimage import map_coordinates, spline_filter
 
     synthetic = _synthetic()
-    procedural = synthetic._texture
 
     def texture(rng: np.random.Generator, scale: float) -> Callable:
         if rng.random() < 0.2:
-            return procedural(rng, scale)
+            return synthetic.procedural_texture(rng, scale)
         photo = Image.open(photos[rng.integers(len(photos))]).convert("RGB")
         zoom = rng.uniform(0.5, 1.0)
         photo = photo.resize([round(n * zoom) for n in photo.size], Image.Resampling.LANCZOS)
@@ -105,11 +115,10 @@ def light_field(photos: list[Path], seed: int) -> LightField:
 
         return sample
 
-    synthetic._texture = texture
     rng = np.random.default_rng(seed)
     span = rng.uniform(0.5, 2.0)
     middle = rng.uniform(-0.5, 0.5)
-    samples = synthetic.render(_GRID, _SIZE, seed, (middle - span, middle + span))
+    samples = synthetic.render(_GRID, _SIZE, seed, (middle - span, middle + span), texture)
     deviation = _NOISE[(seed // len(_LMBDAS) + seed) % len(_NOISE)]
     noise = np.random.default_rng(seed).normal(0, deviation, samples.shape)
     return LightField(np.clip(np.rint(samples + noise), 0, 255).astype(np.uint8), 8)
@@ -129,21 +138,19 @@ class Scene:
 
     def __init__(self, field: LightField, lmbda: float, device: torch.device) -> None:
         with torch.no_grad():
-            geometry = estimate_geometry(field, device).to(device)
-        unit = 16
-        header = make_header(
-            field, PROFILES["default"], geometry.extent, geometry.mirrored, geometry.reversed, unit
-        )
+            geometry = estimate_geometry(field, device)
+        assert geometry is not None
+        header = make_header(field, PROFILES["default"], geometry.parallax, gain=16)
         self.model, self.lmbda = SharedModel(header, device), lmbda
         self.model.gain = (lmbda / UNIT_LMBDA) ** 0.5
-        self.guide = _guide(self.model, geometry)
-        self.optimizer = _Adam(self.model.latents, 0.0)
+        self.guide = GeometryGuide(header, geometry.to(device))
+        self.optimizer = Adam(self.model.latents, 0.0)
         self.count = torch.zeros((), device=device)
         samples = torch.tensor(field.samples.reshape(-1, *field.shape[2:]), device=device)
-        targets = samples.float() / 255 @ torch.tensor(_YCC_FROM_RGB, device=device).T
+        targets = samples.float() / 255 @ torch.tensor(YCC_FROM_RGB, device=device).T
         self.targets = targets.permute(0, 3, 1, 2).contiguous()
         self.figures = torch.zeros(3, device=device)  # cost, bytes, squared error
-        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self.graphs: dict[Stage, torch.cuda.CUDAGraph] = {}
 
 
 class Training:
@@ -151,76 +158,60 @@ class Training:
 
     def __init__(self, scenes: list[Scene], steps: int, device: torch.device) -> None:
         self.scenes, self.device = scenes, device
-        model = scenes[0].model
-        # Poses per view are the scene's own.
-        self.n_weights = model._weight_slices[-1].start
-        self.networks = _Adam(torch.zeros(self.n_weights, device=device), 1e-9)
+        # Poses per view, the last tensor, are the scene's own.
+        self.n_weights = sum(math.prod(s.shape) for s in scenes[0].model.specs[:-1])
+        self.networks = Adam(torch.zeros(self.n_weights, device=device), 1e-9)
         self.count = torch.zeros((), device=device)
         self.total = float(steps)
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
-    def step(self, scene: Scene, phase: str) -> None:
+    def step(self, scene: Scene, progress: float) -> None:
         """One step, as fit does it."""
+        stage = _SCHEDULE.stage_at(progress)
         if self.device.type != "cuda":
-            self._step(scene, phase)
+            self._step(scene, stage)
             return
-        if phase not in scene.graphs:
-            scene.graphs[phase] = self._capture(scene, phase)
-        scene.graphs[phase].replay()
+        if stage not in scene.graphs:
+            state = [self.count, scene.count, *self.networks.state(), *scene.optimizer.state()]
+            scene.graphs[stage] = capture(lambda: self._step(scene, stage), state, self.pool)
+        scene.graphs[stage].replay()
 
-    def _capture(self, scene: Scene, phase: str) -> torch.cuda.CUDAGraph:
-        state = [
-            self.count, scene.count, *vars(self.networks).values(),
-            *vars(scene.optimizer).values(),
-        ]  # fmt: skip
-        state = [t for t in state if isinstance(t, Tensor)]
-        kept = [t.detach().clone() for t in state]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_N_WARM_UP):
-                self._step(scene, phase)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            self._step(scene, phase)
-        with torch.no_grad():
-            for t, value in zip(state, kept, strict=True):
-                t.copy_(value)
-        return graph
-
-    def _step(self, scene: Scene, phase: str) -> None:
-        model = scene.model
+    def _step(self, scene: Scene, stage: Stage) -> None:
+        model, phase = scene.model, stage.phase
         progress = self.count / self.total
         with torch.no_grad():
             model.weights[: self.n_weights].copy_(self.networks.parameter)
         index = torch.randint(0, len(scene.targets), (2,), device=self.device)
-        temperature, width = annealing(progress / _HARD)
+        if phase.latents_rest:
+            quantize = straight_through
+        else:
+            temperature, width = _SCHEDULE.annealing(phase, progress)
 
-        def quantize(x: Tensor) -> Tensor:
-            if phase == "hard":
-                return straight_through(x)
-            return noisy_round(x, temperature, width * (torch.rand_like(x) - 0.5))
+            def quantize(x: Tensor) -> Tensor:
+                return noisy_round(x, temperature, width * (torch.rand_like(x) - 0.5))
 
         loss, figures, planes = model.loss(
             index, scene.targets.index_select(0, index), quantize, scene.lmbda
         )
         total = loss
-        if phase == "guided":
-            total = loss + scene.guide(planes) * (1 - progress / _GUIDED)
+        if stage.guided:
+            guide = _SCHEDULE.guide_weight * scene.guide(planes)
+            total = loss + guide * _SCHEDULE.guide_share(progress)
         # Scenes of a high lmbda cost more: all count alike.
         cost = loss.detach()
         gradients = torch.autograd.grad(total / cost, [model.latents, model.weights])
         self.count += 1
         scene.count += 1
-        decay = _cosine(progress).clamp(min=0.02)
-        if phase != "hard":
+        latent_rate, weight_rate = (
+            r * phase.rate * _SCHEDULE.decay(phase, progress) for r in _RATES
+        )
+        if not phase.latents_rest:
             # As in a fit, the gradient of a bit.
             scene.optimizer.epsilon = (
                 scene.lmbda / (model.header.height * model.header.width) / cost
             )
-            scene.optimizer.step(gradients[0], decay * _RATES[0], scene.count)
-        self.networks.step(gradients[1][: self.n_weights], decay * _RATES[1], self.count)
+            scene.optimizer.step(gradients[0], latent_rate, scene.count)
+        self.networks.step(gradients[1][: self.n_weights], weight_rate, self.count)
         scene.figures.lerp_(torch.stack([cost, figures["bits"] / 8, figures["mse"]]), 0.1)
 
     def table(self) -> dict[str, np.ndarray]:
@@ -263,9 +254,7 @@ def main(photos: tuple[Path, ...], output: Path, n_scenes: int, steps: int, devi
     turn: list[int] = []
     for step in range(steps):
         turn = turn or order.permutation(n_scenes).tolist()
-        progress = step / steps
-        phase = "guided" if progress < _GUIDED else "noisy" if progress < _HARD else "hard"
-        training.step(scenes[turn.pop()], phase)
+        training.step(scenes[turn.pop()], step / steps)
         if step % (50 * n_scenes) == 0 or step == steps - 1:
             figures = torch.stack([s.figures for s in scenes]).cpu().numpy()
             n = min(n_scenes, len(_LMBDAS))

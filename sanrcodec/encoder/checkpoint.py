@@ -50,7 +50,8 @@ class Checkpoint:
                 if archive.testzip():
                     raise ValueError("checksum")
             content = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
-            found, state = content["identity"], content["state"]
+            found: dict[str, Any] = content["identity"]
+            state: dict[str, Any] = content["state"]
             differences = [
                 f"{name} is {found.get(name)}, here {value}"
                 for name, value in self.identity.items()
@@ -85,5 +86,5 @@ def fingerprint(light_field: LightField) -> str:
     """SHA-256 of shape, bit depth and samples, cut to 16 hexadecimal digits."""
     digest = hashlib.sha256(repr((*light_field.shape, light_field.bit_depth)).encode())
     for view in light_field.views():
-        digest.update(np.ascontiguousarray(view, "<u2"))
+        digest.update(np.ascontiguousarray(view, "<u2").data)
     return digest.hexdigest()[:16]

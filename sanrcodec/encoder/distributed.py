@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -93,7 +93,7 @@ class Ranks:
         answer = [_attempt(make) if self.rank == 0 else None]
         with _peers():
             dist.broadcast_object_list(answer, 0)
-        return _result(answer[0])
+        return _result(cast("tuple[T | None, SanrError | None]", answer[0]))
 
     def each(self, make: Callable[[], T]) -> T:
         """Return what ``make`` gives here; raise on all ranks if it raises on one."""
@@ -142,8 +142,8 @@ def _attempt(make: Callable[[], T]) -> tuple[T | None, SanrError | None]:
         return None, error
 
 
-def _result(answer: Any) -> Any:
+def _result(answer: tuple[T | None, SanrError | None]) -> T:
     value, error = answer
     if error is not None:
         raise error
-    return value
+    return cast(T, value)

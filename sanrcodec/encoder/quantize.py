@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sanrcodec.tables import MAX_RESIDUAL
 
-__all__ = ["annealing", "laplace_bits", "noisy_round", "soft_round", "straight_through"]
+__all__ = ["laplace_bits", "noisy_round", "soft_round", "straight_through"]
 
 
 def straight_through(x: Tensor) -> Tensor:
@@ -41,11 +41,6 @@ def noisy_round(x: Tensor, temperature: Tensor | float, noise: Tensor) -> Tensor
         noise: Of the shape of ``x``, uniform and up to one step wide.
     """
     return soft_round(soft_round(x, temperature) + noise, temperature)
-
-
-def annealing(progress: Tensor | float) -> tuple[Tensor | float, Tensor | float]:
-    """Temperature of :func:`noisy_round`, and width of its noise, at 0..1 of the noisy phase."""
-    return 0.35 - 0.27 * progress, 0.8 + 0.2 * progress
 
 
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plane sweep: a first disparity of the centre view, and one of what its outlines hide.
+"""Plane sweep: a first disparity of the center view, and one of what its outlines hide.
 
 A start for the fit only; nothing of it reaches the file directly.
 """
@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.lightfield import LightField
+from sanrcodec.presets import Parallax
 
 __all__ = ["Geometry", "estimate_geometry"]
 
@@ -27,29 +29,24 @@ class Geometry:
     """Disparities in pixels per view (p = q + a * d), float32 ``[H, W]``.
 
     Attributes:
-        near, far: Disparity of the front and of the occluded layer; the smallest is the nearest.
-        mirrored: The u axis runs against the v axis.
-        reversed: Both run the other way.
-        extent: Largest ``abs(disparity)``.
+        near, far: Disparity of the front and of the occluded layer.
+        parallax: Direction and extent of the disparities.
     """
 
     near: Tensor
     far: Tensor
-    mirrored: bool
-    reversed: bool
-    extent: float
+    parallax: Parallax
 
     def to(self, device: torch.device | str) -> Geometry:
         """Return the same on another device."""
-        near, far = self.near.to(device), self.far.to(device)
-        return Geometry(near, far, self.mirrored, self.reversed, self.extent)
+        return Geometry(self.near.to(device), self.far.to(device), self.parallax)
 
 
 def estimate_geometry(light_field: LightField, device: torch.device | str) -> Geometry | None:
     """Sweep planes of constant disparity through the views; None if there is but one view.
 
     The matching cost of a plane is the smallest of four means over the views above, below, left
-    and right of the centre, so that a view in which the point is occluded does not spoil it (Kang,
+    and right of the center, so that a view in which the point is occluded does not spoil it (Kang,
     Szeliski and Chai, CVPR 2001), truncated and averaged over a small window.
     """
     n_v, n_u = light_field.grid
@@ -82,28 +79,28 @@ def estimate_geometry(light_field: LightField, device: torch.device | str) -> Ge
     disparity = _median(_subplane_minimum(cost, planes))
     near_is_low = _near_is_low(luma, positions, disparity, mirrored)
     near = disparity if near_is_low else -disparity
-    extent = float(disparity.abs().max())
-    return Geometry(near, _highest_around(near, radius), mirrored, not near_is_low, extent)
+    parallax = Parallax(float(disparity.abs().max()), mirrored, not near_is_low)
+    return Geometry(near, _highest_around(near, radius), parallax)
 
 
 def _luma(
     light_field: LightField, device: torch.device | str, factor: int
 ) -> tuple[Tensor, Tensor]:
-    """Up to _MAX_VIEWS views: offsets ``[N, 2]`` from the centre, luma ``[N, 1, H, W]``, 0..1."""
+    """Up to _MAX_VIEWS views: offsets ``[N, 2]`` from the center, luma ``[N, 1, H, W]``, 0..1."""
     n_v, n_u = light_field.grid
-    centre = (n_v // 2, n_u // 2)
-    every = [(v, u) for v in range(n_v) for u in range(n_u) if (v, u) != centre]
+    center = (n_v // 2, n_u // 2)
+    every = [(v, u) for v in range(n_v) for u in range(n_u) if (v, u) != center]
     # Both axes of the cross say most about occlusion; the corners give the longest baselines.
-    cross = [p for p in every if p[0] == centre[0] or p[1] == centre[1]]
+    cross = [p for p in every if p[0] == center[0] or p[1] == center[1]]
     corners = [p for p in every if p[0] in (0, n_v - 1) and p[1] in (0, n_u - 1) and p not in cross]
     chosen = (cross + corners)[:: max(1, -(-len(cross + corners) // _MAX_VIEWS))]
     planes = []
-    for v, u in [centre, *chosen]:
+    for v, u in [center, *chosen]:
         view = torch.as_tensor(light_field.view(v, u).astype("float32"), device=device) / (
             (1 << light_field.bit_depth) - 1
         )
         planes.append(
-            view @ view.new_tensor([0.2126, 0.7152, 0.0722]) if view.shape[2] == 3 else view[..., 0]
+            view @ view.new_tensor(YCC_FROM_RGB[0]) if view.shape[2] == 3 else view[..., 0]
         )
     stack = torch.stack(planes)[:, None]
     if factor > 1:
@@ -111,7 +108,7 @@ def _luma(
     # Exposure and vignetting differ per view: compare what is left after the local mean.
     stack = stack - _box(stack, max(3, 15 // factor | 1))
     return torch.tensor(
-        [[v - centre[0], u - centre[1]] for v, u in [centre, *chosen]],
+        [[v - center[0], u - center[1]] for v, u in [center, *chosen]],
         device=device,
         dtype=torch.float32,
     ), stack
@@ -144,27 +141,27 @@ def _angular(positions: Tensor, mirrored: bool) -> Tensor:
 def _sweep(luma: Tensor, positions: Tensor, planes: Tensor, mirrored: bool) -> Tensor:
     """Matching cost ``[n_planes, H, W]``."""
     angular = _angular(positions, mirrored)[1:]
-    centre, others = luma[:1], luma[1:]
+    center, others = luma[:1], luma[1:]
     sides = torch.stack(
         [angular[:, 0] < 0, angular[:, 0] > 0, angular[:, 1] < 0, angular[:, 1] > 0]
     ).float()
     sides = sides[sides.sum(1) > 0]
     shares = sides / sides.sum(1, keepdim=True)
     # A few views at a time, so that large ones do not take many times their memory.
-    n = max(1, _MAX_SWEPT_PIXELS // centre.numel())
+    n = max(1, _MAX_SWEPT_PIXELS // center.numel())
     parts = list(zip(others.split(n), angular.split(n), shares.split(n, 1), strict=True))
     costs = []
     for d in planes:
-        means = centre.new_zeros(len(sides), *centre.shape[1:])
+        means = center.new_zeros(len(sides), *center.shape[1:])
         for views, offsets, share in parts:
-            difference = (_warp(views, offsets * d) - centre).abs().clamp(max=0.1)
+            difference = (_warp(views, offsets * d) - center).abs().clamp(max=0.1)
             means += torch.tensordot(share, difference, 1)
         costs.append(_box(_box(means, 3), 3).amin(0)[0])
     return torch.stack(costs)
 
 
 def _subplane_minimum(cost: Tensor, planes: Tensor) -> Tensor:
-    """Disparity of the smallest cost, refined by a parabola through its neighbours."""
+    """Disparity of the smallest cost, refined by a parabola through its neighbors."""
     index = cost.argmin(0).clamp(1, len(planes) - 2)
     left, middle, right = (cost.gather(0, (index + k)[None])[0] for k in (-1, 0, 1))
     curvature = left - 2 * middle + right

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT
+"""From a light field to a file: sweep, fit, export, and the check that it decodes as it should.
+
+Must leave the caller's process as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sanrcodec.container import SectionType
+from sanrcodec.decoder import SanrFile
+from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
+from sanrcodec.encoder.distributed import joined
+from sanrcodec.encoder.export import export
+from sanrcodec.encoder.fitting import FitProgress, FitState, fit
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.process import working_on
+from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
+from sanrcodec.encoder.sweep import Geometry, estimate_geometry
+from sanrcodec.errors import LightFieldError, SanrError
+from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import light_field_psnr_yuv
+from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, Parallax, gain_of, make_header
+from sanrcodec.synthesis import Scene
+from sanrcodec.torchops import TorchOps, usable_device
+
+__all__ = ["EncodeResult", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeResult:
+    """What an encoding gave.
+
+    Attributes:
+        content: The whole .sanr file.
+        bpp: Of ``content``, per pixel of all views.
+        estimated_bytes: The fit's own rate estimate plus header and framing, for comparison; of
+            several processes that of rank 0, from its share of the latents.
+        psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB.
+        steps: Done.
+        finished: Whether these are all that were planned.
+        seconds: Whole encoding, self-check included.
+        device: Name of the device.
+    """
+
+    content: bytes
+    bpp: float
+    estimated_bytes: int
+    psnr_yuv: float
+    psnr_yuv_min: float
+    steps: int
+    finished: bool
+    seconds: float
+    device: str
+
+
+def encode(
+    light_field: LightField | np.ndarray,
+    *,
+    lmbda: float = DEFAULT_LMBDA,
+    preset: str = "medium",
+    profile: str = "default",
+    steps: int | None = None,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    time_budget: float | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    metadata: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: Callable[[FitProgress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> EncodeResult:
+    """Encode a light field.
+
+    All processes that torchrun started work at it together: rank 0 reads and writes the checkpoint
+    and reports, and all return the same result.
+
+    Args:
+        light_field: The light field, or its samples, uint8 ``[V, U, H, W, C]``.
+        lmbda: Weight of the rate in ``D + lmbda * R``: D in squared 8-bit levels, R in bits of the
+            file per pixel of one view. Higher gives smaller files.
+        preset: Effort: fast, medium or slow.
+        profile: Scene model: default, or sanr (no geometry).
+        steps: Instead of the preset's number of steps.
+        schedule: What happens when in the fit.
+        time_budget: Seconds that the fit may take; shortens its schedule.
+        device: As torch names it; a CUDA device if there is one, else the CPU.
+        seed: Of the fit.
+        metadata: Keep seed, preset and versions in the file.
+        checkpoint: File that keeps the state of the fit. If it exists, the fit goes on from there;
+            ``time_budget`` is that of all runs together. It is left in place: remove it when the
+            result is safe.
+        checkpoint_seconds: Between two states, about.
+        progress: Called with the state of the fit every few steps.
+        should_stop: Polled every step; True ends the fit early, and the file is still written.
+
+    Raises:
+        LightFieldError: the samples or an option are not usable.
+        SanrError: the self-check failed.
+    """
+    begun = time.monotonic()
+    if not isinstance(light_field, LightField):
+        light_field = LightField(np.asarray(light_field), 8)
+    if preset not in PRESETS or profile not in PROFILES:
+        raise LightFieldError(
+            f"preset {preset}, profile {profile}: "
+            f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
+        )
+    if not lmbda > 0 or not np.isfinite(lmbda):
+        raise LightFieldError(f"lmbda is {lmbda}, expected a positive number")
+    from sanrcodec import __version__
+
+    encoder = f"sanrcodec {__version__}"
+    options = {"preset": preset, "profile": profile, "lmbda": lmbda, "seed": seed}
+    with joined() as ranks:
+        chosen = ranks.each(lambda: usable_device(ranks.local_device(device)))
+        identity = {
+            "encoder": encoder, **options, "steps": steps, "time budget": time_budget,
+            "processes": ranks.size,
+            **{f"schedule's {name}": str(value) for name, value in asdict(schedule).items()},
+        }  # fmt: skip
+        if checkpoint is not None or ranks.size > 1:
+            identity["light field"] = fingerprint(light_field)
+        if any(other != (identity, chosen.type) for other in ranks.gather((identity, chosen.type))):
+            raise SanrError("the processes of this job differ in input, options or kind of device")
+        ranks.use(chosen)
+        kept = Checkpoint(Path(checkpoint), identity) if checkpoint is not None else None
+        sweeps = PROFILES[profile]["layers"] > 0
+        with working_on(chosen):
+            geometry, state = ranks.share(lambda: _start(light_field, sweeps, chosen, kept))
+            header = make_header(
+                light_field,
+                PROFILES[profile],
+                geometry.parallax if geometry else None,
+                gain_of(lmbda),
+            )
+            model = SceneModel(header, chosen, (ranks.rank, ranks.size))
+
+            def save(state: FitState) -> None:
+                if kept:
+                    kept.save({"geometry": asdict(geometry) if geometry else None, "fit": state})
+
+            done, finished = fit(
+                model, light_field, geometry.to(chosen) if geometry else None, PRESETS[preset],
+                lmbda=lmbda, steps=steps or PRESETS[preset].steps, schedule=schedule,
+                time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
+                ranks=ranks, state=state, save=save if kept else None,
+                save_seconds=checkpoint_seconds,
+            )  # fmt: skip
+            notes = {"encoder": encoder, "torch": torch.__version__, **options, "steps": done}
+
+            def finish() -> EncodeResult:
+                content, estimated_bytes, decoded = _write(model, notes if metadata else None)
+                _check_twin(decoded, chosen)
+                psnr, psnr_min = light_field_psnr_yuv(
+                    light_field.views(), decoded.views(), light_field.bit_depth
+                )
+                return EncodeResult(
+                    content=content,
+                    bpp=decoded.bpp,
+                    estimated_bytes=estimated_bytes,
+                    psnr_yuv=psnr,
+                    psnr_yuv_min=psnr_min,
+                    steps=done,
+                    finished=finished,
+                    seconds=time.monotonic() - begun,
+                    device=(f"{ranks.size} x " if ranks.size > 1 else "") + _name(chosen),
+                )
+
+            return ranks.share(finish)
+
+
+def _start(
+    light_field: LightField, sweeps: bool, device: torch.device, checkpoint: Checkpoint | None
+) -> tuple[Geometry | None, FitState | None]:
+    """Geometry on the CPU, and the state of the fit to go on from, if there is one.
+
+    The swept geometry is part of the checkpoint: another device might find a slightly different
+    one, and with it another model.
+    """
+    kept = checkpoint.load() if checkpoint else None
+    if kept:
+        found = kept["geometry"]
+        if found:
+            found = Geometry(found["near"], found["far"], Parallax(**found["parallax"]))
+        return found, kept["fit"]
+    with torch.no_grad():
+        geometry = estimate_geometry(light_field, device) if sweeps else None
+    return geometry.to("cpu") if geometry else None, None
+
+
+def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int, SanrFile]:
+    """The file, how many bytes the fit expected of it, and the same opened again."""
+    with torch.no_grad():
+        weights, bits = model.quantized_weights()
+        estimated = float(bits + model.latent_bits(torch.round(model.latents), weights)) / 8
+    content, decoded = export(model, notes)
+    coded = sum(
+        len(decoded.sections[s].payload) for s in (SectionType.WEIGHTS, SectionType.LATENTS)
+    )
+    return content, round(estimated + len(content) - coded), decoded
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _check_twin(decoded: SanrFile, device: torch.device) -> None:
+    """The integers, synthesized by torch, must give the numpy decoder's samples."""
+    header = decoded.header
+    with torch.no_grad():
+        scene = Scene(header, decoded.weights, decoded.latents, TorchOps(device))
+        for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
+            ours = scene.render(v, u).cpu().numpy()
+            if not np.array_equal(ours, decoded.view(v, u)):
+                raise SanrError(
+                    f"self-check failed: view {v},{u} decodes to other samples; please report this"
+                )

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: MIT
+"""The fit: rate-distortion optimization of a scene model to one light field.
+
+Noisy rounding at a falling temperature (C3, Kim et al., CVPR 2024), with the swept disparity as a
+guide at first; then the latents are rounded and only the networks go on. The numbers are those of
+a :class:`~sanrcodec.encoder.schedule.Schedule`. Must not know of files or of the bitstream.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.batches import ViewBatches, order_of_views
+from sanrcodec.encoder.distributed import ALONE, Ranks
+from sanrcodec.encoder.graphs import Rounding, StepGraphs, fuse
+from sanrcodec.encoder.guide import GeometryGuide
+from sanrcodec.encoder.importance import ViewImportance
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.optimizer import Adam
+from sanrcodec.encoder.quantize import noisy_round, straight_through
+from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule, Stage
+from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.errors import SanrError
+from sanrcodec.lightfield import LightField
+from sanrcodec.presets import Preset
+
+__all__ = ["FitProgress", "FitState", "fit"]
+
+_COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
+_LOG_EVERY = 25  # steps
+_REPORT_SECONDS = 2.0
+_RANK_SEED = 0x9E3779B9  # torch's generator on the CPU looks at 32 bits only
+
+
+@dataclass(frozen=True, slots=True)
+class FitProgress:
+    """State of a fit, for progress lines.
+
+    Attributes:
+        step, steps: Done and planned.
+        bpp: Estimated bits per pixel of the file.
+        psnr_yuv: Of the latest views, in dB, before rounding to samples.
+        seconds_left: Estimate.
+    """
+
+    step: int
+    steps: int
+    bpp: float
+    psnr_yuv: float
+    seconds_left: float
+
+
+class FitState(TypedDict):
+    """Where a fit can go on.
+
+    ``random`` has the state of each rank's generators: torch's on the CPU, and that of its GPU.
+    """
+
+    planned: int
+    done: int
+    seconds: float
+    tensors: list[Tensor]
+    random: list[list[Tensor]]
+
+
+class _Steps:
+    """One running fit: its tensors, and a step at every stage."""
+
+    def __init__(
+        self,
+        model: SceneModel,
+        views: ViewBatches,
+        preset: Preset,
+        schedule: Schedule,
+        n_steps: int,
+        lmbda: float,
+        geometry: Geometry | None,
+        ranks: Ranks,
+        fuse_first: bool,
+    ) -> None:
+        self.model, self.views, self.schedule, self.ranks = model, views, schedule, ranks
+        self.lmbda = lmbda
+        self.rates = preset.latent_rate_at(lmbda), preset.weight_rate
+        header = model.header
+        device = self.device = model.latents.device
+        self.count = torch.zeros((), device=device)
+        self.total = torch.full((), float(n_steps), device=device)
+        self.figures = torch.zeros(2, device=device)  # bits, log of the squared error
+        bit = lmbda / (header.height * header.width)
+        self.optimizers = (
+            Adam(model.latents, schedule.latent_epsilon * bit),
+            Adam(model.weights, schedule.weight_epsilon),
+        )
+        self.guide = GeometryGuide(header, geometry) if header.layers and geometry else None
+        self.importance = ViewImportance(header.n_v * header.n_u, schedule.importance, device)
+        self.round: Rounding = noisy_round
+        self.fuse_first = fuse_first
+        # Gradients of latents and weights, what the log shows, and the sum of each view's errors
+        # and their number: all that the ranks average.
+        n_views = len(self.importance.mse)
+        sizes = [model.latents.numel(), model.weights.numel(), 2, 2 * n_views]
+        self.averaged = torch.zeros(sum(sizes), device=device)
+        self.parts = self.averaged.split(sizes)
+        self.coarsened = torch.zeros(())  # not on the device: asking it would wait
+        self.graphs = StepGraphs(device, self.state)
+
+    def advance(self, progress: float) -> None:
+        """One optimization step."""
+        stage = self.schedule.stage_at(progress)
+        stage = stage._replace(guided=stage.guided and self.guide is not None)
+        rests = stage.phase.latents_rest
+        self.views.load()
+        if rests and not self.coarsened:
+            self._coarsen()
+        if self.fuse_first:
+            self.fuse_first = False
+            noise = torch.rand_like(self.model.latents) - 0.5
+            self.round = fuse(
+                self.model,
+                lambda round: self._probe(round, noise),
+                self.schedule.compile_tolerance,
+            )
+        if self.ranks.size == 1:
+            self.graphs.run(self._step, stage)
+            return
+        # Between two graphs: a collective inside one would bind all ranks to the same replays.
+        self.graphs.run(self._backward, stage)
+        self.ranks.average_(self.averaged[self.model.latents.numel() if rests else 0 :])
+        self.graphs.run(self._update, stage)
+
+    def _coarsen(self) -> None:
+        """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
+        if self.schedule.coarsens:
+            # The compiled parts are for steps with gradients.
+            fused = self.model.fuse(False)
+            views = self.views
+            self.model.coarsen(views.index, views.targets(), self.lmbda, self.ranks.average_)
+            self.model.fuse(fused)
+        self.coarsened.fill_(1)
+
+    def _probe(self, round: Rounding, noise: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of latents and weights at the current state for a given noise."""
+
+        def quantize(x: Tensor) -> Tensor:
+            return round(x, noise.new_tensor(0.2), noise)
+
+        loss, _, _ = self.model.loss(self.views.index, self.views.targets(), quantize, self.lmbda)
+        return torch.autograd.grad(loss, [o.parameter for o in self.optimizers])
+
+    def state(self) -> list[Tensor]:
+        """All that a step changes, random numbers aside."""
+        latents, weights = (o.state() for o in self.optimizers)
+        return [
+            self.count, self.figures, latents[0], weights[0], self.coarsened,
+            self.model.coarseness, *self.importance.state(), *latents[1:], *weights[1:],
+        ]  # fmt: skip
+
+    def resume(self, state: FitState) -> None:
+        """Go on where another process was."""
+        if [t.shape for t in state["tensors"]] != [t.shape for t in self.state()]:
+            raise SanrError("the checkpoint is of another scene model; remove it to begin anew")
+        for tensor, kept in zip(self.state(), state["tensors"], strict=True):
+            tensor.copy_(kept)
+        random = state["random"][self.ranks.rank]
+        torch.set_rng_state(random[0])
+        if self.device.type == "cuda" and len(random) > 1:
+            torch.cuda.set_rng_state(random[1], self.device)
+
+    def random_state(self) -> list[Tensor]:
+        """State of the generators that the steps draw from."""
+        on_gpu = self.device.type == "cuda"
+        on_device = [torch.cuda.get_rng_state(self.device)] if on_gpu else []
+        return [torch.get_rng_state(), *on_device]
+
+    def _step(self, stage: Stage) -> None:
+        self._backward(stage)
+        self._update(stage)
+
+    def _backward(self, stage: Stage) -> None:
+        """Gradients and figures of this rank's views."""
+        schedule, phase, index = self.schedule, stage.phase, self.views.index
+        progress = (self.count / self.total).clamp(max=1.0)
+        if phase.latents_rest:
+            quantize = straight_through
+        else:
+            temperature, width = schedule.annealing(phase, progress)
+
+            def quantize(x: Tensor) -> Tensor:
+                return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
+
+        loss, figures, scene = self.model.loss(
+            index, self.views.targets(), quantize, self.lmbda, self.importance.of(index)
+        )
+        if stage.guided:
+            assert self.guide is not None
+            guide = schedule.guide_weight * self.guide(scene)
+            loss = loss + guide * schedule.guide_share(progress)
+        optimizers = self.optimizers[1:] if phase.latents_rest else self.optimizers
+        gradients = torch.autograd.grad(loss, [o.parameter for o in optimizers])
+        errors = torch.stack([figures["view_mse"], torch.ones_like(figures["view_mse"])])
+        errors = errors.new_zeros(2, len(self.importance.mse)).index_add(1, index, errors)
+        shown = torch.stack([figures["bits"], figures["mse"].log()])
+        parts = self.parts[1:] if phase.latents_rest else self.parts
+        for part, values in zip(parts, (*gradients, shown, errors.flatten()), strict=True):
+            part.copy_(values)
+
+    def _update(self, stage: Stage) -> None:
+        """One step of the optimizers along the averaged gradients."""
+        schedule, phase = self.schedule, stage.phase
+        progress = (self.count / self.total).clamp(max=1.0)
+        *gradients, figures, errors = self.parts
+        self.count += 1
+        decay, warm = schedule.decay(phase, progress), schedule.warm_up(self.count)
+        first = int(phase.latents_rest)
+        for optimizer, gradient, rate in zip(
+            self.optimizers[first:], gradients[first:], self.rates[first:], strict=True
+        ):
+            optimizer.step(gradient, rate * phase.rate * decay * warm, self.count)
+        total, times = errors.view(2, -1)
+        self.importance.observe(total, times, progress >= schedule.guide_until)
+        self.figures.lerp_(figures, 0.1)
+        self.figures.add_((self.count <= 1).float() * (figures - self.figures))
+
+
+class _Clock:
+    """Steps done and planned, and how these follow from the time that there is."""
+
+    def __init__(self, steps: int, budget: float | None, state: FitState | None) -> None:
+        self.steps, self.budget = steps, budget
+        self.planned, self.done, self.spent = steps, 0, 0.0
+        if state:
+            self.planned, self.done, self.spent = state["planned"], state["done"], state["seconds"]
+        self.begun = self.timed_from = time.monotonic()
+        self.timed_at: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of this fit, those of earlier processes included."""
+        return self.spent + time.monotonic() - self.begun
+
+    def seconds_per_step(self) -> float | None:
+        """Mean of the latest steps; None where the time begins to count just now."""
+        now = time.monotonic()
+        if self.timed_at is None and self.done < self.planned:
+            # The first steps capture graphs and warm caches: time starts behind them.
+            self.timed_at, self.timed_from = self.done, now
+            return None
+        return (now - self.timed_from) / max(1, self.done - (self.timed_at or 0))
+
+    def plan(self, per_step: float, steps_ahead: int) -> None:
+        """Plan as many steps as there is time for, ``steps_ahead`` of which go to other work."""
+        if self.budget is not None:
+            # Rounded latents cost no more per step than noisy ones: time extrapolates.
+            left = (self.budget - self.seconds) / max(per_step, 1e-6) - steps_ahead
+            self.planned = min(self.steps, self.done + max(0, int(left)))
+
+
+def fit(
+    model: SceneModel,
+    light_field: LightField,
+    geometry: Geometry | None,
+    preset: Preset,
+    *,
+    lmbda: float,
+    steps: int,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    time_budget: float | None = None,
+    seed: int = 0,
+    progress: Callable[[FitProgress], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
+    state: FitState | None = None,
+    save: Callable[[FitState], None] | None = None,
+    save_seconds: float = 60.0,
+) -> tuple[int, bool]:
+    """Fit a model in place.
+
+    Draws from torch's generators, which it seeds.
+
+    Args:
+        model: From its initial state; the same on all ranks, and again afterwards, but that each
+            estimates the rate of its own share of the latents.
+        light_field: What to fit.
+        geometry: From the plane sweep, or None.
+        preset: Rates, and views per step. The ranks share these evenly, with a few more if they do
+            not divide, and one each at least: neither fewer steps nor larger batches pay off.
+        lmbda: Weight of the rate in ``D + lmbda * R``.
+        steps: Planned steps.
+        schedule: What happens when.
+        time_budget: Seconds after which the fit must be over, those before ``state`` included; the
+            schedule shrinks to fit it.
+        seed: Of the order of views and of the noise.
+        progress: Called every few steps, on rank 0.
+        should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
+        ranks: The processes that share the views of each step.
+        state: Where to go on, as given to ``save``.
+        save: Called on rank 0 with the state before the first step, now and then, and at the end.
+        save_seconds: Between two such calls, about.
+
+    Returns:
+        Steps done, and whether these are all that were planned.
+
+    Raises:
+        SanrError: the state is of another model.
+    """
+    device = model.latents.device
+    n_pixels = int(np.prod(light_field.shape[:4]))
+    n_views = n_pixels // (model.header.height * model.header.width)
+    batch = min(-(-preset.views_per_step // ranks.size), n_views)
+    order = order_of_views(n_views, batch * ranks.size, steps, seed)
+    mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
+    # Each rank draws noise of its own, so that their average is less noisy.
+    torch.manual_seed((seed + ranks.rank * _RANK_SEED) % 2**63)
+    with closing(ViewBatches(light_field, mine, device)) as views:
+        fuse_first = device.type == "cuda" and schedule.compiles(steps, time_budget)
+        run = _Steps(model, views, preset, schedule, steps, lmbda, geometry, ranks, fuse_first)
+        clock = _Clock(steps, time_budget, state)
+        if state:
+            run.resume(state)
+        reported, saved = clock.begun, clock.begun if state else -math.inf
+        views.start(clock.done)
+
+        def report(figures: Tensor, per_step: float) -> None:
+            if progress:
+                bits, log_mse = figures.tolist()
+                psnr = float(10 * np.log10(255.0**2 / np.exp(log_mse)))
+                left = (clock.planned - clock.done) * per_step
+                progress(FitProgress(clock.done, clock.planned, bits / n_pixels, psnr, left))
+
+        if clock.done and ranks.rank == 0:
+            report(run.figures, clock.spent / clock.done)
+        while True:
+            stop = clock.done >= clock.planned or should_stop()
+            due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
+            shared = ranks.follow(clock.planned, stop, due)
+            planned, stop, due = int(shared[0]), bool(shared[1]), bool(shared[2])
+            clock.planned = planned
+            run.total.fill_(float(planned))
+            if due:
+                random = ranks.gather(run.random_state())
+                if ranks.rank == 0 and save is not None:
+                    save({
+                        "planned": planned, "done": clock.done, "seconds": clock.seconds,
+                        "tensors": [t.cpu() for t in run.state()], "random": random,
+                    })  # fmt: skip
+                saved = time.monotonic()
+            if stop:
+                break
+            run.advance(clock.done / planned)
+            clock.done += 1
+            # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
+            slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
+            regular = clock.done % _LOG_EVERY == 0 or clock.done in (5, 10, planned)
+            if ranks.rank or not (regular or slow):
+                continue
+            figures = run.figures.cpu()
+            reported = time.monotonic()
+            per_step = clock.seconds_per_step()
+            if per_step is None:
+                continue
+            clock.plan(per_step, 0 if run.coarsened else _COARSEN_STEPS)
+            report(figures, per_step)
+    model.fuse(False)
+    return clock.done, clock.done >= clock.planned

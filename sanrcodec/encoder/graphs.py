@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Fast steps on a CUDA device: captured as graphs, and compiled to few kernels where that works.
+
+Must not know what a step computes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.quantize import noisy_round
+from sanrcodec.encoder.schedule import Stage
+
+__all__ = ["Rounding", "StepGraphs", "capture", "fuse"]
+
+_logger = logging.getLogger(__name__)
+
+_N_WARM_UP = 2  # runs before one is captured
+
+# Latents, temperature and noise -> what is left of the latents.
+Rounding = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def capture(
+    part: Callable[[], None], state: Sequence[Tensor], pool: Any = None
+) -> torch.cuda.CUDAGraph:
+    """Capture a part of a step as a graph.
+
+    Args:
+        part: Must not wait for the device.
+        state: All that it changes and a later run reads. It is left as it was.
+        pool: Of memory, shared with other graphs; see ``torch.cuda.graph_pool_handle``.
+    """
+    kept = [t.detach().clone() for t in state]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_N_WARM_UP):
+            part()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # NCCL watches its own work from another thread meanwhile.
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        part()
+    with torch.no_grad():
+        for tensor, value in zip(state, kept, strict=True):
+            tensor.copy_(value)
+    return graph
+
+
+class StepGraphs:
+    """Runs the parts of steps, from graphs where there is a CUDA device.
+
+    Args:
+        device: That the parts run on.
+        state: Gives all that they change.
+    """
+
+    def __init__(self, device: torch.device, state: Callable[[], Sequence[Tensor]]) -> None:
+        self.device, self.state = device, state
+        self.graphs: dict[tuple[str, Stage], torch.cuda.CUDAGraph] = {}
+
+    def run(self, part: Callable[[Stage], None], stage: Stage) -> None:
+        """Run ``part(stage)``: the first time it is captured, the next times replayed."""
+        if self.device.type != "cuda":
+            part(stage)
+            return
+        key = part.__name__, stage
+        if key not in self.graphs:
+            if any(past != stage for _, past in self.graphs):
+                # Stages do not come back, and each graph holds all the memory that a step needs.
+                torch.cuda.synchronize(self.device)
+                self.graphs.clear()
+            self.graphs[key] = capture(lambda: part(stage), self.state())
+        self.graphs[key].replay()
+
+
+def fuse(
+    model: SceneModel,
+    gradients: Callable[[Rounding], Sequence[Tensor]],
+    tolerance: float,
+) -> Rounding:
+    """Compile a step's parts to few kernels, where that works and gives the same gradients.
+
+    Args:
+        model: Whose parts are compiled, or left as they were, with a warning that says why.
+        gradients: Gives those at the current state, for a way to round; always of the same noise.
+        tolerance: Allowed difference, relative to each gradient's norm.
+
+    Returns:
+        How to round from now on.
+    """
+    expected = gradients(noisy_round)
+    model.fuse()
+    try:
+        found = gradients(_compiled_round())
+        reason = "the compiled step differs"
+        same = all(
+            float((f - e).norm()) <= tolerance * float(e.norm())
+            for f, e in zip(found, expected, strict=True)
+        )
+    except Exception as error:  # whatever a missing Triton or C compiler raises
+        same, reason = False, (str(error).splitlines() or [type(error).__name__])[0]
+    if same:
+        return _compiled_round()
+    _logger.warning("the fit runs slower, without compiled kernels: %s", reason)
+    model.fuse(False)
+    return noisy_round
+
+
+@cache
+def _compiled_round() -> Rounding:
+    return torch.compile(noisy_round, dynamic=True)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""The swept disparity as a guide for the scene's geometry at the start of a fit.
+
+Must not sweep or schedule.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.header import StreamHeader
+
+__all__ = ["GeometryGuide"]
+
+
+class GeometryGuide:
+    """Squared distance of a scene's geometry from the swept one, on the canvas.
+
+    Args:
+        header: Shape of the scene, with at least one layer.
+        geometry: Disparities, on the device of the scene.
+    """
+
+    def __init__(self, header: StreamHeader, geometry: Geometry) -> None:
+        self.n_layers = n = header.layers
+        fractions = [i / max(1, n - 1) for i in range(n)]
+        distance = geometry.far - geometry.near
+        planes = torch.stack([geometry.near + f * distance for f in fractions])
+        margins = (header.margin_x, header.margin_x, header.margin_y, header.margin_y)
+        self.target = torch.nn.functional.pad(planes[None], margins, mode="replicate")[0]
+
+    def __call__(self, scene: tuple[Tensor, Tensor | None]) -> Tensor:
+        """Cost ``[]`` of a scene, as :meth:`~sanrcodec.encoder.model.SceneModel.scene` gives it.
+
+        The front layers must be visible, besides being where the sweep found them.
+        """
+        texture, disparity = scene
+        assert disparity is not None
+        cost = (disparity - self.target).square().mean()
+        if self.n_layers > 1:
+            visibility = texture[: self.n_layers - 1, -1, ::2, ::2]
+            cost = cost + 0.5 * (visibility - 1).square().mean()
+        return cost

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Which views count how much: a controller that brings up those that fall behind.
+
+Must not wait for a device: all that it knows are tensors, so that a CUDA graph can replay it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.schedule import Importance
+
+__all__ = ["ViewImportance"]
+
+
+class ViewImportance:
+    """Factor of each view's error in the cost: an integral controller of its PSNR.
+
+    Args:
+        n_views: Of the light field.
+        rule: Target and speed.
+        device: Of all tensors.
+
+    Attributes:
+        mse: ``[n_views]``, squared error of each view as far as it is known; 0 is not known yet.
+        log_factor: ``[n_views]``.
+    """
+
+    def __init__(self, n_views: int, rule: Importance, device: torch.device) -> None:
+        self.rule = rule
+        self.mse = torch.zeros(n_views, device=device)
+        self.log_factor = torch.zeros_like(self.mse)
+
+    def of(self, index: Tensor) -> Tensor:
+        """Factors of some views, int64 ``[B]`` -> ``[B]``; their mean over all views is 1."""
+        factor = len(self.log_factor) * self.log_factor.softmax(0)
+        return factor.index_select(0, index)
+
+    def observe(self, total: Tensor, times: Tensor, active: Tensor) -> None:
+        """Adapt the factors of the views that a step has seen.
+
+        Args:
+            total: ``[n_views]``, sum of each view's squared errors in this step.
+            times: ``[n_views]``, their number.
+            active: bool ``[]``; where False, errors are noted but no factor changes.
+        """
+        rule = self.rule
+        seen, known = (times > 0).float(), (self.mse > 0).float()
+        self.mse.lerp_(total / times.clamp(min=1e-6), seen * (1 - (1 - rule.recent) * known))
+        known = (self.mse > 0).float()
+        level = 10 * torch.log10(self.mse + 1e-3)
+        gap = level - (level * known).sum() / known.sum()
+        growth = rule.gain * (gap - rule.max_gap_db) * seen * active
+        self.log_factor.add_(growth).clamp_(0.0, math.log(rule.maximum))
+
+    def state(self) -> list[Tensor]:
+        """What :meth:`observe` changes, not copied."""
+        return [self.mse, self.log_factor]

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Adam (Kingma and Ba, ICLR 2015) of one flat tensor, as a CUDA graph can replay it.
+
+Must not know of schedules: the caller gives rate and count of every step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["Adam"]
+
+
+class Adam:
+    """Adam whose rate and count are tensors.
+
+    Args:
+        parameter: float32 ``[N]``, changed in place.
+        epsilon: Of the denominator, in units of the gradient; a number, or a tensor ``[]``.
+        betas: Decay of the moments.
+
+    Attributes:
+        mean, square: Moments of the gradient, ``[N]``.
+    """
+
+    def __init__(
+        self,
+        parameter: Tensor,
+        epsilon: float | Tensor,
+        betas: tuple[float, float] = (0.9, 0.99),
+    ) -> None:
+        self.parameter, self.epsilon, self.betas = parameter, epsilon, betas
+        self.mean = torch.zeros_like(parameter)
+        self.square = torch.zeros_like(parameter)
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, rate: Tensor, count: Tensor) -> None:
+        """Move against the gradient.
+
+        Args:
+            gradient: ``[N]``.
+            rate: ``[]``, in units of the parameter.
+            count: ``[]``, number of this step, counted from 1.
+        """
+        b1, b2 = self.betas
+        self.mean.lerp_(gradient, 1 - b1)
+        self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+        corrected = (self.square / (1 - b2**count)).sqrt_().add_(self.epsilon)
+        self.parameter.sub_(self.mean / corrected * (rate / (1 - b1**count)))
+
+    def state(self) -> list[Tensor]:
+        """What a step changes: parameter and moments, not copied."""
+        return [self.parameter.detach(), self.mean, self.square]

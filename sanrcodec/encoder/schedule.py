@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""What happens when in a fit, as data: phases, rates, annealing, and all other numbers of it.
+
+Must not know of models or devices. Progress is the share 0..1 of the planned steps that are done.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["DEFAULT_SCHEDULE", "Importance", "Phase", "Schedule", "Stage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the fit. Pairs hold the values at its start and at its end, linear in between.
+
+    Attributes:
+        name: For messages.
+        until: Progress at which it ends.
+        temperature: Of the soft rounding, see :func:`~sanrcodec.encoder.quantize.noisy_round`.
+            None: the latents are rounded and rest, and only the networks follow.
+        noise: Width of the noise between the soft roundings, in latent steps.
+        rate: Factor of the preset's rates. It falls from the start of the phase along half a cosine
+            that ends with the fit (Loshchilov and Hutter, ICLR 2017).
+        rate_floor: What this cosine falls to at least.
+    """
+
+    name: str
+    until: float
+    temperature: tuple[float, float] | None = (0.35, 0.08)
+    noise: tuple[float, float] = (0.8, 1.0)
+    rate: float = 1.0
+    rate_floor: float = 0.0
+
+    @property
+    def latents_rest(self) -> bool:
+        """Whether the latents are integers that no step changes."""
+        return self.temperature is None
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How the importance of views follows their quality.
+
+    A view whose PSNR is further below the mean than the gap counts for more and more, until it is
+    not: what few views see, occluded parts above all, is otherwise left out for the sake of many.
+
+    Attributes:
+        max_gap_db: What is left to 1.5 dB is for the end of the fit, when latents are rounded.
+        gain: Growth of the factor's logarithm, per dB beyond the gap and step that sees the view.
+        maximum: Of the factor.
+        recent: Share of a view's latest error in what is known of it.
+    """
+
+    max_gap_db: float = 1.3
+    gain: float = 0.02
+    maximum: float = 8.0
+    recent: float = 0.3
+
+
+class Stage(NamedTuple):
+    """What the steps at some progress have in common: all but the numbers that they work with.
+
+    Attributes:
+        phase: That they belong to.
+        guided: Whether the swept disparity guides the geometry.
+    """
+
+    phase: Phase
+    guided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """All that a fit does over time.
+
+    Attributes:
+        phases: In order; the last one ends at 1.
+        warm_up_steps: Over which the rates rise from 0.
+        guide_weight: Of the squared distance in pixels from the swept disparity, at the start.
+        guide_until: Progress at which this weight has fallen to 0. Until then the importance of
+            views does not change.
+        latent_epsilon: Adam's epsilon for the latents, in gradients that lmbda gives to one bit.
+            Without it the latents that nothing pulls at wander at full rate, and each that strays
+            over a threshold costs bits.
+        weight_epsilon: Adam's epsilon for the weights.
+        coarsens: Whether each tensor's quantization step is searched once the latents rest.
+        importance: Of views.
+        compile_from_steps, compile_from_seconds: Fits on a GPU of at least as many steps and as
+            much time compile kernels. This takes a minute and saves 3 to 4 ms of a step: only long
+            fits win it back.
+        compile_tolerance: By how much the compiled gradient may differ, relative to its norm.
+    """
+
+    phases: tuple[Phase, ...] = (
+        Phase("soft", until=0.95, rate_floor=0.02),
+        # The rate is higher again than before, since the noise has gone.
+        Phase("rounded", until=1.0, temperature=None, rate=0.1),
+    )
+    warm_up_steps: int = 20
+    guide_weight: float = 20.0
+    guide_until: float = 0.1
+    latent_epsilon: float = 1.0
+    weight_epsilon: float = 1e-12
+    coarsens: bool = True
+    importance: Importance = Importance()
+    compile_from_steps: int = 15000
+    compile_from_seconds: float = 200.0
+    compile_tolerance: float = 0.02
+
+    def stage_at(self, progress: float) -> Stage:
+        """Stage of the step that starts at some progress."""
+        phase = next((p for p in self.phases if progress < p.until), self.phases[-1])
+        return Stage(phase, progress < self.guide_until and self.guide_weight > 0)
+
+    def annealing(self, phase: Phase, progress: Tensor) -> tuple[Tensor, Tensor]:
+        """Temperature and width of the noise, of a phase whose latents do not rest."""
+        assert phase.temperature is not None
+        start = self._start_of(phase)
+        local = (progress - start) / (phase.until - start)
+        (hot, cold), (narrow, wide) = phase.temperature, phase.noise
+        return hot + (cold - hot) * local, narrow + (wide - narrow) * local
+
+    def decay(self, phase: Phase, progress: Tensor) -> Tensor:
+        """The cosine that both rates follow, before warm-up and :attr:`Phase.rate`."""
+        start = self._start_of(phase)
+        local = (progress - start) / (1 - start)
+        return (0.5 * (1 + torch.cos(math.pi * local))).clamp(min=phase.rate_floor)
+
+    def warm_up(self, count: Tensor) -> Tensor:
+        """Factor of the rates in the ``count``-th step, counted from 1."""
+        return (count / self.warm_up_steps).clamp(max=1.0)
+
+    def guide_share(self, progress: Tensor) -> Tensor:
+        """What is left of the guide's weight while there is a guide."""
+        return 1 - progress / self.guide_until
+
+    def compiles(self, steps: int, seconds: float | None) -> bool:
+        """Whether a fit on a GPU is long enough for compiled kernels."""
+        enough_time = seconds is None or seconds >= self.compile_from_seconds
+        return steps >= self.compile_from_steps and enough_time
+
+    def _start_of(self, phase: Phase) -> float:
+        before = [p.until for p in self.phases if p.until < phase.until]
+        return max(before, default=0.0)
+
+
+DEFAULT_SCHEDULE = Schedule()

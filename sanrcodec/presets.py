@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Named operating points: profiles (shape of the scene model) and presets (effort of the fit).
+
+Must not import torch: the command line names them before it needs an encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.header import StreamHeader
+from sanrcodec.lightfield import LightField
+
+__all__ = [
+    "DEFAULT_LMBDA",
+    "PRESETS",
+    "PROFILES",
+    "UNIT_LMBDA",
+    "Parallax",
+    "Preset",
+    "gain_of",
+    "make_header",
+]
+
+DEFAULT_LMBDA = 8.0
+UNIT_LMBDA = 6.0  # whose latent step is 1
+_DENSE_LMBDA = 10.0  # up to which latents move at the preset's full rate
+
+# Name -> the header values that the profile fixes; the others follow from the light field.
+PROFILES: dict[str, Mapping[str, int]] = {
+    "default": {
+        "profile": 0, "layers": 2, "texture_levels": 7, "occluded_first": 1, "texture_hidden": 32,
+        "features": 7, "color_filter": 1, "filter_hidden": 8, "attention": 1, "geometry_first": 1,
+        "geometry_levels": 6, "geometry_hidden": 12, "view_depth": 1, "view_hidden": 12,
+        "spatial": 1, "arm_hidden": 16, "per_view": 1,
+    },
+    # SANR as published: latents and coordinates to color by an MLP, no explicit geometry.
+    "sanr": {
+        "profile": 1, "layers": 0, "texture_levels": 7, "occluded_first": 1, "texture_hidden": 32,
+        "features": 16, "color_filter": 0, "filter_hidden": 0, "attention": 1, "geometry_first": 0,
+        "geometry_levels": 0, "geometry_hidden": 0, "view_depth": 2, "view_hidden": 48,
+        "spatial": 1, "arm_hidden": 16, "per_view": 0,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Effort of the fit.
+
+    Attributes:
+        steps: Of the optimizer.
+        views_per_step: Views whose error a step averages.
+        latent_rate: Rate of the latents at the start, in latent steps.
+        weight_rate: Rate of the networks' weights at the start, in real units.
+    """
+
+    steps: int
+    views_per_step: int
+    latent_rate: float = 0.1
+    weight_rate: float = 1e-2
+
+    def latent_rate_at(self, lmbda: float) -> float:
+        """Rate of the latents, less where they are sparse: those that stray cost the most there."""
+        return self.latent_rate * math.pow(min(1.0, _DENSE_LMBDA / lmbda), 0.15)
+
+
+PRESETS = {
+    "fast": Preset(steps=800, views_per_step=1, latent_rate=0.15),
+    "medium": Preset(steps=8000, views_per_step=4),
+    "slow": Preset(steps=20000, views_per_step=4),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parallax:
+    """How the views of a light field move against each other.
+
+    Attributes:
+        extent: Largest ``abs(disparity)``, in pixels per view.
+        mirrored: The u axis runs against the v axis.
+        axes_reversed: Both run the other way, so that the smallest disparity is the nearest.
+    """
+
+    extent: float
+    mirrored: bool = False
+    axes_reversed: bool = False
+
+
+def gain_of(lmbda: float) -> int:
+    """Latent step in sixteenths: the error of a uniform quantizer grows with its step squared."""
+    return int(min(255, max(1, round(16 * math.sqrt(lmbda / UNIT_LMBDA)))))
+
+
+def make_header(
+    light_field: LightField, profile: Mapping[str, int], parallax: Parallax | None, gain: int
+) -> StreamHeader:
+    """Header of a light field.
+
+    Args:
+        light_field: Whose size counts, not its samples.
+        profile: Header values, one of :data:`PROFILES` or like it.
+        parallax: None for a profile without layers.
+        gain: Size of a latent step in sixteenths, see :func:`gain_of`.
+
+    Raises:
+        LightFieldError: the profile has fewer features than the light field has channels.
+        LimitError: the light field is larger than the format allows.
+    """
+    n_v, n_u, height, width, channels = light_field.shape
+    one_view = n_v * n_u == 1
+    layers = min(profile["layers"], 1) if one_view else profile["layers"]
+    parallax = parallax or Parallax(0.0)
+    limit = max(height, width) // 4 + 1
+    margin_y, margin_x = (
+        min(limit, math.ceil(parallax.extent * (n - 1) / 2) + 1) if layers and not one_view else 0
+        for n in (n_v, n_u)
+    )
+    if profile["features"] < channels:
+        raise LightFieldError(f"profile has {profile['features']} features for {channels} channels")
+    of_light_field = {
+        "n_v": n_v, "n_u": n_u, "height": height, "width": width, "channels": channels,
+        "bit_depth": light_field.bit_depth, "margin_y": margin_y, "margin_x": margin_x,
+        "mirrored": int(parallax.mirrored), "reversed": int(parallax.axes_reversed), "gain": gain,
+    }  # fmt: skip
+    restricted = {"layers": layers, "per_view": int(profile["per_view"] and not one_view)}
+    return StreamHeader(**{**profile, **restricted, **of_light_field})

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""An encoding leaves the process of its caller as it was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from sanrcodec.lightfield import LightField
+
+torch = pytest.importorskip("torch")
+
+# What a caller may have set, one after the other: nothing, the older flags, and the names of
+# precisions, which came with torch 2.9 and may contradict the flags.
+SETTINGS = (
+    "pass",
+    "matmul.allow_tf32 = True",
+    "cudnn.allow_tf32 = False",
+    "torch.set_float32_matmul_precision('medium')",
+    "torch.set_float32_matmul_precision('highest')",
+    "matmul.fp32_precision = 'tf32'",
+    "cudnn.conv.fp32_precision = 'ieee'",
+    "torch.backends.fp32_precision = 'ieee'",
+)
+SCRIPT = """
+import sys
+import torch
+from sanrcodec.encoder.process import tf32_allowed
+matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+owners = [torch.backends, matmul, cudnn, torch.backends.mkldnn]
+owners += [getattr(cudnn, name, None) for name in ("conv", "rnn")]
+owners += [getattr(torch.backends.mkldnn, name, None) for name in ("matmul", "conv", "rnn")]
+def read(owner, name):
+    try:
+        return str(getattr(owner, name, None))
+    except RuntimeError:
+        return "contradictory"
+def state():
+    found = [read(o, name) for o in owners for name in ("fp32_precision", "allow_tf32")]
+    try:
+        return [*found, torch.get_float32_matmul_precision()]
+    except RuntimeError:
+        return [*found, "contradictory"]
+for setting in sys.argv[1:]:
+    if "fp32_precision" in setting and not hasattr(torch.backends, "fp32_precision"):
+        continue
+    exec(setting)
+    before = state()
+    with tf32_allowed():
+        assert matmul.allow_tf32 and cudnn.allow_tf32
+    assert state() == before, (setting, before, state())
+"""
+
+
+def test_random_numbers_of_the_caller_go_on(
+    fit: Callable[..., Any], light_field: LightField
+) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    fit(light_field, steps=3, seed=9)
+    assert torch.equal(torch.rand(4), expected)
+    torch.manual_seed(3)
+    with pytest.raises(ZeroDivisionError):
+        fit(light_field, steps=3, should_stop=lambda: 1 / 0)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_precision_is_as_the_caller_set_it() -> None:
+    subprocess.run([sys.executable, "-c", SCRIPT, *SETTINGS], cwd=ROOT, check=True)
