@@ -47,6 +47,16 @@ class StoredSamples(ABC):
         return views.reshape(self.shape).astype(dtype or self.dtype, copy=False)
 
 
+class _AsBytes(StoredSamples):
+    """Stored uint16 samples that need 8 bits, as uint8."""
+
+    def __init__(self, samples: StoredSamples) -> None:
+        self.shape, self.dtype, self._samples = samples.shape, np.dtype(np.uint8), samples
+
+    def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+        return self._samples[index].astype(np.uint8)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LightField:
     """A validated grid of views of one scene.
@@ -54,7 +64,8 @@ class LightField:
     Attributes:
         samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (grey) or 3 (RGB); or, of a
             light field that is better not held in memory, a stand-in with the same shape.
-        bit_depth: Significant bits of a sample, 8..16; uint8 arrays have exactly 8.
+        bit_depth: Significant bits of a sample, 8..16. Samples of 8 bits are uint8: those given as
+            uint16 are converted, all others are uint16.
 
     Raises:
         LightFieldError: on construction, when the samples break one of these rules.
@@ -92,6 +103,11 @@ class LightField:
                     f"a sample is {largest}, but {bit_depth} bits hold 0..{2**bit_depth - 1}; "
                     f"the bit depth must be at least {largest.bit_length()}"
                 )
+        if samples.dtype == np.uint16 and bit_depth == MIN_BIT_DEPTH:
+            narrow = (
+                samples.astype(np.uint8) if isinstance(samples, np.ndarray) else _AsBytes(samples)
+            )
+            object.__setattr__(self, "samples", narrow)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -211,6 +211,15 @@ def test_views_may_stay_on_disk(
     assert fit(on_disk, steps=12).content == fit(light_field, steps=12).content
 
 
+def test_eight_bits_in_uint16_samples(fit: Fit, light_field: LightField) -> None:
+    samples = light_field.samples.astype(np.uint16)
+    expected = fit(light_field, steps=2).content
+    assert fit(samples, steps=2).content == expected
+    assert fit(LightField(samples, 8), steps=2).content == expected
+    with pytest.raises(LightFieldError, match="bit depth must be at least 9"):
+        fit(samples + 256, steps=2)
+
+
 def test_views_are_read_a_few_at_a_time(fit: Fit, light_field: LightField) -> None:
     class Counted(StoredSamples):
         shape, dtype = light_field.samples.shape, light_field.samples.dtype

@@ -17,7 +17,7 @@ VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 # A module may import those before it, and no others; `io` and `encoder` are taken as a whole.
 ORDER = (
     "errors color container header lightfield presets tables entropy fixedpoint torchops modelspec "
-    "weights latents synthesis decoder metrics complexity io __init__ cli __main__"
+    "weights latents synthesis decoder viewer metrics complexity io __init__ cli __main__"
 ).split()
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.lightfield import LightField, format_grid, parse_grid
+from sanrcodec.lightfield import LightField, StoredSamples, format_grid, parse_grid
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 3, 4, 5, 3), (64, 1, 1, 2, 3)])
@@ -25,6 +25,26 @@ def test_view_is_row_then_column():
     for v, u in [(2, 0), (0, 3), (-1, 0)]:
         with pytest.raises(LightFieldError, match=rf"view {v},{u} is outside.*\(2 x 3 views"):
             light_field.view(v, u)
+
+
+class Stored(StoredSamples):
+    def __init__(self, samples: np.ndarray) -> None:
+        self.samples, self.shape, self.dtype = samples, samples.shape, samples.dtype
+
+    def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+        return self.samples[index]
+
+
+@pytest.mark.parametrize("keep", [lambda samples: samples, Stored], ids=["memory", "stored"])
+def test_eight_bits_are_bytes(keep):
+    samples = np.arange(256, dtype=np.uint16).reshape(2, 2, 4, 16, 1)
+    light_field = LightField(keep(samples), 8)
+    assert light_field.samples.dtype == np.uint8
+    assert light_field.view(1, 1).dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(light_field.samples), samples)
+    assert LightField(keep(samples), 9).samples.dtype == np.uint16
+    with pytest.raises(LightFieldError, match="a sample is 256, but 8 bits hold"):
+        LightField(keep(samples + 1), 8)
 
 
 @pytest.mark.parametrize(

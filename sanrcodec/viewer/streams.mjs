@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+/**
+ * @file The two coded sections: weights and latents (format_spec.md sections 6.1 and 6.2).
+ * Must not know what the scene makes of them.
+ */
+import { N_SCALES, SymbolDecoder } from "./coder.mjs";
+import { LimitError } from "./errors.mjs";
+import { codingOrder, GEOMETRY_GROUP, passes } from "./header.mjs";
+import { defaultWeights, N_CONTEXTS, tensorList, tensorSize } from "./tensors.mjs";
+
+const MAX_DIFFERENCE = 32767;
+const MAX_SHIFT = 8;
+const WIDTH_SCALE = 24;
+const SHIFT_SCALE = 20;
+const MAX_LATENT = 511;
+const MAX_LATENTS_PER_BYTE = 2 ** 20; // a latent costs at least 1.1e-4 bits
+
+const MAX_CONTEXT = 127;
+const N_VALUES = 2 * MAX_CONTEXT + 1; // of a context
+const PAD = 12; // the farthest neighbor: three halves of a stride of 8
+// Neighbors in halves of a stride, and the kinds of passes in which they are known.
+const NEIGHBORS = [
+  [-1, -1, [1, 3]], [-1, 1, [1, 3]], [1, -1, [1, 3]], [1, 1, [1, 3]],
+  [0, -1, [2, 3]], [0, 1, [2, 3]], [-1, 0, [2, 3]], [1, 0, [2, 3]],
+  [0, -3, [2, 3]], [0, 3, [2, 3]], [-3, 0, [2, 3]], [3, 0, [2, 3]],
+];
+const N_NEIGHBORS = NEIGHBORS.length;
+
+// 8 * log2(1 + n), rounded: half the binary digits of (1 + n)^16.
+const MAGNITUDE_Q3 = Int32Array.from({ length: MAX_CONTEXT + 1 }, (_, n) =>
+  Math.floor((BigInt(1 + n) ** 16n).toString(2).length / 2),
+);
+
+/**
+ * Decode WEIGHTS.
+ * @param {Record<string, number>} header
+ * @param {Uint8Array} payload
+ * @param {Record<string, unknown>} table parsed default_weights.json
+ * @returns {Record<string, Int32Array>} tensors in C order, by name
+ */
+export function readWeights(header, payload, table) {
+  const decoder = new SymbolDecoder(payload, "section WEIGHTS");
+  const zero = new Int32Array(1);
+  const one = new Int32Array(1);
+  const read = (scale) => {
+    decoder.call(zero, Uint8Array.of(scale), 1, one);
+    return one[0];
+  };
+  const weights = {};
+  let width = 0;
+  let shift = 0;
+  tensorList(header).forEach((tensor, number) => {
+    const { name } = tensor;
+    width += read(WIDTH_SCALE);
+    if (width < 0 || width >= N_SCALES) throw decoder.corrupt(`tensor ${name} has width ${width}`);
+    shift += read(SHIFT_SCALE);
+    if (shift < 0 || shift > MAX_SHIFT) throw decoder.corrupt(`tensor ${name} has shift ${shift}`);
+    const n = tensorSize(tensor.shape);
+    const coded = new Int32Array(n);
+    decoder.call(new Int32Array(n), new Uint8Array(n).fill(width), n, coded);
+    const values = defaultWeights(header, tensor, number, table);
+    for (let i = 0; i < n; i++) {
+      const difference = coded[i] * 2 ** shift;
+      if (Math.abs(difference) > MAX_DIFFERENCE) {
+        throw decoder.corrupt(`tensor ${name} exceeds +-${MAX_DIFFERENCE}`);
+      }
+      values[i] += difference;
+    }
+    weights[name] = values;
+  });
+  decoder.finish();
+  return weights;
+}
+
+/**
+ * An entropy network. What a context adds to all sums is looked up, in one row for each value: it
+ * meets its own clipped value and that value's magnitude, hence two weights of every unit.
+ */
+class Arm {
+  constructor(weights, name, nHidden) {
+    const tensor = (part) => weights[`arm.${name}.${part}`];
+    this.nHidden = nHidden;
+    this.gridBias = tensor("grid_bias");
+    this.kinds = [0, 1, 2, 3].map((kind) => {
+      const cut = (part, n) => tensor(part).subarray(kind * n, (kind + 1) * n);
+      const nRow = 2 * N_CONTEXTS;
+      const rows = [...cut("hidden", nHidden * nRow), ...cut("shortcut", 2 * nRow)];
+      return {
+        rows,
+        hiddenBias: cut("hidden_bias", nHidden),
+        output: Float64Array.from(cut("output", 2 * nHidden)),
+        passBias: cut("pass_bias", 2),
+        table: null,
+      };
+    });
+  }
+
+  /** Rows of sums: of each context and value, what it adds to the hidden units and shortcuts. */
+  tableOf(kind) {
+    const part = this.kinds[kind];
+    if (part.table === null) {
+      const nSums = this.nHidden + 2;
+      part.table = new Int32Array(N_CONTEXTS * N_VALUES * nSums);
+      let at = 0;
+      for (let k = 0; k < N_CONTEXTS; k++) {
+        for (let value = -MAX_CONTEXT; value <= MAX_CONTEXT; value++) {
+          const magnitude = MAGNITUDE_Q3[Math.abs(value)];
+          for (let j = 0; j < nSums; j++) {
+            const row = j * 2 * N_CONTEXTS;
+            part.table[at++] =
+              8 * value * part.rows[row + k] + magnitude * part.rows[row + N_CONTEXTS + k];
+          }
+        }
+      }
+    }
+    return part.table;
+  }
+}
+
+/** A grid of decoded latents, and the same clipped as contexts, inside a border of zeros. */
+class LatentGrid {
+  constructor({ group, level, height, width }) {
+    Object.assign(this, { group, level, height, width });
+    this.stride = width + 2 * PAD;
+    this.samples = new Int16Array(height * width);
+    this.near = new Int8Array((height + 2 * PAD) * this.stride);
+    this.origin = PAD * this.stride + PAD;
+  }
+}
+
+/**
+ * Decode LATENTS grid by grid, in coding order, as the caller asks for them.
+ * @param {Record<string, number>} header
+ * @param {Record<string, Int32Array>} weights
+ * @param {Uint8Array} payload
+ * @yields {{group: number, level: number, height: number, width: number, samples: Int16Array}}
+ */
+export function* readLatents(header, weights, payload) {
+  const order = codingOrder(header);
+  const claimed = order.reduce((sum, grid) => sum + grid.height * grid.width, 0);
+  if (claimed > (payload.length + 8) * MAX_LATENTS_PER_BYTE) {
+    throw new LimitError(`${claimed} latents in ${payload.length} bytes; the file is damaged`);
+  }
+  const decoder = new SymbolDecoder(payload, "section LATENTS");
+  const arms = { texture: new Arm(weights, "texture", header.arm_hidden) };
+  if (header.layers > 0) arms.geometry = new Arm(weights, "geometry", header.arm_hidden);
+  const nCoded = { texture: 0, geometry: 0 };
+  const found = new Map();
+  let previous = null;
+  for (const place of order) {
+    const grid = new LatentGrid(place);
+    const references = [
+      found.get(`${grid.group},${grid.level + 1}`),
+      found.get(`${grid.group},${grid.level + 2}`),
+      previous !== null && previous.level === grid.level ? previous : undefined,
+    ];
+    const name = grid.group === GEOMETRY_GROUP ? "geometry" : "texture";
+    for (const pass of passes(grid.height, grid.width)) {
+      readPass(decoder, arms[name], nCoded[name], grid, references, pass);
+    }
+    nCoded[name] += 1;
+    found.set(`${grid.group},${grid.level}`, grid);
+    previous = grid;
+    yield grid;
+  }
+  decoder.finish();
+}
+
+/** Predict and decode the samples of one pass. */
+function readPass(decoder, arm, gridNumber, grid, references, { kind, y0, x0, stride }) {
+  const rows = Math.ceil((grid.height - y0) / stride);
+  const columns = Math.ceil((grid.width - x0) / stride);
+  const n = rows * columns;
+  const locations = new Int32Array(n);
+  const scales = new Uint8Array(n);
+  predict(arm, gridNumber, grid, references, { kind, y0, x0, stride }, locations, scales);
+  const values = new Int32Array(n);
+  decoder.call(locations, scales, n, values);
+  let i = 0;
+  for (let y = y0; y < grid.height; y += stride) {
+    for (let x = x0; x < grid.width; x += stride, i++) {
+      const value = values[i];
+      if (value > MAX_LATENT || value < -MAX_LATENT) {
+        throw decoder.corrupt(`a latent is ${value}, allowed are +-${MAX_LATENT}`);
+      }
+      grid.samples[y * grid.width + x] = value;
+      grid.near[grid.origin + y * grid.stride + x] =
+        Math.max(-MAX_CONTEXT, Math.min(MAX_CONTEXT, value));
+    }
+  }
+}
+
+/** Locations and scales of a pass (6.2). */
+function predict(arm, gridNumber, grid, references, pass, locations, scales) {
+  const { kind, y0, x0, stride } = pass;
+  const [parent, grandparent, cross] = references;
+  const { nHidden } = arm;
+  const nSums = nHidden + 2;
+  const { hiddenBias, output, passBias } = arm.kinds[kind];
+  const table = arm.tableOf(kind);
+  const bias = [0, 1].map((m) => (passBias[m] + arm.gridBias[2 * gridNumber + m]) * 64);
+  const start = new Int32Array(nSums);
+  for (let j = 0; j < nHidden; j++) start[j] = hiddenBias[j] * 8 + 8; // 8: rounding
+  const sums = new Int32Array(nSums);
+
+  // Known neighbors: where they are, and where the row of their value 0 is.
+  const offsets = [];
+  const zeros = [];
+  NEIGHBORS.forEach(([dy, dx, kinds], k) => {
+    if (!kinds.includes(kind)) return;
+    offsets.push(((dy * grid.stride + dx) * stride) / 2);
+    zeros.push((k * N_VALUES + MAX_CONTEXT) * nSums);
+  });
+  const rowOf = (k) => (k * N_VALUES + MAX_CONTEXT) * nSums;
+  const [parentRow, upRow, sideRow, grandparentRow, crossRow] = [0, 1, 2, 3, 4].map((k) =>
+    rowOf(N_NEIGHBORS + k),
+  );
+  const { near } = grid;
+
+  let isTouched = false;
+  const add = (row) => {
+    if (!isTouched) {
+      sums.set(start);
+      isTouched = true;
+    }
+    for (let j = 0; j < nSums; j++) sums[j] += table[row + j];
+  };
+  const finish = (i) => {
+    let location = bias[0] + sums[nHidden] * 8;
+    let scale = bias[1] + sums[nHidden + 1] * 8;
+    for (let j = 0; j < nHidden; j++) {
+      const h = sums[j] >> 4;
+      if (h > 0) {
+        const unit = h < 4095 ? h : 4095;
+        location += output[j] * unit;
+        scale += output[nHidden + j] * unit;
+      }
+    }
+    locations[i] = Math.max(-4088, Math.min(4088, Math.floor((location + 512) / 1024)));
+    scales[i] = Math.max(0, Math.min(39, Math.floor((scale + 1024) / 2048)));
+  };
+  // Most samples of a sparse grid have contexts of 0 alone.
+  sums.set(start);
+  finish(0);
+  const plainLocation = locations[0];
+  const plainScale = scales[0];
+
+  let i = 0;
+  for (let y = y0; y < grid.height; y += stride) {
+    let parentAt = 0;
+    let upAt = 0;
+    if (parent) {
+      const other = Math.max(0, Math.min(parent.height - 1, (y >> 1) + 2 * (y & 1) - 1));
+      parentAt = parent.origin + (y >> 1) * parent.stride;
+      upAt = parent.origin + other * parent.stride;
+    }
+    const grandparentAt = grandparent ? grandparent.origin + (y >> 2) * grandparent.stride : 0;
+    const crossAt = cross ? cross.origin + y * cross.stride : 0;
+    const at = grid.origin + y * grid.stride;
+    for (let x = x0; x < grid.width; x += stride, i++) {
+      isTouched = false;
+      for (let k = 0; k < offsets.length; k++) {
+        const value = near[at + x + offsets[k]];
+        if (value !== 0) add(zeros[k] + value * nSums);
+      }
+      if (parent) {
+        const half = x >> 1;
+        const other = Math.max(0, Math.min(parent.width - 1, half + 2 * (x & 1) - 1));
+        const value = parent.near[parentAt + half];
+        if (value !== 0) add(parentRow + value * nSums);
+        const up = parent.near[upAt + half];
+        if (up !== 0) add(upRow + up * nSums);
+        const side = parent.near[parentAt + other];
+        if (side !== 0) add(sideRow + side * nSums);
+      }
+      if (grandparent) {
+        const value = grandparent.near[grandparentAt + (x >> 2)];
+        if (value !== 0) add(grandparentRow + value * nSums);
+      }
+      if (cross) {
+        const value = cross.near[crossAt + x];
+        if (value !== 0) add(crossRow + value * nSums);
+      }
+      if (isTouched) {
+        finish(i);
+      } else {
+        locations[i] = plainLocation;
+        scales[i] = plainScale;
+      }
+    }
+  }
+}

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Random and faulty files for the tests of the viewer's decoder; must not decode any of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from sanrcodec import container
+from sanrcodec.container import SectionType
+from sanrcodec.errors import LimitError
+from sanrcodec.header import FIELD_RANGES, StreamHeader
+from sanrcodec.latents import pack_latents
+from sanrcodec.modelspec import grids, tensor_specs
+from sanrcodec.weights import pack_weights
+
+# Fields whose whole range would make large or slow files.
+_SMALL = {
+    "n_v": 4, "n_u": 4, "height": 36, "width": 36, "margin_y": 8, "margin_x": 8,
+    "texture_levels": 7, "occluded_first": 3, "texture_hidden": 11, "features": 10,
+    "filter_hidden": 7, "geometry_first": 3, "geometry_levels": 6, "geometry_hidden": 9,
+    "view_depth": 3, "view_hidden": 13, "arm_hidden": 9,
+}  # fmt: skip
+
+
+def random_header(random: np.random.Generator) -> StreamHeader:
+    """A valid header of a small light field."""
+    while True:
+        values = {
+            name: int(random.integers(low, min(high, _SMALL.get(name, high)) + 1))
+            for name, (low, high) in FIELD_RANGES.items()
+        }
+        try:
+            return StreamHeader(**values)
+        except LimitError:
+            continue
+
+
+def random_file(seed: int) -> bytes:
+    """A file of a random header, weights and latents, small and large ones."""
+    random = np.random.default_rng(seed)
+    header = random_header(random)
+    specs = tensor_specs(header)
+    # The largest differences make sums that 32 bits do not hold.
+    spread = int(random.choice([3, 20, 20, 300, 32767]))
+    weights = {
+        s.name: s.default + random.integers(-spread, spread + 1, s.shape).astype(np.int32)
+        for s in specs
+    }
+    # Half a scale of luma, so that samples do not all saturate.
+    weights["texture.output.bias"][0] = 512
+    scale = float(random.choice([0.1, 3, 60]))
+    latents = [
+        np.clip(np.rint(random.laplace(0, scale, g.shape)), -511, 511).astype(np.int32)
+        for g in grids(header)
+    ]
+    return container.pack(
+        [
+            (SectionType.HEADER, header.pack()),
+            (SectionType.WEIGHTS, pack_weights(specs, weights)),
+            (SectionType.LATENTS, pack_latents(header, weights, latents)),
+        ]
+    )
+
+
+def rebuilt(content: bytes, replaced: SectionType, payload: bytes) -> bytes:
+    """The file with another payload of a section, its checksum right."""
+    sections = container.unpack(content).values()
+    return container.pack(
+        [(s.type, payload if s.type == replaced else s.payload) for s in sections]
+    )
+
+
+def faulty_files(content: bytes) -> dict[str, bytes]:
+    """Broken files by what is wrong with them."""
+    random = np.random.default_rng(5)
+    files = {f"cut at {n}": content[:n] for n in range(0, len(content), 7)}
+    for n in (*range(14), len(content) - 1):
+        files[f"cut at {n}"] = content[:n]
+    for place in (*range(8 * 48), *random.integers(8 * 48, 8 * len(content), 100).tolist()):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        files[f"bit {place} flipped"] = bytes(damaged)
+
+    header = container.unpack(content)[SectionType.HEADER].payload
+    values = asdict(StreamHeader.unpack(header))
+    # Each field out of range, as well as the rules that tie fields together.
+    for i, (name, (low, high)) in enumerate(FIELD_RANGES.items()):
+        for value in {low, high, high + 1, max(low - 1, 0), 2**35 - 1}:
+            packed = b"".join(
+                _varint(value if j == i else values[other]) for j, other in enumerate(FIELD_RANGES)
+            )
+            if value in (low, high) and name in ("height", "width", "margin_y", "margin_x"):
+                continue  # a valid header of a huge canvas
+            files[f"{name} {value}"] = rebuilt(content, SectionType.HEADER, packed)
+    files["header too short"] = rebuilt(content, SectionType.HEADER, header[:-1])
+    files["header too long"] = rebuilt(content, SectionType.HEADER, header + b"\0")
+
+    for section in (SectionType.WEIGHTS, SectionType.LATENTS):
+        payload = container.unpack(content)[section].payload
+        cuts = {"nothing": b"", "a word": payload[:4], "no words": payload[:-1]}
+        cuts |= {"too few": payload[:-4], "too many": payload + bytes(4)}
+        for label, part in cuts.items():
+            files[f"{section.name}: {label}"] = rebuilt(content, section, part)
+        for number in range(30):
+            damaged = bytearray(payload)
+            damaged[random.integers(len(payload))] ^= 1 << int(random.integers(8))
+            files[f"{section.name}: damage {number}"] = rebuilt(content, section, bytes(damaged))
+
+    parts = [(s.type, s.payload) for s in container.unpack(content).values()]
+    files["unknown critical section"] = content + _framed(0x7F, b"critical")
+    files["unknown ancillary section"] = content + _framed(0xFE, b"ancillary")
+    files["section twice"] = content + _framed(*parts[-1])
+    files["weights first"] = content[:11] + _framed(*parts[1])
+    files["no sections"] = content[:11]
+    files["no latents"] = content[:11] + b"".join(_framed(*part) for part in parts[:2])
+    files["overlong length"] = content + b"\xfe" + b"\x80" * 5 + b"\0"
+    files["needless zero of a length"] = content + b"\xfe\x80\x00"
+    return files
+
+
+def _framed(section_type: int, payload: bytes) -> bytes:
+    """A section as stored, its checksum right; also one that breaks a rule of the whole file."""
+    header = (SectionType.HEADER, b"")
+    alone = container.pack([header])
+    if section_type == SectionType.HEADER:
+        return container.pack([(section_type, payload)])[11:]
+    return container.pack([header, (section_type, payload)])[len(alone) :]
+
+
+def _varint(value: int) -> bytes:
+    packed = bytearray()
+    while value > 0x7F:
+        packed.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*packed, value])
