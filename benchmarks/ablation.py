@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sanrcodec import modelspec
-from sanrcodec.container import SectionType
+from sanrcodec.bitstream import defaults
+from sanrcodec.bitstream.container import SectionType
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fitting import fit
 from sanrcodec.encoder.model import SceneModel
@@ -71,7 +71,7 @@ class Variant:
         """The trained weights that fit what is left."""
         if not self.trained:
             return {}
-        table = modelspec._trained()
+        table = defaults.trained_weights()
         return {**table, **{name: table[name][cut] for name, cut in self.cuts.items()}}
 
 
@@ -135,7 +135,7 @@ def encode_crop(
     with torch.no_grad():
         geometry = estimate_geometry(crop, device) if variant.profile["layers"] else None
     table = variant.table()
-    with patch.object(modelspec, "_trained", lambda: table):
+    with patch.object(defaults, "trained_weights", lambda: table):
         parallax = geometry.parallax if geometry else None
         model = CropModel(make_header(crop, variant.profile, parallax, gain_of(lmbda)), device)
         model.weight_share = share

@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 
 import sanrcodec
-from sanrcodec.container import VERSION
+from sanrcodec.bitstream.container import VERSION
 from sanrcodec.encoder import encode
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE
 from sanrcodec.io import read_light_field, write_atomically

@@ -20,15 +20,23 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec import container
-from sanrcodec.container import SIGNATURE, VERSION, SectionType
-from sanrcodec.errors import LightFieldError, LimitError, MissingEncoderError, SanrError
-from sanrcodec.fixedpoint import NumpyOps
-from sanrcodec.header import StreamHeader
-from sanrcodec.latents import unpack_latents
-from sanrcodec.modelspec import grids, level_shape, n_latents, tensor_specs
-from sanrcodec.synthesis import Scene, finest_level
-from sanrcodec.weights import unpack_weights
+from sanrcodec.arithmetic.ops import NUMPY, Ops
+from sanrcodec.bitstream import container
+from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.grids import grids, level_shape, n_latents
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.latents import unpack_latents
+from sanrcodec.bitstream.weights import unpack_weights
+from sanrcodec.errors import (
+    LightFieldError,
+    LimitError,
+    MissingEncoderError,
+    SanrError,
+    located,
+)
+from sanrcodec.scene.parts import default_weights
+from sanrcodec.scene.pyramid import finest_level
+from sanrcodec.scene.scene import Scene
 
 __all__ = ["MAX_WORKERS", "SCALES", "SanrFile", "n_workers", "open_sanr"]
 
@@ -77,13 +85,12 @@ class SanrFile:
         else:
             content, self.name = Path(source).read_bytes(), os.fspath(source)
         self.n_bytes = len(content)
-        self.sections = container.unpack(content, self.name)
-        major, minor = content[len(SIGNATURE) : len(SIGNATURE) + len(VERSION)]
-        self.format_version: tuple[int, int] = (major, minor)
-        with self._named():
-            self.header = StreamHeader.unpack(self.sections[SectionType.HEADER].payload)
+        with located(self.name):
+            self.format_version, self.sections = container.unpack(content)
+        with self._located(SectionType.HEADER) as payload:
+            self.header = StreamHeader.unpack(payload)
         self._device = device
-        self._ops: Any = NumpyOps if device is None else _torch_ops(device)
+        self._ops: Ops = NUMPY if device is None else _torch_ops(device)
         self._lock = threading.RLock()
         self._unread: Iterator[npt.NDArray[np.int32]] | None = None  # grids that are still coded
         self._latents: list[npt.NDArray[np.int32]] = []
@@ -119,10 +126,8 @@ class SanrFile:
     @cached_property
     def weights(self) -> dict[str, npt.NDArray[np.int32]]:
         """Network weights, int32 per tensor."""
-        section = self.sections[SectionType.WEIGHTS]
-        return unpack_weights(
-            section.payload, tensor_specs(self.header), self._where(SectionType.WEIGHTS)
-        )
+        with self._located(SectionType.WEIGHTS) as payload:
+            return unpack_weights(default_weights(self.header), payload)
 
     @property
     def latents(self) -> list[npt.NDArray[np.int32]]:
@@ -222,7 +227,7 @@ class SanrFile:
     def _latents_from(self, level: int) -> list[npt.NDArray[np.int32]]:
         """The grids of a level and of all coarser ones; decodes those that are not yet."""
         n_wanted = sum(grid.level >= level for grid in grids(self.header))
-        with self._lock, self._named():
+        with self._lock:
             if self._unread is None:
                 self._unread = self._read_latents()
             try:
@@ -237,39 +242,31 @@ class SanrFile:
             return self._latents[:n_wanted]
 
     def _read_latents(self) -> Iterator[npt.NDArray[np.int32]]:
-        # A tiny file must not claim a huge canvas.
-        section = self.sections[SectionType.LATENTS]
-        claimed = n_latents(self.header)
-        if claimed > (len(section.payload) + 8) * MAX_LATENTS_PER_BYTE:
-            raise LimitError(
-                f"{claimed} latents in {len(section.payload)} bytes; the file is damaged"
-            )
-        where = self._where(SectionType.LATENTS)
-        return unpack_latents(self.header, self.weights, section.payload, where)
+        weights = self.weights
+        with self._located(SectionType.LATENTS) as payload:
+            # A tiny file must not claim a huge canvas.
+            claimed = n_latents(self.header)
+            if claimed > (len(payload) + 8) * MAX_LATENTS_PER_BYTE:
+                raise LimitError(f"{claimed} latents in {len(payload)} bytes; the file is damaged")
+            yield from unpack_latents(self.header, weights, payload)
 
     def _scene(self, level: int) -> Scene:
         """The scene at a level, decoded once."""
         with self._lock:
             if level not in self._scenes:
                 latents = self._latents_from(finest_level(level))
-                with self._named():
+                with located(self.name):
                     self._scenes[level] = Scene(
                         self.header, self.weights, latents, self._ops, level
                     )
             return self._scenes[level]
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Put the file's name before messages that lack it."""
-        try:
-            yield
-        except SanrError as error:
-            if str(error).startswith(self.name):
-                raise
-            raise type(error)(f"{self.name}: {error}") from None
-
-    def _where(self, section: SectionType) -> str:
-        return f"{self.name}: section {section.name} at byte {self.sections[section].offset}"
+    def _located(self, section: SectionType) -> Iterator[bytes]:
+        """Yield a section's payload; faults that are found in it tell their place."""
+        found = self.sections[section]
+        with located(f"{self.name}: {found.where}"):
+            yield found.payload
 
 
 def open_sanr(source: Source, *, device: str | None = None) -> SanrFile:
@@ -290,11 +287,11 @@ def _level(scale: float | Fraction) -> int:
     return SCALES.index(scale)  # equal floats are found too
 
 
-def _torch_ops(device: str) -> Any:
+def _torch_ops(device: str) -> Ops:
     try:
-        from sanrcodec.torchops import TorchOps, usable_device
+        from sanrcodec.arithmetic.torchops import torch_ops, usable_device
     except ImportError:
         raise MissingEncoderError(
             f'decoding on device {device} needs PyTorch: pip install "sanrcodec[encoder]"'
         ) from None
-    return TorchOps(usable_device(device))
+    return torch_ops(usable_device(device))

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "CorruptSectionError",
     "LightFieldError",
@@ -13,6 +16,7 @@ __all__ = [
     "TruncatedError",
     "UnsupportedFeatureError",
     "UnsupportedVersionError",
+    "located",
 ]
 
 
@@ -50,3 +54,16 @@ class LightFieldError(SanrError, ValueError):
 
 class MissingEncoderError(SanrError, ImportError):
     """Encoding, or decoding on a device, was asked for, but PyTorch is not installed."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Put the place of a fault before the message of every :class:`SanrError` raised inside.
+
+    Whoever knows a place, a file or a section of it, tells it once; what finds the fault need not.
+    """
+    try:
+        yield
+    except SanrError as error:
+        error.args = (f"{where}: {error}",)
+        raise

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.errors import LightFieldError
-from sanrcodec.header import StreamHeader
 from sanrcodec.lightfield import LightField
 
 __all__ = [
@@ -124,7 +124,8 @@ def make_header(
     of_light_field = {
         "n_v": n_v, "n_u": n_u, "height": height, "width": width, "channels": channels,
         "bit_depth": light_field.bit_depth, "margin_y": margin_y, "margin_x": margin_x,
-        "mirrored": int(parallax.mirrored), "reversed": int(parallax.axes_reversed), "gain": gain,
+        "mirrored": int(parallax.mirrored), "axes_reversed": int(parallax.axes_reversed),
+        "gain": gain,
     }  # fmt: skip
     restricted = {"layers": layers, "per_view": int(profile["per_view"] and not one_view)}
     return StreamHeader(**{**profile, **restricted, **of_light_field})

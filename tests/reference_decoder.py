@@ -325,7 +325,9 @@ def all_tensors(header: Header) -> list[Tensor]:
 @cache
 def default_table() -> dict[str, Array]:
     """The table that section 5.4 makes a part of the specification."""
-    text = (SPEC.parent / "sanrcodec" / "default_weights.json").read_text(encoding="ascii")
+    text = (SPEC.parent / "sanrcodec" / "bitstream" / "default_weights.json").read_text(
+        encoding="ascii"
+    )
     return {name: np.array(values, np.int64) for name, values in json.loads(text).items()}
 
 
@@ -766,7 +768,7 @@ class ReferenceDecoder:
         au = uq - 128 * (self.header["n_u"] - 1)
         if self.header["mirrored"]:
             au = -au
-        if self.header["reversed"]:
+        if self.header["axes_reversed"]:
             av, au = -av, -au
         return Pose(
             av=av + corrections[0],

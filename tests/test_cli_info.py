@@ -8,15 +8,15 @@ import pytest
 from conftest import assert_ok, sanr
 
 import sanrcodec
-from sanrcodec import container
-from sanrcodec.container import SectionType
+from sanrcodec.bitstream import container
+from sanrcodec.bitstream.container import SectionType
 
 
 def test_info_decodes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("unpack_weights", "unpack_latents", "Scene"):
         monkeypatch.delattr(f"sanrcodec.decoder.{name}")
     summary = json.loads(assert_ok(sanr("info", file, "--json")))
-    assert summary["format_version"] == ".".join(map(str, sanrcodec.container.VERSION))
+    assert summary["format_version"] == ".".join(map(str, sanrcodec.bitstream.container.VERSION))
     assert summary["bpp"] == pytest.approx(8 * summary["n_bytes"] / (9 * 24 * 32))
     assert [s["name"] for s in summary["sections"]] == ["HEADER", "WEIGHTS", "LATENTS"]
     payload_bytes = sum(s["payload_bytes"] for s in summary["sections"])

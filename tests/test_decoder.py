@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sanrcodec
-from sanrcodec import container, synthesis
-from sanrcodec.container import SectionType
+from sanrcodec.arithmetic.axes import minimum_filter
+from sanrcodec.arithmetic.ops import NUMPY
+from sanrcodec.bitstream import container
+from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError, SanrError
-from sanrcodec.fixedpoint import NumpyOps
-from sanrcodec.header import FIELD_RANGES, StreamHeader
 
 
 def decode_all(content: bytes) -> None:
@@ -30,7 +31,7 @@ def decode_all(content: bytes) -> None:
 
 def rebuilt(content: bytes, **payloads: bytes) -> bytes:
     """The file with other payloads and right checksums."""
-    sections = container.unpack(content)
+    sections = container.unpack(content).sections
     return container.pack(
         (s.type, payloads.get(SectionType(s.type).name, s.payload)) for s in sections.values()
     )
@@ -104,7 +105,7 @@ def test_region_is_a_crop(
 
 def test_blocks_of_rows_do_not_show(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = SanrFile(content).view(2, 1)
-    monkeypatch.setattr("sanrcodec.fixedpoint.NumpyOps.block_pixels", 100)
+    monkeypatch.setattr("sanrcodec.arithmetic.ops.NumpyOps.block_pixels", 100)
     np.testing.assert_array_equal(SanrFile(content).view(2, 1), whole)
 
 
@@ -175,17 +176,19 @@ def blocks_of(view: np.ndarray, size: int) -> np.ndarray:
 @LEVELS
 def test_smaller_views_do_not_shift(level: int, layers: int) -> None:
     """What lies in the middle of a block of the whole view lies in the middle of its pixel."""
-    from sanrcodec.modelspec import grids, tensor_specs
-    from sanrcodec.synthesis import Scene
+    from sanrcodec.bitstream.grids import grids
+    from sanrcodec.scene.parts import default_weights
+    from sanrcodec.scene.scene import Scene
 
     header = StreamHeader(
         n_v=3, n_u=3, height=128, width=192, channels=1, bit_depth=16, layers=layers,
-        margin_y=8 * (layers > 0) + 3 * (layers > 1), margin_x=8, mirrored=0, reversed=0, gain=16,
-        texture_levels=8, occluded_first=1, texture_hidden=0, features=1, color_filter=0,
+        margin_y=8 * (layers > 0) + 3 * (layers > 1), margin_x=8, mirrored=0,
+        axes_reversed=0, gain=16, texture_levels=8, occluded_first=1, texture_hidden=0,
+        features=1, color_filter=0,
         filter_hidden=0, attention=0, geometry_first=1, geometry_levels=7, geometry_hidden=0,
         view_depth=0, view_hidden=0, spatial=0, arm_hidden=4, per_view=1, profile=255,
     )  # fmt: skip
-    weights = {s.name: np.zeros_like(s.default) for s in tensor_specs(header)}
+    weights = {k: np.zeros_like(default) for k, default in default_weights(header).items()}
     weights["texture.output.weight"][:] = 40
     weights["texture.output.bias"][:] = 512
     weights["per_view"][:] = [0, 0, 21, -13, 0]
@@ -217,14 +220,15 @@ def test_other_scales_are_refused(content: bytes, scale: float) -> None:
 @pytest.mark.parametrize("texture_levels", [1, 2])
 def test_smaller_views_of_few_levels(encoded: Any, texture_levels: int) -> None:
     """Any header that is allowed has smaller views, however little they show."""
-    from sanrcodec.modelspec import grids, tensor_specs
-    from sanrcodec.synthesis import Scene
+    from sanrcodec.bitstream.grids import grids
+    from sanrcodec.scene.parts import default_weights
+    from sanrcodec.scene.scene import Scene
 
     header = dataclasses.replace(
         SanrFile(encoded.content).header, height=1, width=3, margin_y=1, margin_x=0,
         texture_levels=texture_levels, occluded_first=0, geometry_first=0, geometry_levels=1,
     )  # fmt: skip
-    weights = {s.name: s.default for s in tensor_specs(header)}
+    weights = default_weights(header)
     latents = [np.ones(grid.shape, np.int32) for grid in grids(header)]
     for level in range(4):
         view = Scene(header, weights, latents, level=level).render(0, 0)
@@ -265,7 +269,7 @@ def test_threads_share_one_scene(content: bytes) -> None:
 
 
 def test_damage_is_told_by_every_view(encoded: Any) -> None:
-    payload = container.unpack(encoded.content)[SectionType.LATENTS].payload
+    payload = container.unpack(encoded.content).sections[SectionType.LATENTS].payload
     opened = SanrFile(rebuilt(encoded.content, LATENTS=payload + b"\xff" * 12))
     opened.view(0, 0, scale=0.25)
     for _ in range(2):
@@ -315,7 +319,7 @@ def test_flipped_bits_raise_our_errors(content: bytes) -> None:
 @pytest.mark.parametrize("section", ["WEIGHTS", "LATENTS"])
 def test_damage_with_a_right_checksum(content: bytes, section: str) -> None:
     """The range coder may not notice; then it decodes something, or raises our errors."""
-    payload = container.unpack(content)[SectionType[section]].payload
+    payload = container.unpack(content).sections[SectionType[section]].payload
     rng = np.random.default_rng(12)
     n_noticed = 0
     for _ in range(40):
@@ -377,9 +381,10 @@ def test_errors_name_the_file(tmp_path: Path, encoded: Any) -> None:
 
 def test_largest_weights_keep_the_arithmetic_exact_or_are_refused(encoded: Any) -> None:
     """Any weights that a file can hold decode without a warning, or raise our errors."""
-    from sanrcodec.modelspec import grids, tensor_specs
-    from sanrcodec.synthesis import Scene
-    from sanrcodec.weights import WEIGHT_MAX
+    from sanrcodec.bitstream.grids import grids
+    from sanrcodec.bitstream.weights import WEIGHT_MAX
+    from sanrcodec.scene.parts import default_weights
+    from sanrcodec.scene.scene import Scene
 
     header: StreamHeader = SanrFile(encoded.content).header
     rng = np.random.default_rng(3)
@@ -391,7 +396,8 @@ def test_largest_weights_keep_the_arithmetic_exact_or_are_refused(encoded: Any) 
     latents = [rng.integers(-511, 512, grid.shape).astype(np.int32) for grid in grids(header)]
     for draw in draws:
         weights = {
-            s.name: (draw(s.shape) + s.default).astype(np.int32) for s in tensor_specs(header)
+            name: (draw(default.shape) + default).astype(np.int32)
+            for name, default in default_weights(header).items()
         }
         try:
             view = Scene(header, weights, latents).render(2, 0)
@@ -409,4 +415,4 @@ def test_least_around(height: int, width: int, rows: int, columns: int) -> None:
     for i, j in np.ndindex(*x.shape):
         around = x[max(0, i - rows) : i + rows + 1, max(0, j - columns) : j + columns + 1]
         expected[i, j] = around.min()
-    np.testing.assert_array_equal(synthesis.least_around(x, (rows, columns), NumpyOps), expected)
+    np.testing.assert_array_equal(minimum_filter(x, (rows, columns), NUMPY), expected)

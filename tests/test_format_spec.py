@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import subprocess
@@ -16,9 +15,14 @@ import make_spec_dump
 import numpy as np
 import pytest
 
-from sanrcodec import container, latents, modelspec, synthesis, tables
-from sanrcodec.header import FIELD_RANGES, StreamHeader
+from sanrcodec import color
+from sanrcodec.bitstream import container, defaults, entropy_network, grids, tables
+from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
+from sanrcodec.bitstream.tensors import TensorSpec
+from sanrcodec.scene import pyramid, warp
+from sanrcodec.scene.parts import tensor_specs
 
+ROOT = make_spec_dump.SPEC.parent
 TEXT = make_spec_dump.SPEC.read_text(encoding="utf-8")
 BODY, _, _REST = TEXT.partition(make_spec_dump.MARKERS[0])
 CODE = " ".join(BODY.split())  # line ends do not matter
@@ -81,17 +85,17 @@ def test_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    "taps", [synthesis.UPSAMPLING_TAPS, synthesis.SMOOTHING_TAPS, synthesis.HALF_SAMPLE_TAPS]
+    "taps", [pyramid.UPSAMPLING_TAPS, pyramid.SMOOTHING_TAPS, warp.HALF_SAMPLE_TAPS]
 )
 def test_taps(taps: tuple[int, ...]) -> None:
     assert f"taps ({', '.join(map(str, taps))})" in CODE
 
 
 def test_smoothing_taps_are_the_mean_of_both_upsampling_filters() -> None:
-    taps = np.array(synthesis.UPSAMPLING_TAPS)
+    taps = np.array(pyramid.UPSAMPLING_TAPS)
     even, odd = np.zeros(9, int), np.zeros(9, int)
     even[:8], odd[1:] = taps[::-1], taps
-    assert (even + odd)[4:].tolist() == list(synthesis.SMOOTHING_TAPS)
+    assert (even + odd)[4:].tolist() == list(pyramid.SMOOTHING_TAPS)
 
 
 def test_color_matrix() -> None:
@@ -100,7 +104,7 @@ def test_color_matrix() -> None:
     for row, line in zip(matrix, rows, strict=True):
         for sign, factor, column in re.findall(r"([+-]?) *(\d+) \* C\[(\d)\]", line):
             row[int(column)] = int(sign + factor)
-    np.testing.assert_array_equal(matrix, synthesis._RGB_FROM_YCC_Q12)
+    np.testing.assert_array_equal(matrix, color.RGB_FROM_YCC_Q12)
 
 
 def default_weights(t: int, n: int, amplitude: int) -> list[int]:
@@ -118,14 +122,16 @@ def default_weights(t: int, n: int, amplitude: int) -> list[int]:
 
 def test_default_weights() -> None:
     for t, real, amplitude in ((0, 1.0, 128), (2, 0.2, 25), (7, 0.5, 64), (9, 0.25, 32)):
-        expected = modelspec._seeded((20,), t, real, 7).tolist()
+        expected = defaults._hashed(TensorSpec("", (20,), 7, real), t).tolist()
         assert default_weights(t, 20, amplitude) == expected
     assert ", ".join(map(str, default_weights(0, 6, 128))) in CODE
     assert ", ".join(map(str, default_weights(2, 6, 25))) in CODE
 
 
 def test_trained_weights_are_frozen() -> None:
-    table = (make_spec_dump.SPEC.parent / "sanrcodec" / "default_weights.json").read_bytes()
+    table = (
+        make_spec_dump.SPEC.parent / "sanrcodec" / "bitstream" / "default_weights.json"
+    ).read_bytes()
     assert hashlib.sha256(table).hexdigest() in section("5.4")
 
 
@@ -136,14 +142,14 @@ def test_contexts() -> None:
         found = re.findall(r"\((-?\d), (-?\d)\)", pairs)
         offsets += [(int(dy), int(dx)) for dy, dx in found]
         known += [integers(kinds)] * len(found)
-    assert tuple(offsets) == modelspec._OFFSETS
+    assert tuple(offsets) == grids._OFFSETS
     for kind in range(4):
-        expected = modelspec.Pass(kind, 0, 0, 8).known
+        expected = grids.Pass(grids.PassKind(kind), 0, 0, 8).known
         assert tuple(kind in kinds for kinds in known) == expected
 
 
 def test_magnitudes() -> None:
-    magnitudes = latents.MAGNITUDE_Q3.astype(int).tolist()
+    magnitudes = entropy_network.MAGNITUDE_Q3.astype(int).tolist()
     assert f"`M(0..9)` is {', '.join(map(str, magnitudes[:10]))}" in CODE
     assert f"`M(127)` is {magnitudes[127]}" in CODE
 
@@ -154,6 +160,6 @@ def test_version_and_limits() -> None:
     assert f"minor version, here {minor} |" in section("3.1")
     highest = {name: high for name, (_, high) in FIELD_RANGES.items()}
     most = StreamHeader(**highest | SMALL_VIEWS | ALL_GRIDS)
-    elements = max(math.prod(spec.shape) for spec in modelspec.tensor_specs(most))
+    elements = max(spec.size for spec in tensor_specs(most))
     assert f"weight tensors of {elements} elements" in CODE
-    assert f"{len(modelspec.grids(most))} grids" in CODE
+    assert f"{len(grids.grids(most))} grids" in CODE

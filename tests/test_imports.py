@@ -14,11 +14,21 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sanrcodec"
 VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 
-# A module may import those before it, and no others; `io` and `encoder` are taken as a whole.
+# A package or module may import those before it, and no others; LAYERS_INSIDE refines some of them.
 ORDER = (
-    "errors color container header lightfield presets tables entropy fixedpoint torchops modelspec "
-    "weights latents synthesis decoder viewer metrics complexity io __init__ cli __main__"
+    "errors color lightfield arithmetic bitstream presets scene decoder viewer metrics io __init__ "
+    "cli __main__"
 ).split()
+LAYERS_INSIDE = {
+    "arithmetic": "ops axes dense torchops",
+    "bitstream": (
+        "varint container header tables coder tensors defaults grids entropy_network weights "
+        "latents"
+    ),
+    "scene": (
+        "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
+    ),
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -64,10 +74,37 @@ def test_layers(path: Path) -> None:
             assert own == "cli" or not at_import, name
         elif own == "encoder":
             assert part not in ("cli", "__main__"), name
-        elif part == "torchops":
+        elif name == "sanrcodec.arithmetic.torchops":
             assert not at_import, name
         else:
             assert ORDER.index(part) <= ORDER.index(own), f"{own} imports {part}"
+
+
+@pytest.mark.parametrize("package", LAYERS_INSIDE)
+def test_layers_inside(package: str) -> None:
+    order = LAYERS_INSIDE[package].split()
+    files = sorted((PACKAGE / package).glob("*.py"))
+    assert set(order) == {path.stem for path in files} - {"__init__"}, (
+        "add the module to its layers"
+    )
+    for path in files:
+        for name, _ in imports(path):
+            if name.startswith(f"sanrcodec.{package}."):
+                other = name.split(".")[2]
+                assert order.index(other) < order.index(path.stem), f"{path.stem} imports {other}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_private_name_of_another_file(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sanrcodec"):
+            names = [alias.name for alias in node.names if alias.name != "__version__"]
+            assert not [name for name in names if name.startswith("_")], node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -76,9 +113,9 @@ def test_foreign_packages_stay_in_their_place(path: Path) -> None:
     for name, at_import in imports(path):
         package = name.split(".")[0]
         if package == "torch":
-            assert own in ("encoder", "torchops")
+            assert own == "encoder" or path.stem == "torchops"
         elif package == "constriction":
-            assert own == "entropy"
+            assert path.stem == "coder"
         elif package == "click":
             assert own == "cli"
         elif package == "PIL":

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sanrcodec.tables import (
+from sanrcodec.bitstream.tables import (
     DECAY_Q30,
     ESCAPE,
     MAX_RESIDUAL,

@@ -50,7 +50,7 @@ def node(*arguments: str | Path, **options: Any) -> str:
 def decoded_by_node(jobs: Sequence[tuple[bytes, Sequence[Query]]]) -> list[dict[str, Any]]:
     """What the decoder in JavaScript makes of files and views; see tests/js/decode.mjs."""
     request = {
-        "defaultWeights": str(ROOT / "sanrcodec" / "default_weights.json"),
+        "defaultWeights": str(ROOT / "sanrcodec" / "bitstream" / "default_weights.json"),
         "jobs": [
             {
                 "content": base64.b64encode(content).decode(),

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from test_modelspec import FLAT, HEADER
+from headers import FLAT, HEADER
 
+from sanrcodec.bitstream.entropy_network import CONTEXT_MAX, EntropyNetwork
+from sanrcodec.bitstream.grids import LATENT_MAX, N_CONTEXT, PassKind, grids
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.latents import latent_bits, pack_latents, unpack_latents
+from sanrcodec.bitstream.weights import WEIGHT_MAX, pack_weights, unpack_weights
 from sanrcodec.errors import CorruptSectionError
-from sanrcodec.header import StreamHeader
-from sanrcodec.latents import CONTEXT_MAX, Arm, latent_bits, pack_latents, unpack_latents
-from sanrcodec.modelspec import LATENT_MAX, N_CONTEXT, grids, tensor_specs
-from sanrcodec.weights import WEIGHT_MAX, pack_weights, unpack_weights
+from sanrcodec.scene.parts import default_weights
 
 SMALL = dataclasses.replace(HEADER, n_v=2, n_u=3, height=9, width=13, margin_y=1, margin_x=2)
 SMALL_FLAT = dataclasses.replace(FLAT, height=1, width=17)
@@ -31,8 +33,8 @@ DRAW = pytest.mark.parametrize("draw", DRAWS.values(), ids=list(DRAWS))
 def weights_of(header: StreamHeader, draw: Draw, limit: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(5)
     return {
-        s.name: s.default + np.rint(np.clip(draw(rng, s.shape), -limit, limit)).astype(np.int32)
-        for s in tensor_specs(header)
+        name: default + np.rint(np.clip(draw(rng, default.shape), -limit, limit)).astype(np.int32)
+        for name, default in default_weights(header).items()
     }
 
 
@@ -47,9 +49,9 @@ def latents_of(header: StreamHeader, draw: Draw) -> list[np.ndarray]:
 @HEADERS
 @DRAW
 def test_weights_round_trip(header: StreamHeader, draw: Draw) -> None:
-    specs, weights = tensor_specs(header), weights_of(header, draw, WEIGHT_MAX)
-    decoded = unpack_weights(pack_weights(specs, weights), specs)
-    assert list(decoded) == [spec.name for spec in specs]
+    defaults, weights = default_weights(header), weights_of(header, draw, WEIGHT_MAX)
+    decoded = unpack_weights(defaults, pack_weights(defaults, weights))
+    assert list(decoded) == list(defaults)
     for name, values in weights.items():
         assert decoded[name].dtype == np.int32
         np.testing.assert_array_equal(decoded[name], values)
@@ -75,10 +77,10 @@ def test_latents_round_trip(header: StreamHeader, draw: Draw, weight_draw: str) 
 def test_carriers_of_both_widths_predict_the_same(limit: int) -> None:
     """Single precision is taken up to a magnitude of the contexts that keeps its sums exact."""
     weights = weights_of(HEADER, DRAWS["extreme"], limit)
-    arm, wide = Arm(weights, "texture"), Arm(weights, "texture")
+    arm, wide = EntropyNetwork(weights, "texture"), EntropyNetwork(weights, "texture")
     wide.narrow_peak[:] = -1
     rng = np.random.default_rng(2)
-    for kind, peak in enumerate(arm.narrow_peak):
+    for kind, peak in zip(PassKind, arm.narrow_peak, strict=True):
         assert 0 < peak <= CONTEXT_MAX
         near = rng.integers(-peak, peak, (N_CONTEXT, 500), endpoint=True).astype(np.float32)
         results = [a(near.copy(), np.arange(N_CONTEXT), kind, 2) for a in (arm, wide)]
@@ -87,23 +89,23 @@ def test_carriers_of_both_widths_predict_the_same(limit: int) -> None:
 
 
 def test_default_weights_are_cheap() -> None:
-    specs = tensor_specs(HEADER)
-    payload = pack_weights(specs, {spec.name: spec.default for spec in specs})
+    defaults = default_weights(HEADER)
+    payload = pack_weights(defaults, defaults)
     assert len(payload) <= 32
 
 
 @pytest.mark.parametrize("shift", range(9))
 def test_coarse_differences_save_their_shift(shift: int) -> None:
     """All elements of a tensor lose as many bits as the step grows by."""
-    specs = tensor_specs(HEADER)
+    defaults = default_weights(HEADER)
     fine = weights_of(HEADER, DRAWS["wide"], 100)
-    n = sum(spec.default.size for spec in specs)
-    coarse = {s.name: s.default + ((fine[s.name] - s.default) << shift) for s in specs}
-    payload = pack_weights(specs, coarse)
-    decoded = unpack_weights(payload, specs)
+    n = sum(default.size for default in defaults.values())
+    coarse = {k: default + ((fine[k] - default) << shift) for k, default in defaults.items()}
+    payload = pack_weights(defaults, coarse)
+    decoded = unpack_weights(defaults, payload)
     for name, values in coarse.items():
         np.testing.assert_array_equal(decoded[name], values)
-    assert abs(len(payload) - len(pack_weights(specs, fine))) < 0.01 * n
+    assert abs(len(payload) - len(pack_weights(defaults, fine))) < 0.01 * n
 
 
 def test_zero_latents_are_cheap_to_claim_but_not_free() -> None:
@@ -118,19 +120,19 @@ def test_zero_latents_are_cheap_to_claim_but_not_free() -> None:
 
 @HEADERS
 def test_damaged_weights_raise_our_error_or_decode(header: StreamHeader) -> None:
-    specs = tensor_specs(header)
-    payload = pack_weights(specs, weights_of(header, DRAWS["narrow"], 9))
+    defaults = default_weights(header)
+    payload = pack_weights(defaults, weights_of(header, DRAWS["narrow"], 9))
     rng = np.random.default_rng(7)
     messages = []
     for _ in range(60):
         damaged = bytearray(payload)
         damaged[rng.integers(len(payload))] ^= 1 << int(rng.integers(8))
         try:
-            unpack_weights(bytes(damaged), specs, "name")
+            unpack_weights(defaults, bytes(damaged))
         except CorruptSectionError as error:
             messages.append(str(error))
     assert messages
-    assert all(message.startswith("name: ") for message in messages)
+    assert all("tensor " in message or "words" in message for message in messages)
 
 
 def test_latent_out_of_range_is_refused() -> None:
@@ -139,21 +141,21 @@ def test_latent_out_of_range_is_refused() -> None:
     latents[3][0, 0] = LATENT_MAX + 1
     payload = pack_latents(SMALL, weights, latents)
     with pytest.raises(CorruptSectionError, match=r"latent exceeds \+-511"):
-        list(unpack_latents(SMALL, weights, payload, "f.sanr"))
+        list(unpack_latents(SMALL, weights, payload))
 
 
 def test_weight_out_of_range_is_refused() -> None:
-    specs, weights = tensor_specs(SMALL), weights_of(SMALL, DRAWS["zero"], 0)
-    (spec,) = (s for s in specs if s.name == "texture.output.bias")
-    weights[spec.name][0] = spec.default[0] + WEIGHT_MAX + 1
-    with pytest.raises(CorruptSectionError, match=r"texture\.output\.bias exceeds"):
-        unpack_weights(pack_weights(specs, weights), specs, "f.sanr")
+    defaults, weights = default_weights(SMALL), weights_of(SMALL, DRAWS["zero"], 0)
+    name = "texture.output.bias"
+    weights[name][0] = defaults[name][0] + WEIGHT_MAX + 1
+    with pytest.raises(CorruptSectionError, match=r"texture\.output\.bias: a difference exceeds"):
+        unpack_weights(defaults, pack_weights(defaults, weights))
 
 
 def test_payload_of_no_whole_words_is_refused() -> None:
-    specs = tensor_specs(SMALL)
-    payload = pack_weights(specs, weights_of(SMALL, DRAWS["narrow"], 9))
+    defaults = default_weights(SMALL)
+    payload = pack_weights(defaults, weights_of(SMALL, DRAWS["narrow"], 9))
     with pytest.raises(CorruptSectionError, match="multiple of 4"):
-        unpack_weights(payload[:-1], specs)
+        unpack_weights(defaults, payload[:-1])
     with pytest.raises(CorruptSectionError, match="remain"):
-        unpack_weights(payload + b"\xff" * 12, specs)
+        unpack_weights(defaults, payload + b"\xff" * 12)

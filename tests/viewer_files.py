@@ -7,13 +7,14 @@ from dataclasses import asdict
 
 import numpy as np
 
-from sanrcodec import container
-from sanrcodec.container import SectionType
+from sanrcodec.bitstream import container
+from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.grids import grids
+from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
+from sanrcodec.bitstream.latents import pack_latents
+from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.errors import LimitError
-from sanrcodec.header import FIELD_RANGES, StreamHeader
-from sanrcodec.latents import pack_latents
-from sanrcodec.modelspec import grids, tensor_specs
-from sanrcodec.weights import pack_weights
+from sanrcodec.scene.parts import default_weights
 
 # Fields whose whole range would make large or slow files.
 _SMALL = {
@@ -41,12 +42,12 @@ def random_file(seed: int) -> bytes:
     """A file of a random header, weights and latents, small and large ones."""
     random = np.random.default_rng(seed)
     header = random_header(random)
-    specs = tensor_specs(header)
+    defaults = default_weights(header)
     # The largest differences make sums that 32 bits do not hold.
     spread = int(random.choice([3, 20, 20, 300, 32767]))
     weights = {
-        s.name: s.default + random.integers(-spread, spread + 1, s.shape).astype(np.int32)
-        for s in specs
+        name: default + random.integers(-spread, spread + 1, default.shape).astype(np.int32)
+        for name, default in defaults.items()
     }
     # Half a scale of luma, so that samples do not all saturate.
     weights["texture.output.bias"][0] = 512
@@ -58,7 +59,7 @@ def random_file(seed: int) -> bytes:
     return container.pack(
         [
             (SectionType.HEADER, header.pack()),
-            (SectionType.WEIGHTS, pack_weights(specs, weights)),
+            (SectionType.WEIGHTS, pack_weights(defaults, weights)),
             (SectionType.LATENTS, pack_latents(header, weights, latents)),
         ]
     )
@@ -66,7 +67,7 @@ def random_file(seed: int) -> bytes:
 
 def rebuilt(content: bytes, replaced: SectionType, payload: bytes) -> bytes:
     """The file with another payload of a section, its checksum right."""
-    sections = container.unpack(content).values()
+    sections = container.unpack(content).sections.values()
     return container.pack(
         [(s.type, payload if s.type == replaced else s.payload) for s in sections]
     )
@@ -83,7 +84,7 @@ def faulty_files(content: bytes) -> dict[str, bytes]:
         damaged[place // 8] ^= 1 << place % 8
         files[f"bit {place} flipped"] = bytes(damaged)
 
-    header = container.unpack(content)[SectionType.HEADER].payload
+    header = container.unpack(content).sections[SectionType.HEADER].payload
     values = asdict(StreamHeader.unpack(header))
     # Each field out of range, as well as the rules that tie fields together.
     for i, (name, (low, high)) in enumerate(FIELD_RANGES.items()):
@@ -98,7 +99,7 @@ def faulty_files(content: bytes) -> dict[str, bytes]:
     files["header too long"] = rebuilt(content, SectionType.HEADER, header + b"\0")
 
     for section in (SectionType.WEIGHTS, SectionType.LATENTS):
-        payload = container.unpack(content)[section].payload
+        payload = container.unpack(content).sections[section].payload
         cuts = {"nothing": b"", "a word": payload[:4], "no words": payload[:-1]}
         cuts |= {"too few": payload[:-4], "too many": payload + bytes(4)}
         for label, part in cuts.items():
@@ -108,7 +109,7 @@ def faulty_files(content: bytes) -> dict[str, bytes]:
             damaged[random.integers(len(payload))] ^= 1 << int(random.integers(8))
             files[f"{section.name}: damage {number}"] = rebuilt(content, section, bytes(damaged))
 
-    parts = [(s.type, s.payload) for s in container.unpack(content).values()]
+    parts = [(s.type, s.payload) for s in container.unpack(content).sections.values()]
     files["unknown critical section"] = content + _framed(0x7F, b"critical")
     files["unknown ancillary section"] = content + _framed(0xFE, b"ancillary")
     files["section twice"] = content + _framed(*parts[-1])

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sanrcodec.container import SIGNATURE, VERSION, SectionType, unpack
+from sanrcodec.bitstream.container import SIGNATURE, VERSION, SectionType, unpack
+from sanrcodec.bitstream.header import FIELD_RANGES
+from sanrcodec.bitstream.tables import ESCAPE, MAX_RESIDUAL, frequency_table
 from sanrcodec.decoder import SanrFile
-from sanrcodec.header import FIELD_RANGES
-from sanrcodec.tables import ESCAPE, MAX_RESIDUAL, frequency_table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -43,7 +43,7 @@ def render(path: Path = VECTOR) -> str:
         "Its structure:",
         "\n".join(["| Offset | Bytes | Meaning |", "|---|---|---|", *_structure(content, opened)]),
         "The first symbol of WEIGHTS, the width of tensor 0, by hand:",
-        f"```\n{_first_symbol(unpack(content)[SectionType.WEIGHTS].payload)}\n```",
+        f"```\n{_first_symbol(unpack(content).sections[SectionType.WEIGHTS].payload)}\n```",
         "What both sections decode to: first values, and for grids the sum of all magnitudes:",
         f"```\n{_values(opened)}\n```",
     ]

@@ -47,7 +47,7 @@ RANDOM_COVERS = (
 )
 RANDOM_HEADER = {
     "n_v": 2, "n_u": 3, "height": 13, "width": 19, "channels": 3, "bit_depth": 16, "layers": 3,
-    "margin_y": 4, "margin_x": 5, "mirrored": 1, "reversed": 1, "gain": 23,
+    "margin_y": 4, "margin_x": 5, "mirrored": 1, "axes_reversed": 1, "gain": 23,
     "texture_levels": 4, "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1,
     "filter_hidden": 0, "attention": 0, "geometry_first": 1, "geometry_levels": 3,
     "geometry_hidden": 0, "view_depth": 0, "view_hidden": 0, "spatial": 0, "arm_hidden": 4,
@@ -57,25 +57,27 @@ RANDOM_HEADER = {
 
 def random_content(seed: int = 0) -> bytes:
     """A file of ``RANDOM_HEADER`` with random weights and latents."""
-    from sanrcodec import container
-    from sanrcodec.container import SectionType
-    from sanrcodec.header import StreamHeader
-    from sanrcodec.latents import pack_latents
-    from sanrcodec.modelspec import grids, tensor_specs
-    from sanrcodec.weights import pack_weights
+    from sanrcodec.bitstream import container
+    from sanrcodec.bitstream.container import SectionType
+    from sanrcodec.bitstream.grids import grids
+    from sanrcodec.bitstream.header import StreamHeader
+    from sanrcodec.bitstream.latents import pack_latents
+    from sanrcodec.bitstream.weights import pack_weights
+    from sanrcodec.scene.parts import default_weights
 
     random = np.random.default_rng(seed)
     header = StreamHeader(**RANDOM_HEADER)
-    specs = tensor_specs(header)
+    defaults = default_weights(header)
     weights = {
-        s.name: s.default + random.integers(-20, 21, s.shape).astype(np.int32) for s in specs
+        name: default + random.integers(-20, 21, default.shape).astype(np.int32)
+        for name, default in defaults.items()
     }
     # Half a scale of luma, so that samples do not all saturate.
     weights["texture.output.bias"][0] = 512
     latents = [np.rint(random.laplace(0, 3, g.shape)).astype(np.int32) for g in grids(header)]
     sections = [
         (SectionType.HEADER, header.pack()),
-        (SectionType.WEIGHTS, pack_weights(specs, weights)),
+        (SectionType.WEIGHTS, pack_weights(defaults, weights)),
         (SectionType.LATENTS, pack_latents(header, weights, latents)),
     ]
     return container.pack(sections)

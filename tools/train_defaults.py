@@ -159,7 +159,7 @@ class Training:
     def __init__(self, scenes: list[Scene], steps: int, device: torch.device) -> None:
         self.scenes, self.device = scenes, device
         # Poses per view, the last tensor, are the scene's own.
-        self.n_weights = sum(math.prod(s.shape) for s in scenes[0].model.specs[:-1])
+        self.n_weights = sum(math.prod(s.shape) for s in scenes[0].model.weight_vector.specs[:-1])
         self.networks = Adam(torch.zeros(self.n_weights, device=device), 1e-9)
         self.count = torch.zeros((), device=device)
         self.total = float(steps)

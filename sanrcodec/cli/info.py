@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
+from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.grids import n_latents
 from sanrcodec.cli.messages import result
 from sanrcodec.cli.options import PROFILES, file_argument
-from sanrcodec.complexity import mac_per_pixel, n_weights
-from sanrcodec.container import SectionType
 from sanrcodec.decoder import SanrFile
-from sanrcodec.modelspec import n_latents
+from sanrcodec.scene.parts import mac_per_pixel, n_weights
 
 __all__ = ["command"]
 

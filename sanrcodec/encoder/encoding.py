@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sanrcodec.container import SectionType
+from sanrcodec.arithmetic.torchops import torch_ops, usable_device
+from sanrcodec.bitstream.container import SectionType
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.distributed import joined
@@ -30,8 +31,7 @@ from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, Parallax, gain_of, make_header
-from sanrcodec.synthesis import Scene
-from sanrcodec.torchops import TorchOps, usable_device
+from sanrcodec.scene.scene import Scene
 
 __all__ = ["EncodeResult", "encode"]
 
@@ -219,9 +219,10 @@ def _check_twin(decoded: SanrFile, device: torch.device) -> None:
     """The integers, synthesized by torch, must give the numpy decoder's samples."""
     header = decoded.header
     with torch.no_grad():
-        scene = Scene(header, decoded.weights, decoded.latents, TorchOps(device))
+        ops = torch_ops(device)
+        scene = Scene(header, decoded.weights, decoded.latents, ops)
         for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
-            ours = scene.render(v, u).cpu().numpy()
+            ours = ops.to_numpy(scene.render(v, u))
             if not np.array_equal(ours, decoded.view(v, u)):
                 raise SanrError(
                     f"self-check failed: view {v},{u} decodes to other samples; please report this"

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sanrcodec import container
-from sanrcodec.container import SectionType
+from sanrcodec.bitstream import container
+from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.latents import pack_latents
+from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.errors import SanrError
-from sanrcodec.latents import pack_latents
-from sanrcodec.weights import pack_weights
+from sanrcodec.scene.parts import default_weights
 
 __all__ = ["export"]
 
@@ -35,7 +36,7 @@ def export(model: SceneModel, metadata: dict[str, Any] | None) -> tuple[bytes, S
     weights, latents = model.integers()
     sections: list[tuple[int, bytes]] = [
         (SectionType.HEADER, model.header.pack()),
-        (SectionType.WEIGHTS, pack_weights(model.specs, weights)),
+        (SectionType.WEIGHTS, pack_weights(default_weights(model.header), weights)),
         (SectionType.LATENTS, pack_latents(model.header, weights, latents)),
     ]
     if metadata:

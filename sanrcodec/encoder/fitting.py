@@ -161,7 +161,7 @@ class _Steps:
         latents, weights = (o.state() for o in self.optimizers)
         return [
             self.count, self.figures, latents[0], weights[0], self.coarsened,
-            self.model.coarseness, *self.importance.state(), *latents[1:], *weights[1:],
+            self.model.weight_vector.step, *self.importance.state(), *latents[1:], *weights[1:],
         ]  # fmt: skip
 
     def resume(self, state: FitState) -> None:

@@ -15,11 +15,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-__all__ = ["ClampInward", "dense", "double", "upsample_axis"]
+__all__ = ["clamp_inward", "dense", "upsample_axis"]
 
 
-class ClampInward(Function):
+def clamp_inward(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp whose gradient survives outside the range where it points back into it."""
+    clamped: Tensor = _ClampInward.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return clamped
+
+
+class _ClampInward(Function):
+    """:func:`clamp_inward`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
@@ -81,9 +87,6 @@ def upsample_axis(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> T
     doubled: Tensor = _Upsampling.apply(x, taps, axis, before)  # type: ignore[no-untyped-call]
     # The gradient of a slice is a copy, even where it is the whole.
     return doubled if doubled.shape[axis] == size else doubled.narrow(axis, 0, size)
-
-
-double = upsample_axis  # the name that the scene model still uses
 
 
 class _Upsampling(Function):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.sweep import Geometry
-from sanrcodec.header import StreamHeader
 
 __all__ = ["GeometryGuide"]
 

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from sanrcodec.tables import MAX_RESIDUAL
+from sanrcodec.bitstream.tables import MAX_RESIDUAL
 
 __all__ = ["laplace_bits", "noisy_round", "soft_round", "straight_through"]
 

@@ -38,7 +38,7 @@ export function poseOf({ header, viewWeights }, vq, uq) {
   let av = vq - 128 * (nV - 1);
   let au = uq - 128 * (nU - 1);
   if (header.mirrored) au = -au;
-  if (header.reversed) [av, au] = [-av, -au];
+  if (header.axes_reversed) [av, au] = [-av, -au];
   return {
     av: av + corrections[0],
     au: au + corrections[1],

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sanrcodec.arithmetic.ops import Ops
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["TorchOps", "usable_device"]
+__all__ = ["TorchOps", "torch_ops", "usable_device"]
 
 
 class TorchOps:
-    """Torch twin of :class:`~sanrcodec.fixedpoint.NumpyOps`.
+    """Torch twin of :class:`~sanrcodec.arithmetic.ops.NumpyOps`.
 
     Args:
         device: Where arrays live.
@@ -27,11 +29,6 @@ class TorchOps:
     int16 = torch.int16
     int32 = torch.int32
     block_pixels = 1 << 22  # a whole view in few kernels; bounds the memory of huge ones
-    floor = staticmethod(torch.floor)
-    stack = staticmethod(torch.stack)
-    concatenate = staticmethod(torch.cat)
-    maximum = staticmethod(torch.maximum)
-    minimum = staticmethod(torch.minimum)
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
@@ -46,6 +43,26 @@ class TorchOps:
     @staticmethod
     def clip(x: Tensor, low: int, high: int, out: Tensor | None = None) -> Tensor:
         return torch.clamp(x, low, high, out=out)
+
+    @staticmethod
+    def floor(x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.floor(x, out=out)
+
+    @staticmethod
+    def maximum(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.maximum(x, y, out=out)
+
+    @staticmethod
+    def minimum(x: Tensor, y: Tensor) -> Tensor:
+        return torch.minimum(x, y)
+
+    @staticmethod
+    def stack(parts: Sequence[Tensor]) -> Tensor:
+        return torch.stack(tuple(parts))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Tensor], axis: int = 0) -> Tensor:
+        return torch.cat(tuple(parts), axis)
 
     @staticmethod
     def contiguous(x: Tensor) -> Tensor:
@@ -74,6 +91,11 @@ class TorchOps:
     def matmul(a: Tensor, b: Tensor) -> Tensor:
         # In float64, since torch may be told to round float32 products to TF32 or bfloat16.
         return (a.double() @ b.double()).to(a.dtype)
+
+
+def torch_ops(device: torch.device | str) -> Ops:
+    """:class:`TorchOps` as the decoder sees it: to a type checker its tensors are arrays."""
+    return cast(Ops, TorchOps(device))
 
 
 def usable_device(name: str) -> torch.device:

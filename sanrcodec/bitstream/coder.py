@@ -7,6 +7,7 @@ an exception of constriction escape.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.errors import CorruptSectionError
-from sanrcodec.tables import (
+from sanrcodec.bitstream.tables import (
     ESCAPE,
     MAX_RESIDUAL,
     N_FRACTIONS,
@@ -24,26 +24,59 @@ from sanrcodec.tables import (
     cost_table,
     frequency_table,
 )
+from sanrcodec.errors import CorruptSectionError
 
-__all__ = ["MAX_ESCAPE_BITS", "SymbolDecoder", "SymbolEncoder", "cost_bits"]
+__all__ = ["MAX_ESCAPE_BITS", "Coder", "SymbolCounter", "SymbolDecoder", "SymbolEncoder"]
 
 MAX_ESCAPE_BITS = 20  # residuals reach +-(MAX_RESIDUAL + 2**21 - 1)
 
 _BIT = -1  # pseudo table index of the fair coin that codes escapes
 
 
-class _Walk:
-    """The order in which one call's symbols pass the coder, the same in both directions.
+class Coder(ABC):
+    """Integers on their way through a stream: whoever walks them need not know which way."""
+
+    @abstractmethod
+    def code(
+        self,
+        values: npt.NDArray[np.int32] | None,
+        location: npt.NDArray[np.int32],
+        scale: npt.NDArray[np.integer[Any]],
+    ) -> npt.NDArray[np.int32]:
+        """Pass integers, each with its own Laplace distribution.
+
+        The split into calls is part of the format: a decoder must make the same calls.
+
+        Args:
+            values: int32 ``[n]``; None where they are read.
+            location: int32 ``[n]``, centers in eighths of a step.
+            scale: Integers ``[n]``, indices of widths, ``0..N_SCALES - 1``.
+
+        Returns:
+            int32 ``[n]``, the values written, counted or read.
+
+        Raises:
+            TypeError: an array is not one-dimensional or not of integers.
+            ValueError: lengths differ, a scale is out of range, or a value is farther than
+                ``MAX_RESIDUAL + 2**21 - 1`` from its center.
+            CorruptSectionError: the words that are read do not decode.
+
+        See format_spec.md, section "Entropy coding".
+        """
+
+
+class _Stream(Coder):
+    """The order in which one call's symbols pass the stream, the same in both directions.
 
     Subclasses supply the two primitives, which code what they are given (encoder) or ignore it
     (decoder), and return what was coded.
     """
 
-    def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
-        raise NotImplementedError
+    @abstractmethod
+    def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]: ...
 
-    def _code_bit(self, bit: int) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _code_bit(self, bit: int) -> int: ...
 
     def _code(
         self,
@@ -83,45 +116,31 @@ class _Walk:
         while self._code_bit(int(excess >> n_bits > 1)):
             n_bits += 1
             if n_bits > MAX_ESCAPE_BITS:
-                raise CorruptSectionError(f"an escape has over {MAX_ESCAPE_BITS} bits")
+                raise _damaged(f"an escape has over {MAX_ESCAPE_BITS} bits")
         coded = 1
         for shift in reversed(range(n_bits)):
             coded = coded << 1 | self._code_bit(excess >> shift & 1)
         return -(coded + MAX_RESIDUAL) if negative else coded + MAX_RESIDUAL
 
 
-class SymbolEncoder(_Walk):
+class SymbolEncoder(_Stream):
     """Writes integers to one range-coded stream."""
 
     def __init__(self) -> None:
         """Start an empty stream."""
         self._coder = constriction.stream.queue.RangeEncoder()
 
-    def encode(
+    def code(
         self,
-        values: npt.NDArray[np.int32],
+        values: npt.NDArray[np.int32] | None,
         location: npt.NDArray[np.int32],
         scale: npt.NDArray[np.integer[Any]],
-    ) -> None:
-        """Append integers, each with its own Laplace distribution.
-
-        The split into calls is part of the format: the decoder must make the same calls.
-
-        Args:
-            values: int32 array ``[n]``.
-            location: int32 array ``[n]``, centres in eighths of a step.
-            scale: Integer array ``[n]`` of width indices, ``0..N_SCALES - 1``.
-
-        Raises:
-            TypeError: an array is not one-dimensional or not of integers.
-            ValueError: lengths differ, a scale is out of range, or a value is farther than
-                ``MAX_RESIDUAL + 2**21 - 1`` from its centre.
-
-        See format_spec.md, section "Entropy coding".
-        """
+    ) -> npt.NDArray[np.int32]:
+        """Append ``values``."""
+        assert values is not None
         nearest, table = _locate(location, scale)
-        residual = _residual(values, nearest)
-        self._code(residual, table)
+        self._code(_residual(values, nearest), table)
+        return values
 
     def finish(self) -> bytes:
         """Return the stream: little-endian uint32 words, none if nothing was encoded."""
@@ -137,60 +156,39 @@ class SymbolEncoder(_Walk):
         return bit
 
 
-class SymbolDecoder(_Walk):
+class SymbolDecoder(_Stream):
     """Reads the integers of one range-coded stream.
 
     The coder itself hardly notices damage: rely on the section's CRC-32 for that.
+
+    Args:
+        payload: Little-endian uint32 words as from `SymbolEncoder.finish`.
+
+    Raises:
+        CorruptSectionError: the length is no multiple of 4 bytes.
     """
 
-    def __init__(self, payload: bytes, name: str = "") -> None:
-        """Open a stream.
-
-        Args:
-            payload: Little-endian uint32 words as from `SymbolEncoder.finish`.
-            name: File and section for messages.
-
-        Raises:
-            CorruptSectionError: the length is no multiple of 4 bytes.
-        """
-        self._prefix = f"{name}: " if name else ""
+    def __init__(self, payload: bytes) -> None:
         if len(payload) % 4:
-            raise self._corrupt(f"payload has {len(payload)} bytes, expected a multiple of 4")
+            raise _damaged(f"payload has {len(payload)} bytes, expected a multiple of 4")
         self._is_empty = not payload
         self._is_unread = True
         words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
-    def decode(
+    def code(
         self,
+        values: npt.NDArray[np.int32] | None,
         location: npt.NDArray[np.int32],
         scale: npt.NDArray[np.integer[Any]],
     ) -> npt.NDArray[np.int32]:
-        """Read the integers of one call of `SymbolEncoder.encode`.
-
-        Args:
-            location: int32 array ``[n]``, centres in eighths of a step, as given to the encoder.
-            scale: Integer array ``[n]`` of width indices, as given to the encoder.
-
-        Returns:
-            int32 array ``[n]``.
-
-        Raises:
-            CorruptSectionError: the words do not decode.
-            TypeError: an array is not one-dimensional or not of integers.
-            ValueError: lengths differ, or a scale is out of range.
-
-        See format_spec.md, section "Entropy coding".
-        """
+        """Read as many values as there are locations; ``values`` is None."""
+        assert values is None
         nearest, table = _locate(location, scale)
         if self._is_empty and table.size:
-            raise self._corrupt(f"payload is empty, expected {table.size} symbols")
+            raise _damaged(f"payload is empty, expected {table.size} symbols")
         self._is_unread &= table.size == 0
-        try:
-            residual = self._code(np.zeros_like(nearest), table)
-        except CorruptSectionError as error:
-            raise self._corrupt(str(error)) from None
-        return (nearest + residual).astype(np.int32)
+        return (nearest + self._code(np.zeros_like(nearest), table)).astype(np.int32)
 
     def finish(self) -> None:
         """Check that the stream was read to its end.
@@ -200,56 +198,57 @@ class SymbolDecoder(_Walk):
         """
         # constriction calls an unread stream of one or two words exhausted.
         if self._is_unread != self._is_empty or not self._coder.maybe_exhausted():
-            raise self._corrupt("coded words remain after the last symbol")
+            raise _damaged("coded words remain after the last symbol")
 
     def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
         try:
             run: npt.NDArray[np.int32] = self._coder.decode(_model(table), symbols.size)
         except AssertionError:
-            raise CorruptSectionError("coded words are invalid") from None
+            raise _damaged("coded words are invalid") from None
         return run
 
     def _code_bit(self, bit: int) -> int:
         try:
             return int(self._coder.decode(_model(_BIT)))
         except AssertionError:
-            raise CorruptSectionError("coded words are invalid") from None
-
-    def _corrupt(self, reason: str) -> CorruptSectionError:
-        return CorruptSectionError(f"{self._prefix}{reason}; the file is damaged")
+            raise _damaged("coded words are invalid") from None
 
 
-def cost_bits(
-    values: npt.NDArray[np.int32],
-    location: npt.NDArray[np.int32],
-    scale: npt.NDArray[np.integer[Any]],
-) -> float:
-    """Return the ideal code length of one `SymbolEncoder.encode` call in bits.
+class SymbolCounter(Coder):
+    """Adds up the ideal code length of integers; writes nothing.
 
     A stream is longer by the coder's rounding (below 0.01 %) and its last one or two words.
 
-    Args:
-        values: int32 array ``[n]``.
-        location: int32 array ``[n]``, centres in eighths of a step.
-        scale: Integer array ``[n]`` of width indices.
-
-    Raises:
-        TypeError, ValueError: as for `SymbolEncoder.encode`.
+    Attributes:
+        bits: Of all calls.
     """
-    nearest, table = _locate(location, scale)
-    residual = _residual(values, nearest)
-    excess = np.abs(residual) - MAX_RESIDUAL
-    symbols = np.where(excess <= 0, residual + MAX_RESIDUAL, ESCAPE)
-    table_bits = cost_table().reshape(N_SCALES * N_FRACTIONS, -1)[table, symbols]
-    # Sign, n ones, a zero and n low bits; frexp is an exact bit length here.
-    n_bits = np.frexp(excess[excess > 0].astype(np.float64))[1] - 1
-    return float(table_bits.sum(dtype=np.float64) + (2 * n_bits + 2).sum())
+
+    def __init__(self) -> None:
+        self.bits = 0.0
+
+    def code(
+        self,
+        values: npt.NDArray[np.int32] | None,
+        location: npt.NDArray[np.int32],
+        scale: npt.NDArray[np.integer[Any]],
+    ) -> npt.NDArray[np.int32]:
+        """Count ``values``."""
+        assert values is not None
+        nearest, table = _locate(location, scale)
+        residual = _residual(values, nearest)
+        excess = np.abs(residual) - MAX_RESIDUAL
+        symbols = np.where(excess <= 0, residual + MAX_RESIDUAL, ESCAPE)
+        table_bits = cost_table().reshape(N_SCALES * N_FRACTIONS, -1)[table, symbols]
+        # Sign, n ones, a zero and n low bits; frexp is an exact bit length here.
+        n_bits = np.frexp(excess[excess > 0].astype(np.float64))[1] - 1
+        self.bits += float(table_bits.sum(dtype=np.float64) + (2 * n_bits + 2).sum())
+        return values
 
 
 def _locate(
     location: npt.NDArray[np.int32], scale: npt.NDArray[np.integer[Any]]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Return the integer nearest to each centre, and the table for the fraction left over."""
+    """Return the integer nearest to each center, and the table for the fraction left over."""
     eighths = _integers(location, "location") + 4
     width = _integers(scale, "scale")
     if eighths.shape != width.shape:
@@ -295,3 +294,7 @@ def _model(table: int) -> Any:
     else:
         weights = frequency_table(table // N_FRACTIONS, table % N_FRACTIONS - 4)
     return constriction.stream.model.Categorical((weights - 1).astype(np.float64), perfect=False)
+
+
+def _damaged(reason: str) -> CorruptSectionError:
+    return CorruptSectionError(f"{reason}; the file is damaged")

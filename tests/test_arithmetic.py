@@ -4,8 +4,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sanrcodec.arithmetic.dense import Dense, carrier_bits, round_shift
+from sanrcodec.arithmetic.ops import NUMPY, NumpyOps
 from sanrcodec.errors import LimitError
-from sanrcodec.fixedpoint import Dense, NumpyOps, carrier_bits, round_shift
 
 
 def dense_of(weight: np.ndarray, bias: np.ndarray, in_max: int) -> Dense:
@@ -35,11 +36,11 @@ def test_dense_uses_float32_where_the_values_allow(monkeypatch: pytest.MonkeyPat
     used = []
     matmul = NumpyOps.matmul
 
-    def recorded(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def recorded(ops: NumpyOps, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         used.append(a.dtype)
-        return matmul(a, b)
+        return matmul(ops, a, b)
 
-    monkeypatch.setattr(NumpyOps, "matmul", staticmethod(recorded))
+    monkeypatch.setattr(NumpyOps, "matmul", recorded)
     layer = dense_of(np.full((1, 1), 4096, np.int32), np.zeros(1, np.int32), 16383)
     for x in (4095, 4096, -4096):
         layer(np.full((1, 1), x, np.float32))
@@ -48,12 +49,12 @@ def test_dense_uses_float32_where_the_values_allow(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 50])
 def test_matmul_of_any_number_of_columns(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sanrcodec.fixedpoint._SERIAL_PRODUCT", 48)  # 8 columns at once
+    monkeypatch.setattr("sanrcodec.arithmetic.ops._SERIAL_PRODUCT", 48)  # 8 columns at once
     rng = np.random.default_rng(n)
     a = rng.integers(-9, 10, (2, 3)).astype(np.float32)
     b = rng.integers(-9, 10, (3, n)).astype(np.float32)
-    np.testing.assert_array_equal(NumpyOps.matmul(a, b), a @ b, strict=True)
-    np.testing.assert_array_equal(NumpyOps.matmul(a[:, :0], b[:0]), np.zeros((2, n), np.float32))
+    np.testing.assert_array_equal(NUMPY.matmul(a, b), a @ b, strict=True)
+    np.testing.assert_array_equal(NUMPY.matmul(a[:, :0], b[:0]), np.zeros((2, n), np.float32))
 
 
 def test_round_shift_rounds_halves_up_and_keeps_its_argument() -> None:

@@ -26,7 +26,7 @@ __all__ = [
 
 TOTAL_WEIGHT = 1 << 24  # every table sums to this: the range coder's precision
 N_SCALES = 40
-N_FRACTIONS = 8  # the centre is known to an eighth of a step: fraction -4..3
+N_FRACTIONS = 8  # the center is known to an eighth of a step: fraction -4..3
 MAX_RESIDUAL = 32  # residuals beyond +-32 are escaped
 ESCAPE = 2 * MAX_RESIDUAL + 1
 N_SYMBOLS = ESCAPE + 1
@@ -48,12 +48,12 @@ def frequency_table(scale: int, fraction: int) -> npt.NDArray[np.int64]:
 
     Symbol ``r + MAX_RESIDUAL`` stands for residual ``r``, symbol ``ESCAPE`` for both tails. With
     ``p_k = decay**k`` in Q30 the distribution function at ``x`` eighths of a step right of the
-    centre is ``F(x) = 2**31 - p_x`` for ``x >= 0`` and ``p_{-x}`` otherwise, in Q31; it has no
+    center is ``F(x) = 2**31 - p_x`` for ``x >= 0`` and ``p_{-x}`` otherwise, in Q31; it has no
     rounding of its own, so the masses sum to ``2**31`` exactly.
 
     Args:
         scale: Index ``0..N_SCALES - 1`` of the width ``b = 2**(scale / 4 - 4.25)`` steps.
-        fraction: Centre of the distribution in eighths of a step, -4..3.
+        fraction: Center of the distribution in eighths of a step, -4..3.
 
     Returns:
         Read-only int64 array ``[N_SYMBOLS]`` of weights >= 1 that sum to ``TOTAL_WEIGHT``.

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""The rate of the latents: the differentiable float twin of bitstream.entropy_network.
+
+Must not know of scenes or views.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sanrcodec.bitstream.entropy_network import CONTEXT_MAX, network_names
+from sanrcodec.bitstream.grids import (
+    N_CONTEXT,
+    PAD,
+    Grid,
+    PassKind,
+    cross_scale_context,
+    neighbor_context,
+    passes,
+)
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.parameters import LatentVector
+from sanrcodec.encoder.part import FloatWeights, Part
+from sanrcodec.encoder.quantize import laplace_bits
+
+__all__ = ["LatentRate"]
+
+# Unknown neighbors point at zeros behind the latents: many, or the atomic additions of the
+# backward pass would all queue for one address.
+_N_ZEROS = 1 << 16
+
+
+class LatentRate(Part):
+    """Estimated bits of all latents.
+
+    Args:
+        header: Stream header.
+        vector: How the latents lie in their vector.
+        device: Where they live.
+        share: ``(i, n)``: the bits are estimated from the i-th of n parts of the latents. The mean
+            over all n shares is exact.
+    """
+
+    def __init__(
+        self,
+        header: StreamHeader,
+        vector: LatentVector,
+        device: torch.device | str,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        super().__init__()
+        self.names, self.share = network_names(header), share
+        self._kind_sizes = {}
+        index = [
+            np.arange(part.start, part.stop).reshape(grid.shape)
+            for grid, part in zip(vector.grids, vector.slices, strict=True)
+        ]
+        for name in self.names:
+            mine = [grid for grid in vector.grids if grid.network == name]
+            tables, kinds = zip(
+                *(_contexts(grid, index, vector.size) for grid in mine), strict=True
+            )
+            # Kind by kind, since each kind of pass has weights of its own.
+            all_kinds = np.concatenate(kinds)
+            first, n_shares = share
+            order = np.argsort(all_kinds, kind="stable")[first::n_shares]
+            self._kind_sizes[name] = np.bincount(all_kinds[order], minlength=len(PassKind)).tolist()
+            table = np.concatenate(tables)[order].ravel()
+            unknown = np.flatnonzero(table == vector.size)
+            table[unknown] += np.arange(len(unknown)) % _N_ZEROS
+            places = np.concatenate([index[grid.index].ravel() for grid in mine])[order]
+            numbers = np.repeat(np.arange(len(mine)), [index[g.index].size for g in mine])[order]
+            self.constant(f"_context_{name}", table, device, torch.int32)
+            self.constant(f"_coded_{name}", places, device, torch.int32)
+            self.constant(f"_number_{name}", np.eye(len(mine))[numbers], device)
+
+    def forward(self, latents: Tensor, weights: FloatWeights) -> Tensor:
+        """Bits of quantized latents ``[N]``, summed; see ``share``."""
+        padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
+        total = latents.new_zeros(())
+        for name in self.names:
+            # index_select, since the backward pass of fancy indexing sorts its indices.
+            context = padded.index_select(0, getattr(self, f"_context_{name}"))
+            near = context.reshape(-1, N_CONTEXT).clamp(-CONTEXT_MAX, CONTEXT_MAX)
+            inputs = torch.cat([near, torch.log2(1 + near.abs())], 1)
+            part = {
+                key: weights[f"arm.{name}.{key}"]
+                for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
+            }
+            # Hidden units and shortcut share their inputs, hence one product.
+            first = torch.cat([part["hidden"], part["shortcut"]], 1)
+            bias = torch.cat([part["hidden_bias"], part["pass_bias"]], 1)
+            n_hidden = part["hidden"].shape[1]
+            outputs = []
+            for kind, x in enumerate(inputs.split(self._kind_sizes[name])):
+                h, y = torch.addmm(bias[kind], x, first[kind].T).tensor_split([n_hidden], 1)
+                outputs.append(torch.addmm(y, F.relu(h), part["output"][kind].T))
+            y = torch.cat(outputs) + getattr(self, f"_number_{name}") @ part["grid_bias"]
+            # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
+            location, log_scale = y.unbind(1)
+            scale = torch.exp2(log_scale.clamp(0.0, 9.75) - 4.25)
+            coded = latents.index_select(0, getattr(self, f"_coded_{name}"))
+            total = total + laplace_bits(coded, location, scale).sum()
+        return total * self.share[1]
+
+
+def _contexts(grid: Grid, index: list[np.ndarray], unknown: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a grid's contexts, and the kinds of its samples' passes.
+
+    The decoder's own functions, on arrays of places instead of latents.
+
+    Returns:
+        int64 ``[n, N_CONTEXT]``, ``unknown`` where there is none, and int64 ``[n]``.
+    """
+    h, w = grid.shape
+    table = np.full((h, w, N_CONTEXT), unknown)
+    kind = np.zeros((h, w), np.int64)
+    padded = np.full((h + 2 * PAD, w + 2 * PAD), unknown)
+    padded[PAD : PAD + h, PAD : PAD + w] = index[grid.index]
+    cross = cross_scale_context(index, grid)
+    for p in passes(grid.shape):
+        lattice = np.s_[p.y0 :: p.stride, p.x0 :: p.stride]
+        kind[lattice] = p.kind
+        columns = neighbor_context(padded, grid.shape, p)
+        columns += [None if c is None else c[lattice] for c in cross]
+        for i, column in enumerate(columns):
+            if column is not None:
+                table[(*lattice, i)] = column
+    return table.reshape(-1, N_CONTEXT), kind.ravel()

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""Views in torch: the differentiable float twins of poses, view network and compositing.
+
+Must not know how the scene came about, nor of rates.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sanrcodec.arithmetic.dense import LEAK_BITS
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.functions import dense
+from sanrcodec.encoder.part import FloatWeights, Part
+from sanrcodec.encoder.scene import FloatScene, layer_of
+from sanrcodec.encoder.warp import Warp
+
+__all__ = ["Pose", "Poses", "ViewNetwork", "Views"]
+
+_LEAK = 2.0**-LEAK_BITS
+
+
+class Pose(NamedTuple):
+    """Places of some views.
+
+    Attributes:
+        angular: ``[B, 2]``, offsets from the center of the grid along the parallax, in views.
+        shift: ``[B, 2]``, of the image, in pixels.
+        luma_offset: ``[B]``, added to the luma.
+    """
+
+    angular: Tensor
+    shift: Tensor
+    luma_offset: Tensor
+
+
+class Poses(Part):
+    """Twin of :class:`sanrcodec.scene.pose.Poses`, of the views of the grid.
+
+    Args:
+        header: Stream header.
+    """
+
+    def __init__(self, header: StreamHeader) -> None:
+        super().__init__()
+        self.header = header
+
+    def forward(self, index: Tensor, weights: FloatWeights) -> Pose:
+        """Places of the views ``v * U + u``, int64 ``[B]``."""
+        header = self.header
+        v = torch.div(index, header.n_u, rounding_mode="floor").float() - (header.n_v - 1) / 2
+        u = (index % header.n_u).float() - (header.n_u - 1) / 2
+        angular = torch.stack([v, -u if header.mirrored else u], 1)
+        if header.axes_reversed:
+            angular = -angular
+        if not header.per_view:
+            return Pose(angular, torch.zeros_like(angular), torch.zeros_like(v))
+        extra = weights["per_view"].index_select(0, index)
+        return Pose(angular + extra[:, :2] / 256, extra[:, 2:4] / 32, extra[:, 4] / 1024)
+
+
+class ViewNetwork(Part):
+    """Twin of :class:`sanrcodec.scene.view_network.ViewNetwork`.
+
+    Args:
+        header: Stream header.
+        device: Where the model lives.
+    """
+
+    yx: Tensor
+
+    def __init__(self, header: StreamHeader, device: torch.device | str) -> None:
+        super().__init__()
+        self.header = header
+        self.span = max(header.n_v - 1, header.n_u - 1, 1)
+        h, w = header.height, header.width
+        y = (2 * torch.arange(h) + 1)[:, None] / h - 1
+        x = (2 * torch.arange(w) + 1)[None, :] / w - 1
+        yx = torch.stack(torch.broadcast_tensors(y, x)).flatten(1)
+        self.constant("yx", yx.numpy(), device)
+
+    def forward(self, angular: Tensor, features: Tensor, weights: FloatWeights) -> Tensor:
+        """Corrections ``[B, C, H, W]`` of views from their features ``[B, F, H, W]``."""
+        header = self.header
+        z = features.flatten(2)
+        place = (angular * (2 / self.span)).clamp(-2, 2)
+        for i in range(header.view_depth):
+            weight, bias = layer_of(weights, f"view.hidden{i}")
+            if i == 0:
+                of_z, of_place, of_yx = weight.tensor_split(
+                    [header.features, header.features + 2], 1
+                )
+                y = dense(of_z, (place @ of_place.T)[..., None] + bias, z)
+                if header.spatial:
+                    y = y + of_yx @ self.yx
+            else:
+                y = dense(weight, bias, z)
+            z = F.leaky_relu(y, _LEAK, inplace=True)
+        correction = dense(*layer_of(weights, "view.output"), z)
+        return correction.reshape(len(z), header.channels, header.height, header.width)
+
+
+class Views(Part):
+    """Twin of :meth:`sanrcodec.scene.scene.Scene.render`, of several views at once.
+
+    Args:
+        header: Stream header.
+        device: Where the model lives.
+    """
+
+    pixels: Tensor
+
+    def __init__(self, header: StreamHeader, device: torch.device | str) -> None:
+        super().__init__()
+        self.header = header
+        self.poses, self.warp = Poses(header), Warp(header)
+        self.view_network = ViewNetwork(header, device)
+        y, x = torch.arange(header.height), torch.arange(header.width)
+        grid = torch.meshgrid(y + header.margin_y, x + header.margin_x, indexing="ij")
+        self.constant("pixels", torch.stack(grid, -1).numpy(), device)
+
+    def forward(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
+        """Synthesize views.
+
+        Args:
+            scene: Canonical scene.
+            weights: Real weights per tensor.
+            index: int64 ``[B]``, ``v * U + u``.
+
+        Returns:
+            Colors ``[B, C, H, W]``, YCbCr with chroma around 0 (or gray), range about 0..1.
+        """
+        header = self.header
+        pose = self.poses(index, weights)
+        features = self._composite(scene, pose)
+        colors = features[:, : header.channels]
+        if header.view_depth:
+            colors = colors + self.view_network(pose.angular, features, weights)
+        if header.per_view:
+            luma = torch.zeros_like(colors[:1, :, :1, :1])
+            luma[:, 0] = 1
+            colors = colors + pose.luma_offset[:, None, None, None] * luma
+        return colors
+
+    def _composite(self, scene: FloatScene, pose: Pose) -> Tensor:
+        """Features ``[B, F, H, W]``: the layers, back to front."""
+        header, textures = self.header, scene.textures
+        h, w = header.height, header.width
+        if scene.disparities is None:
+            my, mx = header.margin_y, header.margin_x
+            return textures[:, :, my : my + h, mx : mx + w].expand(len(pose.angular), -1, -1, -1)
+        # Row by row, so that the gradients of the few poses are summed along rows first: summed
+        # over all pixels at once they would leave most of a GPU idle.
+        parallax = pose.angular[:, None, None].expand(-1, h, 1, -1)
+        base = self.pixels + pose.shift[:, None, None].expand(-1, h, 1, -1)
+        features: Tensor | None = None
+        # Unbound, since the gradient of each indexing would be a stack of its own.
+        layers = zip(textures.unbind(), scene.disparities.unbind(), strict=True)
+        for texture, disparity in reversed(list(layers)):
+            sampled = self.warp(texture, disparity, base, parallax)
+            near, visibility = sampled.tensor_split([header.features], 1)
+            if features is None:
+                features = near
+            else:
+                features = features + visibility.clamp(0, 1) * (near - features)
+        assert features is not None
+        return features

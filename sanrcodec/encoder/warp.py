@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The warp in torch: what views see of a layer; the float twin of sanrcodec.scene.warp.
+
+Must not know how many layers there are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sanrcodec.arithmetic.axes import minimum_filter
+from sanrcodec.arithmetic.torchops import torch_ops
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.functions import upsample_axis
+from sanrcodec.encoder.part import Part
+from sanrcodec.scene import warp
+
+__all__ = ["Warp", "half_samples"]
+
+_OPS = torch_ops("cpu")  # for operations that stay on the device of their arrays
+# A pair of filters: a sample itself, and the one halfway to the next.
+_HALF_TAPS = (
+    (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
+    tuple(t / 64 for t in warp.HALF_SAMPLE_TAPS),
+)
+
+
+def half_samples(x: Tensor) -> Tensor:
+    """``[..., Hc, Wc]`` -> ``[..., 2 Hc, 2 Wc]``: all phases, interleaved."""
+    # Columns first: along them a CPU interleaves samples one by one.
+    for axis in (-1, -2):
+        x = upsample_axis(x, _HALF_TAPS, axis, 3, 2 * x.shape[axis])
+    return x
+
+
+class Warp(Part):
+    """Twin of :class:`sanrcodec.scene.warp.Layer`.
+
+    Args:
+        header: Stream header.
+    """
+
+    def __init__(self, header: StreamHeader) -> None:
+        super().__init__()
+        self.margins = header.margin_y, header.margin_x
+
+    def forward(self, texture: Tensor, disparity: Tensor, base: Tensor, angular: Tensor) -> Tensor:
+        """One layer as seen from some views.
+
+        Args:
+            texture: ``[F, 2 Hc, 2 Wc]``.
+            disparity: ``[Hc, Wc]`` in pixels per view.
+            base: ``[B, H, W, 2]``, canvas positions (y, x) of the views' pixels without parallax.
+            angular: ``[B, H, 1, 2]``, the views' angular offsets.
+
+        Returns:
+            ``[B, F, H, W]``.
+        """
+        height, width = disparity.shape
+        flat = disparity.flatten()
+
+        def pixel_of(q: Tensor) -> Tensor:
+            row = (q[..., 0] + 0.5).floor().clamp(0, height - 1)
+            column = (q[..., 1] + 0.5).floor().clamp(0, width - 1)
+            return (row * width + column).long()
+
+        with torch.no_grad():
+            q = base.detach()
+            plane: Any = disparity  # to a type checker all arrays are numpy's
+            nearest: Any = minimum_filter(plane, self.margins, _OPS).flatten()
+            # The last of the steps is the one that has a gradient.
+            steps = (warp.N_DISPARITY_STEPS - 1) * [flat]
+            for disparities in (nearest, *steps):
+                q = base - angular * disparities[pixel_of(q)][..., None]
+            pixel = pixel_of(q)
+        d = flat.index_select(0, pixel.flatten()).reshape(pixel.shape)
+        q = base - angular * d[..., None]
+        n, h, w, _ = q.shape
+        y, x = q.unbind(-1)
+        y = 2 * (2 * y.clamp(0, height - 1)) / (2 * height - 1) - 1
+        x = 2 * (2 * x.clamp(0, width - 1)) / (2 * width - 1) - 1
+        grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
+        sampled = F.grid_sample(
+            texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
+        return sampled.reshape(-1, n, h, w).transpose(0, 1)

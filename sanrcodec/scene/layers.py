@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""The layers of a scene, composited to the features of a view; or one plane without geometry.
+
+See format_spec.md section 8.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from sanrcodec.arithmetic.dense import round_shift
+from sanrcodec.arithmetic.ops import Array, Ops
+from sanrcodec.bitstream.grids import level_shape
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.scene.formats import FEATURE_BITS
+from sanrcodec.scene.pose import Pose
+from sanrcodec.scene.warp import DISPARITY_MAX, Layer
+
+__all__ = ["Block", "DepthLayers", "FlatPlane", "Textures", "compositing_mac", "n_planes"]
+
+_ALPHA_ONE = 1 << FEATURE_BITS
+_COVER_BITS = 8  # fraction bits of a visibility when layers are composited
+# Positions are found for so many blocks at once: their few integers per pixel fill a cache later.
+_POSITION_BLOCKS = 4
+
+
+class Block(NamedTuple):
+    """Features of some rows of a view.
+
+    Attributes:
+        rows: In the view.
+        features: Integer-valued float32 ``[features, n]``, Q12.
+    """
+
+    rows: slice
+    features: Array
+
+
+class Textures(Protocol):
+    """What a view sees, block by block."""
+
+    def blocks(self, pose: Pose, rows: slice, columns: slice) -> Iterator[Block]:
+        """Features of the pixels of a region, in blocks of rows."""
+
+
+def n_planes(header: StreamHeader) -> int:
+    """Planes of all layers: their features, and a visibility of every layer but the last."""
+    return header.layers * (header.features + 1) - 1
+
+
+def compositing_mac(header: StreamHeader) -> float:
+    """Multiply-accumulates for each pixel of a view."""
+    return float((header.layers - 1) * header.features)
+
+
+class DepthLayers:
+    """Layers with a disparity each, front to back.
+
+    Args:
+        header: Stream header.
+        textures: Features of each layer, integer-valued float32 ``[features, Hc * Wc]``, Q12.
+        geometry: Disparities of all layers, then visibilities of all but the last, as the geometry
+            trunk gives them: integer-valued float32 ``[2 * layers - 1, Hc * Wc]``.
+        ops: Array backend.
+        level: Of the canvas.
+    """
+
+    def __init__(
+        self, header: StreamHeader, textures: list[Array], geometry: Array, ops: Ops, level: int
+    ) -> None:
+        self.header, self.ops = header, ops
+        n = header.layers
+        disparity = ops.cast(ops.clip(geometry[:n], -DISPARITY_MAX, DISPARITY_MAX), ops.int32)
+        alpha = ops.clip(geometry[n:] + _ALPHA_ONE // 2, 0, _ALPHA_ONE)
+        self.layers = [
+            Layer(header, ops.concatenate([texture, alpha[i : i + 1]]), disparity[i], ops, level)
+            for i, texture in enumerate(textures)
+        ]
+
+    def blocks(self, pose: Pose, rows: slice, columns: slice) -> Iterator[Block]:
+        """Features of the pixels of a region, in blocks of rows."""
+        width = columns.stop - columns.start
+        step = max(1, self.ops.block_pixels // width)
+        for first in range(rows.start, rows.stop, _POSITION_BLOCKS * step):
+            last = min(first + _POSITION_BLOCKS * step, rows.stop)
+            found = [layer.positions(pose, slice(first, last), columns) for layer in self.layers]
+            for start in range(first, last, step):
+                stop = min(start + step, last)
+                pixels = slice((start - first) * width, (stop - first) * width)
+                features = self._composite([positions[:, pixels] for positions in found])
+                yield Block(slice(start, stop), features)
+
+    def _composite(self, positions: list[Array]) -> Array:
+        """What is seen at the positions in each layer, back to front."""
+        ops, n = self.ops, self.header.features
+        features: Array | None = None
+        for layer, numbers in zip(reversed(self.layers), reversed(positions), strict=True):
+            sampled = layer.sample(numbers)
+            near = sampled[:n]
+            if features is None:
+                features = near
+            else:
+                # Each nearer layer covers what is behind it with its visibility.
+                alpha = round_shift(sampled[n], FEATURE_BITS - _COVER_BITS, ops)
+                ops.clip(alpha, 0, 1 << _COVER_BITS, out=alpha)
+                near -= features
+                near *= alpha
+                features += round_shift(near, _COVER_BITS, ops)
+        assert features is not None
+        return features
+
+
+class FlatPlane:
+    """One plane of features that every view sees alike.
+
+    Args:
+        header: Stream header.
+        texture: Integer-valued float32 ``[features, Hc * Wc]``, Q12.
+        ops: Array backend.
+        level: Of the canvas.
+    """
+
+    def __init__(self, header: StreamHeader, texture: Array, ops: Ops, level: int) -> None:
+        self.ops = ops
+        canvas = level_shape(header.canvas, level)
+        self._planes = ops.cast(texture, ops.int16).reshape(-1, *canvas)
+        self._top, self._left = (
+            (2 * margin + (1 << level)) >> (level + 1)
+            for margin in (header.margin_y, header.margin_x)
+        )
+
+    def blocks(self, pose: Pose, rows: slice, columns: slice) -> Iterator[Block]:
+        """Features of the pixels of a region, in blocks of rows."""
+        ops, top, left = self.ops, self._top, self._left
+        step = max(1, ops.block_pixels // (columns.stop - columns.start))
+        for start in range(rows.start, rows.stop, step):
+            stop = min(start + step, rows.stop)
+            cut = self._planes[
+                :, start + top : stop + top, columns.start + left : columns.stop + left
+            ]
+            features = ops.cast(cut, ops.float32).reshape(len(cut), -1)
+            yield Block(slice(start, stop), features)

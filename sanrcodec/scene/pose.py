@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""The poses: where a view stands among the others, and how it differs from the grid's rule.
+
+See format_spec.md section 8.1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.tensors import TensorSpec, Weights
+from sanrcodec.scene.formats import ANGULAR_BITS
+
+__all__ = ["Pose", "Poses", "tensors"]
+
+
+class Pose(NamedTuple):
+    """Place of a view.
+
+    Attributes:
+        angular: Offsets ``(v, u)`` from the center of the grid along the parallax, Q8 views.
+        shift: Of the image, ``(y, x)``, Q5 pixels.
+        luma_offset: Added to the luma, Q12.
+    """
+
+    angular: tuple[int, int]
+    shift: tuple[int, int]
+    luma_offset: int
+
+
+def tensors(header: StreamHeader) -> list[TensorSpec]:
+    """Corrections ``(v, u, y, x, luma)`` of every view, where the file carries them."""
+    if not header.per_view:
+        return []
+    return [TensorSpec("per_view", (header.n_v * header.n_u, 5), 0)]
+
+
+class Poses:
+    """Places of all views, between them too.
+
+    Args:
+        header: Stream header.
+        weights: All weights of the file.
+    """
+
+    def __init__(self, header: StreamHeader, weights: Weights) -> None:
+        self.header = header
+        self._corrections = weights.get("per_view")
+
+    def __call__(self, v: float, u: float) -> Pose:
+        """Place of the view at row ``v`` and column ``u``, integer or fractional."""
+        header = self.header
+        one = 1 << ANGULAR_BITS
+        v_q, u_q = round(v * one), round(u * one)
+        a_v = v_q - (header.n_v - 1) * one // 2
+        a_u = u_q - (header.n_u - 1) * one // 2
+        if header.mirrored:
+            a_u = -a_u
+        if header.axes_reversed:
+            a_v, a_u = -a_v, -a_u
+        d_v, d_u, y, x, luma = self._correction(v_q, u_q)
+        return Pose((a_v + d_v, a_u + d_u), (y, x), luma << 2)
+
+    def _correction(self, v_q: int, u_q: int) -> list[int]:
+        """Correction of a view; between views they are interpolated."""
+        if self._corrections is None:
+            return [0] * 5
+        header, one = self.header, 1 << ANGULAR_BITS
+        v0 = min(v_q >> ANGULAR_BITS, max(header.n_v - 2, 0))
+        u0 = min(u_q >> ANGULAR_BITS, max(header.n_u - 2, 0))
+        f_v, f_u = v_q - (v0 << ANGULAR_BITS), u_q - (u0 << ANGULAR_BITS)
+        total = np.zeros(5, np.int64)
+        for i, w_v in ((0, one - f_v), (1, f_v)):
+            for j, w_u in ((0, one - f_u), (1, f_u)):
+                if w_v and w_u:
+                    row = self._corrections[(v0 + i) * header.n_u + u0 + j]
+                    total += w_v * w_u * row.astype(np.int64)
+        rounded: list[int] = ((total + (one * one >> 1)) >> (2 * ANGULAR_BITS)).tolist()
+        return rounded

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""The trunks: what turns the upsampled latents of a pixel into features, or into geometry.
+
+Scale attention weighs the levels, then comes a layer of leaky units beside a linear one.
+See format_spec.md section 7.3.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.arithmetic.dense import Dense, leaky_relu, round_shift
+from sanrcodec.arithmetic.ops import Array, Ops
+from sanrcodec.bitstream.grids import level_shape
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.tensors import TensorSpec, Weights, dense_tensors
+from sanrcodec.scene.formats import FEATURE_BITS, FEATURE_MAX, LATENT_BITS, LATENT_MAX_Q
+from sanrcodec.scene.pyramid import Pyramid
+
+__all__ = ["LATENT_SHIFT", "Trunk", "mac", "tensors"]
+
+LATENT_SHIFT = 4  # one latent step is 2**-4 at the trunk's input
+_HIDDEN_BITS = LATENT_BITS + LATENT_SHIFT  # inside a trunk, its inputs included
+_HIDDEN_MAX = 65535
+_GATE_BITS = 8
+
+
+def tensors(header: StreamHeader, name: str) -> list[TensorSpec]:
+    """Weights of the trunk of that name, ``texture`` or ``geometry``."""
+    if name == "geometry":
+        n_in, hidden, n_out = header.geometry_levels, header.geometry_hidden, 2 * header.layers - 1
+        if not header.layers:
+            return []
+    else:
+        n_in, hidden, n_out = header.texture_levels, header.texture_hidden, header.features
+    specs = []
+    if header.attention:
+        specs += dense_tensors(f"{name}.attention", n_in, n_in, 0.0, n_in)
+    if hidden:
+        specs += dense_tensors(f"{name}.hidden", n_in, hidden, 1.0, n_in)
+    return specs + dense_tensors(f"{name}.output", n_in + hidden, n_out, 0.2, n_in)
+
+
+def mac(header: StreamHeader, name: str) -> float:
+    """Multiply-accumulates for each canvas pixel of one layer."""
+    specs = tensors(header, name)
+    n_gates = sum(spec.size for spec in specs if spec.name == f"{name}.attention.bias")
+    return float(n_gates + sum(spec.size for spec in specs if spec.name.endswith("weight")))
+
+
+class Trunk:
+    """Latents of one group -> planes on the canvas; encoder.scene has the float twin.
+
+    Args:
+        header: Stream header.
+        weights: All weights of the file.
+        name: ``texture`` or ``geometry``.
+        ops: Array backend.
+        level: Of the canvas.
+
+    Raises:
+        LimitError: a layer's sums could leave the exact range.
+    """
+
+    def __init__(
+        self, header: StreamHeader, weights: Weights, name: str, ops: Ops, level: int
+    ) -> None:
+        self.pyramid, self.level, self.ops = Pyramid.of(header, name), level, ops
+
+        def dense(layer: str, out_bits: int, in_max: int, low: int, high: int) -> Dense:
+            return Dense(
+                weights[f"{name}.{layer}.weight"], weights[f"{name}.{layer}.bias"],
+                weight_bits=7, in_bits=_HIDDEN_BITS, out_bits=out_bits, in_max=in_max,
+                low=low, high=high, name=f"{name}.{layer}", ops=ops,
+            )  # fmt: skip
+
+        self.attention = self.hidden = None
+        if f"{name}.attention.weight" in weights:
+            # Hard-sigmoid gates in 0..256, here less 256; at zero weights they keep a scale as is.
+            self.attention = dense("attention", _GATE_BITS, LATENT_MAX_Q, -1 << _GATE_BITS, 0)
+        if f"{name}.hidden.weight" in weights:
+            self.hidden = dense("hidden", _HIDDEN_BITS, LATENT_MAX_Q, -_HIDDEN_MAX, _HIDDEN_MAX)
+        self.output = dense("output", FEATURE_BITS, _HIDDEN_MAX, -FEATURE_MAX, FEATURE_MAX)
+        self.n_out = len(weights[f"{name}.output.bias"])
+
+    def __call__(self, latents: list[npt.NDArray[np.int32]]) -> Array:
+        """Grids coarse to fine -> integer-valued float32 ``[n_out, Hc * Wc]``, Q12."""
+        ops = self.ops
+        planes = [p.reshape(-1) for p in self.pyramid.planes(latents, self.level, ops)]
+        n_pixels = math.prod(level_shape(self.pyramid.canvas, self.level))
+        out = ops.zeros((self.n_out, n_pixels), ops.float32)
+        for start in range(0, n_pixels, ops.block_pixels):
+            block = slice(start, min(start + ops.block_pixels, n_pixels))
+            x = ops.stack([plane[block] for plane in planes])
+            if self.attention:
+                gate = self.attention(x)
+                gate += 1 << _GATE_BITS
+                gate *= x
+                x = round_shift(gate, _GATE_BITS, ops)
+            if self.hidden:
+                x = ops.concatenate([x, leaky_relu(self.hidden(x), ops)])
+            out[:, block] = self.output(x)
+        return out

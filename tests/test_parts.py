@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from headers import FLAT, HEADER, headers
+from hypothesis import given, settings
+
+from sanrcodec.bitstream.defaults import trained_weights
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.scene.parts import default_weights, mac_per_pixel, n_weights, tensor_specs
+
+
+@settings(max_examples=25, deadline=None)
+@given(headers())
+def test_tensor_specs_of_any_header(header: StreamHeader) -> None:
+    specs = tensor_specs(header)
+    defaults = default_weights(header)
+    assert list(defaults) == [spec.name for spec in specs]
+    assert n_weights(header) == sum(default.size for default in defaults.values())
+    for spec, default in zip(specs, defaults.values(), strict=True):
+        assert default.shape == spec.shape
+        assert default.dtype == np.int32
+
+
+def test_default_weights_are_frozen() -> None:
+    """They are part of the format: a change here makes every older file unreadable."""
+    header = dataclasses.replace(
+        HEADER, texture_hidden=24, geometry_hidden=8, arm_hidden=4, filter_hidden=5
+    )
+    defaults = default_weights(header)
+    weight = defaults["texture.hidden.weight"]
+    assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
+    assert defaults["color_filter.hidden.weight"].ravel()[:5].tolist() == [15, -13, 8, -9, -1]
+    assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-3, -10, -3, 9, 23]
+    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [5, 2, -6, -7, 21]
+    without_geometry = default_weights(FLAT)
+    assert without_geometry["arm.texture.grid_bias"][1].tolist() == [0, 512]
+    assert np.abs(weight).max() <= 128
+    assert abs(weight.mean()) < 20
+    assert len(np.unique(weight)) > 60
+
+
+def test_trained_weights_follow_the_gain() -> None:
+    header = dataclasses.replace(HEADER, texture_hidden=32, attention=1)
+    table = trained_weights()
+    for gain in (1, 16, 40):
+        defaults = default_weights(dataclasses.replace(header, gain=gain))
+        for name in ("texture.attention", "texture.hidden", "geometry.hidden"):
+            expected = (table[f"{name}.weight"] * gain + 8) >> 4
+            np.testing.assert_array_equal(defaults[f"{name}.weight"], expected)
+            np.testing.assert_array_equal(defaults[f"{name}.bias"], table[f"{name}.bias"])
+        # Behind the latents the inputs are hidden units, which no step scales.
+        name, k = "texture.output.weight", header.texture_levels
+        np.testing.assert_array_equal(defaults[name][:, k:], table[name][:, k:])
+        np.testing.assert_array_equal(defaults[name][:, :k], (table[name][:, :k] * gain + 8) >> 4)
+        for name in ("arm.texture.hidden", "color_filter.output", "view.hidden0.weight"):
+            np.testing.assert_array_equal(defaults[name], table[name])
+
+
+def test_trained_weights_stay_small() -> None:
+    """format_spec.md section 7.4 bounds every sum from these magnitudes."""
+    gained = ("attention.weight", "hidden.weight", "output.weight")
+    for name, values in trained_weights().items():
+        limit = 1023 if name.endswith(gained) else 16384
+        assert np.abs(values).max() <= limit, name
+
+
+def test_complexity_sums_up() -> None:
+    cost = mac_per_pixel(HEADER)
+    assert cost["scene_per_canvas_pixel"] == pytest.approx(sum(cost["scene"].values()))
+    assert cost["view_per_pixel"] == pytest.approx(sum(cost["view"].values()))
+    ratio = (59 * 76) / (49 * 70)
+    scene = cost["scene_per_canvas_pixel"] * ratio
+    assert cost["single_view_per_pixel"] == pytest.approx(scene + cost["view_per_pixel"])
+    assert cost["total_per_pixel"] == pytest.approx(scene / 45 + cost["view_per_pixel"])
+    # By hand: (7 features, 1 visibility) in front, 7 behind, four taps; four disparity steps.
+    assert cost["view"]["sampling"] == 4 * 15 + 16
+    assert cost["view"]["mlp"] == (7 + 4) * 12 + 12 * 3
+    trunk = 7 * 24 + (7 + 24) * 7
+    assert cost["scene"]["trunks"] == 2 * trunk + 6 * 12 + (6 + 12) * 3
+    assert cost["scene"]["filter"] == 2 * 9 * (3 * 7 + 8 * 7 + 3 * 8)
+
+
+def test_complexity_without_geometry() -> None:
+    cost = mac_per_pixel(FLAT)
+    assert cost["scene"]["doubling"] == cost["view"]["sampling"] == cost["view"]["compositing"] == 0
+    assert cost["view"]["mlp"] > 0
