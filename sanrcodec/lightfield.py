@@ -14,9 +14,19 @@ import numpy.typing as npt
 
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["MAX_GRID", "MAX_SIZE", "LightField", "StoredSamples", "format_grid", "parse_grid"]
+__all__ = [
+    "MAX_GRID",
+    "MAX_SIZE",
+    "MAX_VIEWS",
+    "LightField",
+    "StoredSamples",
+    "check_grid",
+    "format_grid",
+    "parse_grid",
+]
 
-MAX_GRID = 64  # views along v, and along u
+MAX_GRID = 1024  # views along v, and along u
+MAX_VIEWS = 4096  # in all
 MAX_SIZE = 16384  # rows, and columns, of one view
 MIN_BIT_DEPTH, MAX_BIT_DEPTH = 8, 16
 
@@ -43,8 +53,10 @@ class StoredSamples(ABC):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all views."""
-        views = np.stack([self[v, u] for v, u in np.ndindex(self.shape[:2])])
-        return views.reshape(self.shape).astype(dtype or self.dtype, copy=False)
+        samples = np.empty(self.shape, self.dtype)
+        for v, u in np.ndindex(self.shape[:2]):
+            samples[v, u] = self[v, u]
+        return samples.astype(dtype or self.dtype, copy=False)
 
 
 class _AsBytes(StoredSamples):
@@ -62,7 +74,7 @@ class LightField:
     """A validated grid of views of one scene.
 
     Attributes:
-        samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (grey) or 3 (RGB); or, of a
+        samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (gray) or 3 (RGB); or, of a
             light field that is better not held in memory, a stand-in with the same shape.
         bit_depth: Significant bits of a sample, 8..16. Samples of 8 bits are uint8: those given as
             uint16 are converted, all others are uint16.
@@ -88,8 +100,9 @@ class LightField:
         for name, size, limit in zip("VUHW", sizes, limits, strict=True):
             if not 1 <= size <= limit:
                 raise LightFieldError(f"{name} is {size}, expected 1..{limit}")
+        check_grid((sizes[0], sizes[1]))
         if channels not in (1, 3):
-            raise LightFieldError(f"views have {channels} channels, expected 1 (grey) or 3 (RGB)")
+            raise LightFieldError(f"views have {channels} channels, expected 1 (gray) or 3 (RGB)")
         if not MIN_BIT_DEPTH <= bit_depth <= MAX_BIT_DEPTH:
             raise LightFieldError(
                 f"bit depth is {bit_depth}, expected {MIN_BIT_DEPTH}..{MAX_BIT_DEPTH}"
@@ -155,15 +168,28 @@ def parse_grid(text: str) -> tuple[int, int]:
     """Read ``"9x9"``, rows of views first, as ``(V, U)``.
 
     Raises:
-        LightFieldError: the text has another form, or a number is outside ``1..MAX_GRID``.
+        LightFieldError: the text has another form, or the numbers are outside the limits.
     """
-    match = re.fullmatch(r"\s*([0-9]{1,3})\s*[xX]\s*([0-9]{1,3})\s*", text)
+    match = re.fullmatch(r"\s*([0-9]{1,4})\s*[xX]\s*([0-9]{1,4})\s*", text)
     if not match:
         raise LightFieldError(f"grid {text!r} has the wrong form, expected VxU such as 9x9")
     grid = int(match[1]), int(match[2])
-    if not all(1 <= size <= MAX_GRID for size in grid):
-        raise LightFieldError(f"grid {text!r} is out of range: V and U run 1..{MAX_GRID}")
+    check_grid(grid)
     return grid
+
+
+def check_grid(grid: tuple[int, int]) -> None:
+    """Refuse a grid outside the limits: 1..MAX_GRID each, MAX_VIEWS in all.
+
+    Raises:
+        LightFieldError: it is outside.
+    """
+    if not all(1 <= size <= MAX_GRID for size in grid):
+        raise LightFieldError(f"grid {format_grid(grid)}: V and U run 1..{MAX_GRID}")
+    if grid[0] * grid[1] > MAX_VIEWS:
+        raise LightFieldError(
+            f"grid {format_grid(grid)} has {grid[0] * grid[1]} views, limit is {MAX_VIEWS}"
+        )
 
 
 def format_grid(grid: tuple[int, int]) -> str:

@@ -10,7 +10,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField, StoredSamples, format_grid, parse_grid
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 3, 4, 5, 3), (64, 1, 1, 2, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 3, 4, 5, 3), (1024, 4, 1, 2, 3)])
 def test_accepts(shape):
     light_field = LightField(np.zeros(shape, np.uint8))
     assert light_field.shape == shape
@@ -55,8 +55,9 @@ def test_eight_bits_are_bytes(keep):
         (np.full((1, 1, 2, 2, 3), np.nan, np.float32), 8, "float32 with NaN"),
         (np.zeros((1, 1, 2, 2, 3), np.int16), 8, "int16, expected"),
         (np.zeros((2, 2, 3), np.uint8), 8, r"shape \(2, 2, 3\), expected \[V, U, H, W, C\]"),
-        (np.zeros((1, 0, 2, 2, 3), np.uint8), 8, r"U is 0, expected 1\.\.64"),
-        (np.zeros((65, 1, 2, 2, 3), np.uint8), 8, r"V is 65, expected 1\.\.64"),
+        (np.zeros((1, 0, 2, 2, 3), np.uint8), 8, r"U is 0, expected 1\.\.1024"),
+        (np.zeros((1025, 1, 2, 2, 3), np.uint8), 8, r"V is 1025, expected 1\.\.1024"),
+        (np.zeros((65, 64, 1, 1, 3), np.uint8), 8, "65x64 has 4160 views, limit is 4096"),
         (np.zeros((1, 1, 1, 16385, 1), np.uint8), 8, r"W is 16385, expected 1\.\.16384"),
         (np.zeros((1, 1, 2, 2, 4), np.uint8), 8, "4 channels"),
         (np.zeros((1, 1, 2, 2, 3), np.uint8), 10, "bit depth 10 needs uint16"),
@@ -73,6 +74,6 @@ def test_grid_notation():
     assert parse_grid("9x17") == (9, 17)
     assert parse_grid(" 1 X 2 ") == (1, 2)
     assert format_grid((9, 17)) == "9x17"
-    for text in ["9", "9x", "9*9", "-1x2", "0x3", "65x1", "9x9x9", ""]:
+    for text in ["9", "9x", "9*9", "-1x2", "0x3", "1025x1", "65x64", "99999x1", "9x9x9", ""]:
         with pytest.raises(LightFieldError, match="grid"):
             parse_grid(text)
