@@ -4,6 +4,25 @@
 from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.image import write_view
 from sanrcodec.io.mosaic import write_mosaic
-from sanrcodec.io.registry import LAYOUTS, read_light_field
+from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
+from sanrcodec.io.reading import ORDERS
+from sanrcodec.io.registry import LAYOUTS, Input, read_input, read_light_field
+from sanrcodec.io.selection import Selection, parse_every, parse_ranges, select
 
-__all__ = ["LAYOUTS", "read_light_field", "write_atomically", "write_mosaic", "write_view"]
+__all__ = [
+    "LAYOUTS",
+    "ORDERS",
+    "Input",
+    "Selection",
+    "choose_tiles",
+    "parse_every",
+    "parse_ranges",
+    "quilt_path",
+    "read_input",
+    "read_light_field",
+    "select",
+    "write_atomically",
+    "write_mosaic",
+    "write_quilt",
+    "write_view",
+]

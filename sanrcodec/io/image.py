@@ -1,53 +1,75 @@
 # SPDX-License-Identifier: MIT
-"""One image file <-> samples of 8 to 16 bits, grey or RGB; knows nothing of light fields."""
+"""One image file <-> samples of 8 to 16 bits, gray or RGB; knows nothing of light fields."""
 
 from __future__ import annotations
 
-import io
 import os
-import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import png, pnm
+from sanrcodec.io import pillow_image, png, pnm, tiff
 from sanrcodec.io.atomic import write_atomically
+from sanrcodec.io.pixels import Image, orient, without_alpha
 
-__all__ = ["SUFFIXES", "Image", "read_image", "write_view"]
+__all__ = [
+    "SUFFIXES",
+    "Image",
+    "count_frames",
+    "probe_image",
+    "read_frames",
+    "read_image",
+    "write_view",
+]
 
-SUFFIXES = frozenset(".bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
-_PILLOW_PIXELS = 2**26  # pillow warns, and later refuses, somewhat above this size
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """Samples of one image file.
-
-    Attributes:
-        samples: uint8 or uint16 array ``[H, W, C]``.
-        bit_depth: Significant bits of a sample, 8..16.
-        text: Text chunks of a PNG.
-    """
-
-    samples: np.ndarray
-    bit_depth: int
-    text: dict[str, str] = field(default_factory=dict)
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .j2c .j2k .jp2 .jpe .jpeg .jpf .jpg .jpx .pgm .png .ppm .tga .tif .tiff "
+    ".webp".split()
+)
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
-    """Read an opaque grey or RGB image without converting any sample.
+    """Read an opaque gray or RGB image as a viewer shows it, without losing a bit of any sample.
 
     Raises:
-        LightFieldError: the file is missing, damaged, or has alpha, a palette or another mode.
+        LightFieldError: the file is missing, damaged, transparent or of another kind, or holds
+            more than one image.
     """
+    frames = read_frames(path)
+    if len(frames) != 1:
+        raise LightFieldError(
+            f"{path}: the file holds {len(frames)} images, expected one; "
+            "if they are the views, add --layout stack --grid VxU"
+        )
+    return frames[0]
+
+
+def read_frames(path: str | os.PathLike[str]) -> list[Image]:
+    """Read all images of one file, in their order; otherwise like `read_image`."""
     try:
         return _decode(Path(path).read_bytes())
     except OSError as error:
         raise LightFieldError(f"{path}: cannot read: {error.strerror or error}") from error
     except LightFieldError as error:
         raise LightFieldError(f"{path}: {error}") from None
+
+
+def count_frames(path: Path) -> int:
+    """Count the images of a file, as far as its header tells without decoding; 0 if it is none."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) in tiff.MAGICS:
+                return tiff.count_images(path.read_bytes())
+        with pillow_image.opened(path) as image:
+            return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    except (LightFieldError, OSError):
+        return 0
+
+
+def probe_image(path: Path) -> tuple[tuple[int, int], str] | None:
+    """Tell size and kind of samples from the header alone; None if the file can be no view."""
+    return pillow_image.probe(path)
 
 
 def write_view(path: str | os.PathLike[str], samples: np.ndarray, bit_depth: int) -> None:
@@ -71,46 +93,23 @@ def write_view(path: str | os.PathLike[str], samples: np.ndarray, bit_depth: int
         raise LightFieldError(f"{path}: cannot write {suffix or 'this'!r}, expected .png or .ppm")
 
 
-def _decode(content: bytes) -> Image:
+def _decode(content: bytes) -> list[Image]:
     if content[:2] in pnm.MAGICS:
-        return Image(*pnm.read_pnm(content))
+        return [Image(*pnm.read_pnm(content))]
+    if content[:4] in tiff.MAGICS:
+        return tiff.read_tiff(content)
     if not content.startswith(png.SIGNATURE):
-        return Image(*_decode_with_pillow(content))
+        return pillow_image.decode(content)
     parsed = png.parse_png(content)
-    if parsed.bit_depth == 16 or parsed.width * parsed.height > _PILLOW_PIXELS:
-        return Image(*png.decode_samples(parsed), parsed.text)
-    return Image(*_decode_with_pillow(content), parsed.text)
-
-
-def _decode_with_pillow(content: bytes) -> tuple[np.ndarray, int]:
-    from PIL import Image as PillowImage
-    from PIL import UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            with PillowImage.open(io.BytesIO(content)) as image:
-                _check_mode(image.mode, image.info, getattr(image, "n_frames", 1))
-                samples = np.asarray(image)
-    except LightFieldError:
-        raise
-    except UnidentifiedImageError:
-        raise LightFieldError("this is no image that pillow can read") from None
-    except PillowImage.DecompressionBombError:
-        raise LightFieldError("the image is too large; store the views in a folder") from None
-    except Exception as error:  # pillow's readers raise nearly anything on damaged files
-        raise LightFieldError(f"the image is damaged: {error}") from error
-    if samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
-        samples = samples.astype(np.uint16)
-    return samples.reshape(*samples.shape[:2], -1), 8 * samples.dtype.itemsize
-
-
-def _check_mode(mode: str, info: dict, n_frames: int) -> None:
-    if n_frames != 1:
-        raise LightFieldError(f"the file holds {n_frames} images, expected one")
-    if mode == "P":
-        raise LightFieldError("the image has a palette; convert it to RGB or grey first")
-    if mode.endswith(("A", "a")) or "transparency" in info:
-        raise LightFieldError("the image has an alpha channel; remove it, views are opaque")
-    if mode not in ("L", "RGB") and not mode.startswith("I;16"):
-        raise LightFieldError(f"the image has mode {mode}, expected 8- or 16-bit grey or RGB")
+    own = parsed.bit_depth == 16 or parsed.width * parsed.height > pillow_image.MAX_PIXELS
+    if own and (parsed.palette or parsed.bit_depth < 8):
+        raise LightFieldError("the image is too large; store the views in a folder")
+    if not own:
+        frames = pillow_image.decode(png.without_text(content))
+        return [Image(f.samples, f.bit_depth, parsed.text, f.remarks) for f in frames]
+    samples, bit_depth = png.decode_samples(parsed)
+    samples = without_alpha(samples, bit_depth)
+    if parsed.exif:
+        samples = orient(samples, pillow_image.orientation_of_exif(parsed.exif))
+    remarks = (f"color profile {parsed.profile!r} is not kept",) if parsed.profile else ()
+    return [Image(samples, bit_depth, parsed.text, remarks)]

@@ -3,31 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
-
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io.image import read_image
-from sanrcodec.io.mosaic import split, told_grid
+from sanrcodec.io.mosaic import read_whole, split, stated_grid
+from sanrcodec.io.reading import Layout, Reading, Request
 
-__all__ = ["read"]
+__all__ = ["LAYOUT"]
 
 
-def read(
-    path: Path, grid: tuple[int, int] | None, notes: Callable[[str], None]
-) -> tuple[np.ndarray, int]:
-    """Read samples ``[V, U, H, W, C]`` and the bit depth of an aligned lenslet image.
+def _read(request: Request) -> Reading:
+    """Read an aligned lenslet image.
 
     Raises:
-        LightFieldError: the image is damaged, or neither ``grid`` nor the file tells V x U.
+        LightFieldError: the image is damaged, or neither the user nor the file tells V x U.
     """
-    image = read_image(path)
-    grid = told_grid(path, image, grid)
+    image = read_whole(request)
+    grid = stated_grid(request, image)
     if grid is None:
-        raise LightFieldError(f"{path}: a lenslet image does not tell its grid; add --grid VxU")
+        raise LightFieldError(
+            f"{request.path}: a lenslet image does not tell its grid; add --grid VxU"
+        )
     n_v, n_u = grid
-    height, width = split(path, image.samples, grid)
-    macro_pixels = image.samples.reshape(height, n_v, width, n_u, -1)
-    return np.ascontiguousarray(macro_pixels.transpose(1, 3, 0, 2, 4)), image.bit_depth
+    height, width = split(request.path, image.samples, grid)
+    pixels = image.samples.reshape(height, n_v, width, n_u, -1)
+    return Reading(pixels.transpose(1, 3, 0, 2, 4), image.bit_depth, "lenslet image")
+
+
+LAYOUT = Layout("lenslet", _read, lambda path: False, frozenset({"grid"}))

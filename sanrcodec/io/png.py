@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -17,27 +17,49 @@ import numpy.typing as npt
 
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["GRID_KEY", "SIGNATURE", "Png", "decode_samples", "parse_png", "write_png"]
+__all__ = [
+    "GRID_KEY",
+    "SIGNATURE",
+    "Png",
+    "decode_samples",
+    "parse_png",
+    "without_text",
+    "write_png",
+]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRID_KEY = "sanr:grid"  # keyword of the text chunk that tells V x U, for example "9x9"
 
-_GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
+_GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6
+_CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGB_ALPHA: 4}
+_DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}  # else 8 and 16
+_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _MAX_PIXELS = 2**30
 _FILTERED_ROWS = 64  # filtered at once: keeps the working set in cache
 
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """The parts of a PNG file that matter here; the samples are still compressed."""
+    """The parts of a PNG file that matter here; the samples are still compressed.
+
+    Attributes:
+        channels: Of a pixel, alpha included; 1 with a palette.
+        transparent: The color, one sample per channel, whose pixels are transparent; or empty.
+        exif: Body of the eXIf chunk.
+        profile: Name of the color profile.
+    """
 
     width: int
     height: int
     channels: int
     bit_depth: int
+    palette: bool
     significant_bits: int
     interlaced: bool
+    transparent: tuple[int, ...]
     text: dict[str, str]
+    exif: bytes
+    profile: str
     compressed: bytes
 
 
@@ -48,15 +70,72 @@ def parse_png(content: bytes) -> Png:
         content: The whole file.
 
     Returns:
-        Header, text and compressed samples of an opaque 8- or 16-bit grey or RGB image.
+        Header, metadata and compressed samples.
 
     Raises:
-        LightFieldError: the file is damaged, or has alpha, a palette or fewer than 8 bits.
+        LightFieldError: the file is damaged or too large.
     """
     header: tuple[int, ...] = ()
     significant_bits = 0
     text: dict[str, str] = {}
     compressed: list[bytes] = []
+    found: dict[bytes, bytes] = {}
+    for kind, body, _ in _chunks(content):
+        if not header:
+            if kind != b"IHDR" or len(body) != 13:
+                raise LightFieldError("the PNG is damaged: it does not start with its header")
+            header = struct.unpack(">IIBBBBB", body)
+        elif kind == b"IDAT":
+            compressed.append(body)
+        elif kind == b"sBIT":
+            significant_bits = max(body, default=0)
+        elif kind in (b"tRNS", b"eXIf", b"iCCP"):
+            found[kind] = body
+        elif kind == b"tEXt":
+            key, _, value = body.partition(b"\0")
+            text[key.decode("latin-1")] = value.decode("latin-1")
+    width, height, bit_depth, color, compression, filtering, interlace = header
+    if color not in _CHANNELS or compression or filtering or interlace > 1:
+        raise LightFieldError("the PNG is damaged: its header has reserved values")
+    if bit_depth not in _DEPTHS.get(color, (8, 16)):
+        raise LightFieldError(f"the PNG is damaged: {bit_depth} bits per sample of color {color}")
+    if not 0 < width * height <= _MAX_PIXELS:
+        raise LightFieldError(f"the PNG is {width} x {height}, expected 1..{_MAX_PIXELS} pixels")
+    transparent = found.get(b"tRNS", b"") if color in (_GRAY, _RGB) else b""
+    if len(transparent) % 2:
+        raise LightFieldError("the PNG is damaged: its transparent color is cut short")
+    return Png(
+        width=width,
+        height=height,
+        channels=_CHANNELS[color],
+        bit_depth=bit_depth,
+        palette=color == _PALETTE,
+        significant_bits=significant_bits,
+        interlaced=bool(interlace),
+        transparent=struct.unpack(f">{len(transparent) // 2}H", transparent),
+        text=text,
+        exif=found.get(b"eXIf", b""),
+        profile=found.get(b"iCCP", b"").partition(b"\0")[0].decode("latin-1"),
+        compressed=b"".join(compressed),
+    )
+
+
+def without_text(content: bytes) -> bytes:
+    """Return a file without its text chunks, of which pillow reads a certain amount only.
+
+    Args:
+        content: A whole file that `parse_png` accepts.
+    """
+    kept = [content[span] for kind, _, span in _chunks(content) if kind not in _TEXT]
+    return SIGNATURE + b"".join(kept)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, slice]]:
+    """Yield kind, body and place of each chunk up to the last one.
+
+    Raises:
+        LightFieldError: the file is cut short, or a checksum is wrong.
+    """
     position, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         if position + 12 > len(content):
@@ -68,41 +147,8 @@ def parse_png(content: bytes) -> Png:
         (crc,) = struct.unpack_from(">I", content, position + 8 + length)
         if zlib.crc32(body, zlib.crc32(kind)) != crc:
             raise LightFieldError(f"the PNG is damaged: chunk {_name(kind)} has a wrong CRC")
-        if not header:
-            if kind != b"IHDR" or length != 13:
-                raise LightFieldError("the PNG is damaged: it does not start with its header")
-            header = struct.unpack(">IIBBBBB", body)
-        elif kind == b"IDAT":
-            compressed.append(body)
-        elif kind == b"sBIT":
-            significant_bits = max(body, default=0)
-        elif kind == b"tRNS":
-            raise LightFieldError("the PNG has a transparent color; remove it, views are opaque")
-        elif kind == b"tEXt":
-            key, _, value = body.partition(b"\0")
-            text[key.decode("latin-1")] = value.decode("latin-1")
+        yield kind, body, slice(position, position + 12 + length)
         position += 12 + length
-    width, height, bit_depth, color, compression, filtering, interlace = header
-    if color == _PALETTE:
-        raise LightFieldError("the PNG has a palette; convert it to RGB or grey first")
-    if color in (_GREY_ALPHA, _RGB_ALPHA):
-        raise LightFieldError("the PNG has an alpha channel; remove it, views are opaque")
-    if color not in (_GREY, _RGB) or compression or filtering or interlace > 1:
-        raise LightFieldError("the PNG is damaged: its header has reserved values")
-    if bit_depth not in (8, 16):
-        raise LightFieldError(f"the PNG has {bit_depth} bits per sample, expected 8 or 16")
-    if not 0 < width * height <= _MAX_PIXELS:
-        raise LightFieldError(f"the PNG is {width} x {height}, expected 1..{_MAX_PIXELS} pixels")
-    return Png(
-        width=width,
-        height=height,
-        channels=3 if color == _RGB else 1,
-        bit_depth=bit_depth,
-        significant_bits=significant_bits,
-        interlaced=bool(interlace),
-        text=text,
-        compressed=b"".join(compressed),
-    )
 
 
 def decode_samples(png: Png) -> tuple[np.ndarray, int]:
@@ -111,10 +157,11 @@ def decode_samples(png: Png) -> tuple[np.ndarray, int]:
     An ``sBIT`` chunk is believed only where dropping the low bits loses nothing.
 
     Returns:
-        ``(samples, bit_depth)``: uint8 or uint16 array ``[H, W, C]``.
+        ``(samples, bit_depth)``: uint8 or uint16 array ``[H, W, C]``, alpha included.
 
     Raises:
-        LightFieldError: the PNG is interlaced, or its samples are damaged.
+        LightFieldError: the PNG is interlaced, a pixel has the transparent color, or the samples
+            are damaged.
     """
     if png.interlaced:
         raise LightFieldError("the PNG is interlaced (Adam7); save it without interlacing")
@@ -131,9 +178,13 @@ def decode_samples(png: Png) -> tuple[np.ndarray, int]:
         )
     lines = np.frombuffer(inflated, np.uint8).reshape(png.height, -1)
     raw = _unfilter(lines[:, 1:].reshape(png.height, png.width, n_step), lines[:, 0])
+    samples = raw
+    if png.bit_depth == 16:
+        samples = np.ascontiguousarray(raw).view(">u2").astype(np.uint16)
+    if len(png.transparent) == png.channels and (samples == png.transparent).all(2).any():
+        raise LightFieldError("pixels of the PNG have its transparent color; views are opaque")
     if png.bit_depth == 8:
-        return raw, 8
-    samples = np.ascontiguousarray(raw).view(">u2").astype(np.uint16)
+        return samples, 8
     depth = png.significant_bits
     if 8 <= depth < 16:
         reduced = samples >> (16 - depth)
@@ -168,7 +219,7 @@ def write_png(
     for band in bands:
         n_rows, width, channels = band.shape
         if above is None:
-            color = _RGB if channels == 3 else _GREY
+            color = _RGB if channels == 3 else _GRAY
             stored = 8 if bit_depth == 8 else 16
             header = struct.pack(">IIBBBBB", width, height, stored, color, 0, 0, 0)
             file.write(SIGNATURE + _chunk(b"IHDR", header))
@@ -205,7 +256,7 @@ def _name(kind: bytes) -> str:
 
 
 def _predict(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Predictions of the five filter types 0..4 from int16 neighbours."""
+    """Predictions of the five filter types 0..4 from int16 neighbors."""
     to_left, to_up = abs(up - corner), abs(left - corner)
     to_corner = abs(left + up - 2 * corner)
     paeth = np.where(to_up <= to_corner, up, corner)
@@ -245,7 +296,7 @@ def _unfilter(
         y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
         x = diagonal - y
         near = (raw[y + 1, x], raw[y, x + 1], raw[y, x])
-        predictions = _predict(*(neighbour.astype(np.int16) for neighbour in near))
+        predictions = _predict(*(neighbor.astype(np.int16) for neighbor in near))
         prediction = np.choose(kinds[y, None], predictions)
         raw[y + 1, x + 1] = filtered[y, x] + prediction.astype(np.uint8)
     return raw[1:, 1:]

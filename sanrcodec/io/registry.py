@@ -1,31 +1,56 @@
 # SPDX-License-Identifier: MIT
-"""Choice of the reader for a path; decodes nothing itself."""
+"""Choice of the layout for an input, and what holds for all of them; decodes nothing itself."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import lenslet, mosaic, npy, viewdir
-from sanrcodec.lightfield import MAX_GRID, LightField, StoredSamples, format_grid
+from sanrcodec.io import arrays, camera_raw, lenslet, mosaic, quilt, stack, stored, views
+from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
+from sanrcodec.io.selection import Selection
+from sanrcodec.lightfield import LightField, check_grid
 
-__all__ = ["LAYOUTS", "read_light_field"]
+__all__ = ["LAYOUTS", "Input", "read_input", "read_light_field"]
 
-Reader = Callable[
-    [Path, "tuple[int, int] | None", Callable[[str], None]],
-    "tuple[np.ndarray | StoredSamples, int]",
-]
-_READERS: dict[str, Reader] = {
-    "mosaic": mosaic.read,
-    "lenslet": lenslet.read,
-    "views": viewdir.read,
-    "npy": npy.read,
-}
-LAYOUTS = tuple(_READERS)
+# The first that accepts an input reads it; a mosaic is what nothing else is.
+_LAYOUTS = (
+    views.LAYOUT,
+    camera_raw.LAYOUT,
+    arrays.LAYOUT,
+    quilt.LAYOUT,
+    stack.LAYOUT,
+    mosaic.LAYOUT,
+    lenslet.LAYOUT,
+)
+LAYOUTS = tuple(layout.name for layout in _LAYOUTS if layout is not camera_raw.LAYOUT)
+_MOST_LIKELY_DEPTH = 14  # a scene that needs more of 16 bits may just be dark
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A light field and how it was understood.
+
+    Attributes:
+        light_field: What was read, after the selection.
+        source: Layout and order, a few words.
+    """
+
+    light_field: LightField
+    source: str
+
+    def summary(self) -> str:
+        """Say in one line what was understood: layout, order, grid, size, color and depth."""
+        n_v, n_u, height, width, channels = self.light_field.shape
+        return (
+            f"{self.source}: {n_v} x {n_u} views (V x U) of {width} x {height} pixels, "
+            f"{'gray' if channels == 1 else 'RGB'}, {self.light_field.bit_depth} bit"
+        )
 
 
 def read_light_field(
@@ -34,43 +59,111 @@ def read_light_field(
     layout: str | None = None,
     bit_depth: int | None = None,
     notes: Callable[[str], None] | None = None,
+    *,
+    order: str | None = None,
+    axes: str | None = None,
+    dataset: str | None = None,
+    selection: Selection | None = None,
 ) -> LightField:
-    """Read a light field from a folder of views, a ``.npy`` file or one image.
+    """Read a light field; see `read_input`, which tells how it was understood, too."""
+    return read_input(
+        path, grid, layout, bit_depth, notes,
+        order=order, axes=axes, dataset=dataset, selection=selection,
+    ).light_field  # fmt: skip
+
+
+def read_input(
+    path: str | os.PathLike[str],
+    grid: tuple[int, int] | None = None,
+    layout: str | None = None,
+    bit_depth: int | None = None,
+    notes: Callable[[str], None] | None = None,
+    *,
+    order: str | None = None,
+    axes: str | None = None,
+    dataset: str | None = None,
+    selection: Selection | None = None,
+) -> Input:
+    """Read a light field from a folder of views, one image, or a file of arrays.
+
+    What the input itself says is used, and a statement that contradicts it is refused; what is not
+    clear is refused with a message that names the option to add.
 
     Args:
-        path: A folder is read as views, ``.npy`` as an array, any other file as a mosaic.
+        path: File or folder.
         grid: Number of views ``(V, U)``; needed only where the input does not tell it.
-        layout: ``mosaic``, ``lenslet``, ``views`` or ``npy``. A mosaic and a lenslet image look
-            alike from outside, so that lenslet is never chosen without being asked for.
+        layout: One of `LAYOUTS`, instead of what the name and the first bytes of the input show. A
+            mosaic and a lenslet image look alike from outside, so that lenslet is never chosen
+            without being asked for.
         bit_depth: Significant bits of a sample, if the file does not know it; rescales nothing.
-        notes: Called with one line for each thing that was concluded and not told.
+        notes: Called with one line for each thing that was concluded and not told, and for each
+            that is left out.
+        order: ``rows`` or ``columns``: which index comes first in names, or how views follow each
+            other where names or frames are only counted.
+        axes: Order of the axes of an array, for example ``hwvuc``.
+        dataset: Name of the array in a file that holds several.
+        selection: Part of the views and of their pixels.
 
     Returns:
-        The validated light field.
+        The validated light field and how it was understood.
 
     Raises:
         LightFieldError: the input is missing, damaged, ambiguous or no light field.
     """
     path = Path(path)
-    notes = notes or (lambda line: None)
     if not path.exists():
         raise LightFieldError(f"{path}: no such file or folder")
-    if layout is None:
-        layout = "views" if path.is_dir() else "npy" if path.suffix == ".npy" else "mosaic"
-    if layout not in _READERS:
-        raise LightFieldError(f"layout {layout!r} is unknown, expected {', '.join(LAYOUTS)}")
-    if path.is_dir() != (layout == "views"):
-        kind = "folder" if path.is_dir() else "file"
-        raise LightFieldError(f"{path}: layout {layout!r} cannot be read from a {kind}")
-    if grid is not None and not all(1 <= size <= MAX_GRID for size in grid):
-        raise LightFieldError(f"grid {format_grid(grid)}: V and U run 1..{MAX_GRID}")
-    samples, stored_depth = _READERS[layout](path, grid, notes)
+    if grid is not None:
+        check_grid(grid)
+    if order is not None and order not in ORDERS:
+        raise LightFieldError(f"order {order!r} is unknown, expected {' or '.join(ORDERS)}")
+    request = Request(path, notes or (lambda line: None), grid, order, axes, dataset)
+    chosen = _choose(path, layout)
+    for name in ("grid", "order", "axes", "dataset"):
+        if getattr(request, name) is not None and name not in chosen.options:
+            raise LightFieldError(f"{path}: --{name} says nothing about layout {chosen.name}")
+    reading = chosen.reads(request)
     try:
-        light_field = LightField(samples, bit_depth or stored_depth)
+        return _finish(request, reading, bit_depth, selection)
     except LightFieldError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise LightFieldError(f"{path}: {error}") from None
-    if bit_depth is None and stored_depth == 16:
+
+
+def _choose(path: Path, name: str | None) -> Layout:
+    if name is None:
+        return next(layout for layout in _LAYOUTS if layout.accepts(path))
+    for layout in _LAYOUTS:
+        if layout.name == name:
+            break
+    else:
+        raise LightFieldError(f"layout {name!r} is unknown, expected {', '.join(LAYOUTS)}")
+    if path.is_dir() != layout.folder:
+        kind = "folder" if path.is_dir() else "file"
+        raise LightFieldError(f"{path}: layout {name!r} cannot be read from a {kind}")
+    return layout
+
+
+def _finish(
+    request: Request, reading: Reading, bit_depth: int | None, selection: Selection | None
+) -> Input:
+    """Select, keep and check samples, and find their depth."""
+    samples = reading.samples
+    check_grid((samples.shape[0], samples.shape[1]))
+    if selection is not None:
+        samples = selection.of(samples)
+    samples = stored.settle(samples, str(request.path), reading.dear)
+    light_field = LightField(samples, bit_depth or reading.bit_depth)
+    if bit_depth is None and reading.bit_depth == 16:
         needed = light_field.largest_sample().bit_length()
-        if 8 < needed < 16:
-            notes(f"{path}: read as 16 bit, but no sample needs more than {needed} bits")
-    return light_field
+        if 0 < needed <= _MOST_LIKELY_DEPTH:
+            depth = max(needed, 8)
+            if depth == 8 and isinstance(samples, np.ndarray):
+                samples = samples.astype(np.uint8)
+            light_field = LightField(samples, depth)
+            request.note(
+                f"{request.path}: no sample of 16 bits needs more than {needed}, "
+                f"read as {depth} bit; if it is a dark scene, add --bit-depth 16"
+            )
+    return Input(light_field, reading.source)

@@ -7,7 +7,6 @@ import math
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import StoredSamples
 
-__all__ = ["IN_MEMORY_BYTES", "FileSamples", "spool"]
+__all__ = ["IN_MEMORY_BYTES", "FileSamples", "settle"]
 
 IN_MEMORY_BYTES = 2**28  # what has more is read view by view
 
@@ -59,38 +58,39 @@ class FileSamples(StoredSamples):
         return view.astype(self.dtype, copy=False)
 
 
-def spool(
-    views: Iterable[np.ndarray], grid: tuple[int, int], like: np.ndarray, name: str
-) -> np.ndarray | FileSamples:
-    """Collect views ``[H, W, C]`` in memory, or in a temporary file if that takes too much.
+def settle(
+    samples: np.ndarray | StoredSamples, name: str, dear: bool
+) -> np.ndarray | StoredSamples:
+    """Bring samples where reading views again and again costs little.
 
     Args:
-        views: Row by row, all of one shape and dtype.
-        grid: Their number ``(V, U)``.
-        like: Array of that shape and dtype.
-        name: For messages.
+        samples: Array, or stand-in, ``[V, U, H, W, C]``.
+        name: Of the input, for messages.
+        dear: Whether reading a view of a stand-in costs much.
 
     Returns:
-        Samples ``[V, U, H, W, C]``. The temporary file has no name and goes with them.
+        An array if the samples fit into memory. Else the stand-in itself, or a temporary file with
+        its views, if they are dear; the file has no name and goes with the samples.
 
     Raises:
-        LightFieldError: the temporary file cannot be written.
+        LightFieldError: a view cannot be read, or the temporary file cannot be written.
     """
-    shape = (*grid, *like.shape)
-    if math.prod(grid) * like.nbytes <= IN_MEMORY_BYTES:
-        samples = np.empty(shape, like.dtype)
-        for index, view in zip(np.ndindex(grid), views, strict=True):
-            samples[index] = view
+    if isinstance(samples, np.ndarray):
+        return np.ascontiguousarray(samples)
+    n_bytes = math.prod(samples.shape) * samples.dtype.itemsize
+    if n_bytes <= IN_MEMORY_BYTES:
+        return np.asarray(samples)
+    if not dear:
         return samples
     file = tempfile.TemporaryFile()
     try:
-        for view in views:
-            file.write(np.ascontiguousarray(view).data)
+        for index in np.ndindex(samples.shape[:2]):
+            file.write(np.ascontiguousarray(samples[index]).data)
         file.flush()
     except OSError as error:
         file.close()
         raise LightFieldError(
-            f"{name}: {math.prod(grid) * like.nbytes >> 20} MiB of samples do not fit into "
+            f"{name}: {n_bytes >> 20} MiB of samples do not fit into "
             f"{tempfile.gettempdir()} ({error.strerror or error}); set TMPDIR to another folder"
         ) from None
-    return FileSamples(file, 0, shape, like.dtype, name)
+    return FileSamples(file, 0, samples.shape, samples.dtype, name)

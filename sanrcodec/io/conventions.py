@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Table of the naming schemes that are in use for views; reads no file and no folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["CONVENTIONS", "Convention", "find_convention", "first_index"]
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """How one program or data set names its views.
+
+    Attributes:
+        name: For messages.
+        pattern: Of the whole file name without its ending, in lower case. Its groups are the
+            numbers that count: two are row and column, a single one counts views row by row.
+        first: Which index comes first, ``rows`` or ``columns``.
+        common: Whether other programs use such names, too, perhaps in another order.
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    first: str = "rows"
+    common: bool = False
+
+
+_INDEX = r"([-+]?\d+)"
+CONVENTIONS = (
+    Convention("view_VV_UU of sanr decode", re.compile(rf"view_{_INDEX}_{_INDEX}")),
+    # EPFL's saveImages.m, JPLM ("S_T") and WaSP agree on columns first.
+    Convention("JPEG Pleno CCC_RRR", re.compile(r"(\d{3})_(\d{3})"), "columns", True),
+    Convention("Stanford out_VV_UU", re.compile(r"out_(\d+)_(\d+)(?:_.*)?")),
+    Convention("plenopticam J_I", re.compile(r"(\d{1,2})_(\d{1,2})"), common=True),
+    Convention("Original Camera_VV_UU", re.compile(r"original camera_(\d+)_(\d+)(?:_.*)?")),
+    Convention("HCI input_CamNNN", re.compile(r"input_cam(\d+)")),
+)
+
+# What stands right before a number and tells its axis; (t, s) and (j, i) as in JPEG Pleno and
+# in MATLAB's toolboxes, where the first of both is the row.
+_WORDS = {
+    "rows": frozenset("r row rows v y t j".split()),
+    "columns": frozenset("c col cols column columns u x s i".split()),
+}
+
+
+def find_convention(stem: str) -> Convention | None:
+    """Return the convention of a file name without its ending, else None."""
+    return next((c for c in CONVENTIONS if c.pattern.fullmatch(stem.lower())), None)
+
+
+def first_index(texts: tuple[str, str]) -> str | None:
+    """Tell from the texts before two numbers which index the first one is.
+
+    Args:
+        texts: What stands before each of both, such as ``("lf_r", "_c")``.
+
+    Returns:
+        ``rows`` or ``columns``; None where the words do not tell, or contradict each other.
+    """
+    words = [(re.findall(r"[a-z]+", text.lower()) or [""])[-1] for text in texts]
+    axes = [next((a for a, known in _WORDS.items() if word in known), None) for word in words]
+    return axes[0] if set(axes) == set(_WORDS) else None

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""Search for the grid of a mosaic in its content; refuses where the content leaves doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import MAX_GRID, format_grid
+
+__all__ = ["infer_grid"]
+
+_MIN_VIEW_SIZE = 8  # pixels; smaller views cannot be told from texture
+_FINE_REACH = 8  # pixels of disparity between views that are tried one by one
+_N_LINES = 256  # lines across the searched axis that are looked at, up to twice as many
+# Border contrast of real views is 1.2..60, elsewhere 0.5..1.2 (up to 5 where borders are few).
+# Difference of real neighbors is 0.03..0.45, of other content 0.8..2 (less if nearly a period).
+_MIN_CONTRAST = 1.2
+_MAX_DIFFERENCE, _DIFFERENCE_PER_CONTRAST = 0.6, 0.3
+_DOUBT_CONTRAST, _DOUBT_DIFFERENCE = 2.5, 0.5  # one of both alone: something is there, but what?
+# A lenslet image has sharp borders around macro-pixels of a few pixels, and as sharp ones at every
+# multiple of their size; a mosaic has none between those of its views.
+_MIN_MACRO_PIXEL = 3
+_LENSLET_CONTRAST, _LENSLET_SHARE = 1.3, 0.5
+
+
+def infer_grid(samples: np.ndarray) -> tuple[int, int]:
+    """Find the grid of a mosaic from its content.
+
+    Views are shifted copies of their neighbors and end abruptly. A number of views along an
+    axis is accepted where the borders are sharp *and* the content repeats; of the accepted
+    numbers, which must all divide the largest, the largest wins: whole groups of views repeat
+    too. An axis without any trace of either is a single view.
+
+    Args:
+        samples: uint8 or uint16 array ``[rows, columns, C]``.
+
+    Returns:
+        ``(V, U)``.
+
+    Raises:
+        LightFieldError: more than one grid is plausible; the message names the option to add.
+    """
+    axes = _borders(samples), _borders(samples.swapaxes(0, 1))
+    macro_pixel = axes[0].macro_pixel, axes[1].macro_pixel
+    if macro_pixel[0] and macro_pixel[1]:
+        grid = format_grid(macro_pixel)
+        raise LightFieldError(
+            f"the content looks like a lenslet image of {grid} views; "
+            f"add --layout lenslet --grid {grid}, or --grid VxU if it is a mosaic"
+        )
+    counts = axes[0].n_views, axes[1].n_views
+    if counts[0] is None or counts[1] is None:
+        unclear = [name for name, n in zip(("rows", "columns"), counts, strict=True) if n is None]
+        raise LightFieldError(
+            f"the number of {' and '.join(unclear)} of views is not clear from the content; "
+            "add --grid VxU, for example --grid 9x9 (one ordinary image is 1x1; "
+            "for a lenslet image add --layout lenslet too)"
+        )
+    return counts[0], counts[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Borders:
+    """What the borders along one axis tell.
+
+    Attributes:
+        n_views: Of a mosaic; None if there is doubt.
+        macro_pixel: Size of the macro-pixels of a lenslet image; 0 if it is none.
+    """
+
+    n_views: int | None
+    macro_pixel: int
+
+
+def _borders(samples: np.ndarray) -> _Borders:
+    """Look for borders along axis 0 of ``[length, n, C]``."""
+    length, n_lines, _ = samples.shape
+    lines = samples[:, :: max(1, n_lines // _N_LINES)].mean(axis=2, dtype=np.float32)
+    edges = np.abs(np.diff(lines, axis=0)).mean(axis=1)
+    floor = np.float32(1e-3) * (lines.max() + 1)  # a quarter of an 8-bit step is no border
+    accepted, doubtful = [1], False
+    contrasts, differences = {}, {1: 1.0}
+    for count in range(2, length // _MIN_MACRO_PIXEL + 1):
+        if length % count:
+            continue
+        contrast = contrasts[count] = _border_contrast(edges, length // count, floor)
+        if count > MAX_GRID or length // count < _MIN_VIEW_SIZE:
+            continue
+        difference = differences[count] = _view_difference(lines, length // count)
+        allowed = min(_MAX_DIFFERENCE, _DIFFERENCE_PER_CONTRAST * contrast)
+        if contrast >= _MIN_CONTRAST and difference <= allowed:
+            accepted.append(count)
+        elif contrast >= _DOUBT_CONTRAST or difference <= _DOUBT_DIFFERENCE:
+            doubtful = True
+    best = accepted[-1]
+    macro_pixel = _macro_pixel(length, contrasts, best)
+    # A clearly better repetition without sharp borders: perhaps whole groups were taken for views.
+    rivals = min((value for count, value in differences.items() if best % count), default=1.0)
+    if best == 1:
+        return _Borders(None if doubtful else 1, macro_pixel)
+    unclear = (
+        any(best % count for count in accepted)
+        or best > length // best
+        or rivals < 0.75 * differences[best]
+    )
+    return _Borders(None if unclear else best, macro_pixel)
+
+
+def _macro_pixel(length: int, contrasts: dict[int, float], best: int) -> int:
+    """Size of the macro-pixels of a lenslet image along an axis; 0 if there are none.
+
+    Args:
+        length: Of the axis.
+        contrasts: Of the borders, by the number of parts.
+        best: Number of parts that look like views, or 1.
+    """
+    sharp = [count for count, contrast in contrasts.items() if contrast >= _LENSLET_CONTRAST]
+    if not sharp or sharp[-1] <= length // sharp[-1]:
+        return 0
+    usual = contrasts[best] if best > 1 else float(np.median([contrasts[c] for c in sharp]))
+    return length // sharp[-1] if contrasts[sharp[-1]] >= _LENSLET_SHARE * usual else 0
+
+
+def _border_contrast(edges: np.ndarray, size: int, floor: np.float32) -> float:
+    """How much sharper than their surroundings the borders between views of this size are.
+
+    The lower quartile over the borders: with twice too many views, half the borders are none.
+    """
+    ratios = []
+    for border in range(size - 1, len(edges), size):
+        around = np.r_[edges[max(0, border - 6) : border - 1], edges[border + 2 : border + 7]]
+        ratios.append((edges[border] + floor) / (np.median(around) + floor))
+    return float(np.quantile(ratios, 0.25))
+
+
+def _view_difference(lines: np.ndarray, size: int) -> float:
+    """How much neighboring views of this size differ, relative to unrelated content.
+
+    The best of a few shifts around the size allows for disparity along the axis.
+    """
+
+    def difference(lag: int) -> float:
+        return float(np.abs(lines[lag:] - lines[:-lag]).mean())
+
+    reach = max(1, size // 16)
+    # Fine texture repeats at one lag only, so that small disparities are all tried.
+    shifts = {*range(-min(reach, _FINE_REACH), min(reach, _FINE_REACH) + 1)}
+    shifts |= {
+        sign * shift for shift in range(0, reach + 1, max(1, size // 64)) for sign in (-1, 1)
+    }
+    lags = [size + shift for shift in sorted(shifts) if size + shift < len(lines)]
+    unrelated = [
+        difference(lag)
+        for lag in (size * tenths // 10 for tenths in (6, 7, 8, 12, 13, 14))
+        if 0 < lag < len(lines)
+    ]
+    return min(difference(lag) for lag in lags) / (float(np.median(unrelated)) + 1e-6)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""Names of views -> their places in the grid; knows names alone and opens nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sanrcodec.io.conventions import Convention, find_convention, first_index
+
+__all__ = ["NameSet", "NamedGrid", "find_grid", "group_names", "list_names", "natural_key"]
+
+_SIGN = r"(?:(?<![^_\s/,=(\[])[-+])?"  # a sign where a number begins, else a hyphen between words
+_NUMBER = re.compile(rf"{_SIGN}\d+(?:\.\d+)?")
+_INTEGER = re.compile(rf"{_SIGN}\d+")
+_LEAST_FILL = 0.5  # of a grid; with more holes two numbers are no grid but, say, a date and a time
+
+
+@dataclass(frozen=True, slots=True)
+class NameSet:
+    """Names that differ in their numbers only.
+
+    Attributes:
+        texts: What stands before, between and after the numbers, in lower case.
+        names: File names without ending, possibly with the folder before a slash.
+        values: The numbers of each name.
+    """
+
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+    values: tuple[tuple[Fraction, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedGrid:
+    """Where names put the views.
+
+    Attributes:
+        rows: Names ``[V][U]``, from the top left; empty where a view is missing.
+        missing: What would fill the holes, for a message.
+        scheme: How the names were understood, in words.
+        first: Which index comes first, ``rows`` or ``columns``.
+        told: Whether something says for sure which index is the row.
+    """
+
+    rows: list[list[str]]
+    missing: list[str]
+    scheme: str
+    first: str
+    told: bool
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Number of views ``(V, U)``."""
+        return len(self.rows), len(self.rows[0])
+
+
+def group_names(names: Sequence[str]) -> list[NameSet]:
+    """Put names together that differ in their numbers only, the largest set first."""
+    return _group(names, _NUMBER)
+
+
+def find_grid(names: NameSet, order: str | None = None) -> NamedGrid | None:
+    """Place names by two of their numbers.
+
+    The two that are taken vary, belong to one view each, and leave the fewest holes; all further
+    numbers, such as positions of cameras, say nothing. Indices may begin anywhere and have steps.
+
+    Args:
+        names: At least one name.
+        order: Which index comes first, ``rows`` or ``columns``, if the user knows better.
+
+    Returns:
+        The grid, with or without holes; None if the names do not tell one.
+    """
+    convention = find_convention(names.names[0].rsplit("/", 1)[-1])
+    by_convention = _find_by_convention(names, convention, order)
+    if by_convention is not None:
+        return by_convention
+    best: tuple[float, NameSet, tuple[int, int]] | None = None
+    # "2067.01.01": where decimals give no grid, a point may stand between two integers.
+    candidates = [names, *_group(names.names, _INTEGER)[:1]]
+    for candidate in candidates:
+        if len(candidate.names) != len(names.names):
+            continue
+        for pair in itertools.combinations(range(len(candidate.values[0])), 2):
+            fill = _fill(candidate, pair)
+            if fill > _LEAST_FILL and (best is None or fill > best[0]):
+                best = fill, candidate, pair
+    if best is None:
+        return None
+    _, chosen, pair = best
+    stated = first_index((chosen.texts[pair[0]], chosen.texts[pair[1]]))
+    first = order or stated or "rows"
+    pattern = _pattern(chosen.texts, pair, first)
+    return _place(chosen, pair, first, f"names {pattern}", stated is not None or order is not None)
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sort key by which ``view10`` follows ``view9``."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part)
+        for part in re.split(r"([0-9]+)", name.lower())
+    ]
+
+
+def list_names(names: Sequence[str], most: int = 6) -> str:
+    """Write a few of many names for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _group(names: Sequence[str], number: re.Pattern[str]) -> list[NameSet]:
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in sorted(names, key=natural_key):
+        found[tuple(number.split(name.lower()))].append(name)
+    sets = [
+        NameSet(
+            texts,
+            tuple(members),
+            tuple(tuple(Fraction(n) for n in number.findall(member)) for member in members),
+        )
+        for texts, members in found.items()
+    ]
+    return sorted(sets, key=lambda one: -len(one.names))
+
+
+def _find_by_convention(
+    names: NameSet, convention: Convention | None, order: str | None
+) -> NamedGrid | None:
+    """Place names of a known scheme, in which either index may have one value only."""
+    if convention is None or convention.pattern.groups != 2:
+        return None
+    folder = names.names[0].rpartition("/")[0]
+    n_before = len(_NUMBER.findall(folder))
+    pair = n_before, n_before + 1
+    if len(names.values[0]) <= pair[1] or _fill(names, pair, least=1) <= _LEAST_FILL:
+        return None
+    first = order or convention.first
+    scheme = f"names {convention.name}"
+    if order is not None and order != convention.first:
+        scheme += f", read with {order} first"
+    return _place(names, pair, first, scheme, order is not None or not convention.common)
+
+
+def _fill(names: NameSet, pair: tuple[int, int], least: int = 2) -> float:
+    """Share of the places of a grid that names fill; 0 if the two numbers make no grid."""
+    columns = [[values[field] for values in names.values] for field in pair]
+    if len(set(zip(*columns, strict=True))) != len(names.names):
+        return 0.0
+    if any(len(set(column)) < least for column in columns):
+        return 0.0
+    n_places = math.prod(len(_axis(column)) for column in columns)
+    return len(names.names) / n_places if n_places else 0.0
+
+
+def _axis(values: Sequence[Fraction]) -> list[Fraction]:
+    """All places of an axis on which these values lie, those without a view included."""
+    low, high = min(values), max(values)
+    gaps = {value - low for value in values} - {Fraction(0)}
+    if not gaps:
+        return [low]
+    step = Fraction(
+        math.gcd(*(gap.numerator * _denominator(gaps) // gap.denominator for gap in gaps)),
+        _denominator(gaps),
+    )
+    n_places = (high - low) / step + 1
+    if n_places > 2 * len(set(values)):
+        return []  # scattered numbers
+    return [low + k * step for k in range(int(n_places))]
+
+
+def _denominator(values: set[Fraction]) -> int:
+    return math.lcm(*(value.denominator for value in values))
+
+
+def _place(names: NameSet, pair: tuple[int, int], first: str, scheme: str, told: bool) -> NamedGrid:
+    v_field, u_field = pair if first == "rows" else pair[::-1]
+    by_place = {
+        (values[v_field], values[u_field]): name
+        for name, values in zip(names.names, names.values, strict=True)
+    }
+    v_axis, u_axis = (_axis([values[f] for values in names.values]) for f in (v_field, u_field))
+    rows = [[by_place.get((v, u), "") for u in u_axis] for v in v_axis]
+    missing = [f"row {v} column {u}" for v in v_axis for u in u_axis if (v, u) not in by_place]
+    for axis, word in ((v_axis, "rows"), (u_axis, "columns")):
+        step = axis[1] - axis[0] if len(axis) > 1 else Fraction(1)
+        if axis[0] not in (0, 1) or step != 1:
+            scheme += f", {word} from {axis[0]}" + (f" in steps of {step}" if step != 1 else "")
+    return NamedGrid(rows, missing, scheme, first, told)
+
+
+def _pattern(texts: tuple[str, ...], pair: tuple[int, int], first: str) -> str:
+    """Write names with what was understood, such as ``lf_ROW_COLUMN``."""
+    roles = dict(
+        zip(pair, ("ROW", "COLUMN") if first == "rows" else ("COLUMN", "ROW"), strict=True)
+    )
+    numbers = [roles.get(field, "*") for field in range(len(texts) - 1)]
+    return "".join(itertools.chain.from_iterable(zip(texts, [*numbers, ""], strict=True)))

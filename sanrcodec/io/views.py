@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""Folders with one image per view; names are understood elsewhere, samples of images too."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.io import camera_raw
+from sanrcodec.io.conventions import find_convention
+from sanrcodec.io.image import SUFFIXES, Image, probe_image, read_image
+from sanrcodec.io.names import (
+    NamedGrid,
+    NameSet,
+    find_grid,
+    group_names,
+    list_names,
+    natural_key,
+)  # fmt: skip
+from sanrcodec.io.reading import Layout, Reading, Request
+from sanrcodec.lightfield import StoredSamples, format_grid
+
+__all__ = ["LAYOUT", "ImageFiles"]
+
+# Words in names of images that lie beside the views and are none.
+_NO_VIEW = re.compile(
+    r"(?<![a-z])(gt|depth|depthmap|disp|disparity|mask|masks|label|labels|normals?|seg|segmentation"
+    r"|thumb|thumbnail|thumbnails|preview|collage|montage|contact|mosaic|refo|refocus|refocused"
+    r"|confidence|conf|objectids?|unused|error|flow|calib|calibration|white)(?![a-z])"
+)
+_MOST_VIEWS = 9999  # by their numbers; far above every limit
+
+
+class ImageFiles(StoredSamples):
+    """Views in files of their own, read when they are needed; all are like the first.
+
+    Args:
+        rows: Files ``[V][U]``.
+    """
+
+    def __init__(self, rows: list[list[Path]]) -> None:
+        self._rows = rows
+        self.first = read_image(rows[0][0])
+        self.shape = (len(rows), len(rows[0]), *self.first.samples.shape)
+        self.dtype = self.first.samples.dtype
+
+    def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+        """Read one view.
+
+        Raises:
+            LightFieldError: the file is damaged, or unlike the first.
+        """
+        file, like = self._rows[index[0]][index[1]], self.first
+        image = read_image(file)
+        if (image.samples.shape, image.bit_depth) != (like.samples.shape, like.bit_depth):
+            raise LightFieldError(
+                f"{file}: this view is {_describe(image)}, "
+                f"but {self._rows[0][0].name} is {_describe(like)}"
+            )
+        return image.samples
+
+
+def _read(request: Request) -> Reading:
+    """Find the views of a folder by their names.
+
+    Names with two numbers place the views in the grid. Other names are taken in natural order,
+    which needs a grid, except that of a square grid named ``input_CamNNN``.
+
+    Raises:
+        LightFieldError: views are missing, doubled, damaged, of different sizes, or their grid is
+            not clear or not the stated one.
+    """
+    files, others = _list_images(request.path)
+    rows, scheme = _arrange(request, files, others)
+    samples = ImageFiles(rows)
+    for remark in samples.first.remarks:
+        request.note(f"{request.path}: {remark}")
+    return Reading(samples, samples.first.bit_depth, f"folder of views, {scheme}", dear=True)
+
+
+LAYOUT = Layout("views", _read, Path.is_dir, frozenset({"grid", "order"}), folder=True)
+
+
+def _list_images(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return images by name without ending, and the names of everything else.
+
+    Only where the folder holds no two images with numbers, the folders in it count.
+    """
+    images, others, folders = _list_folder(path, path)
+    if sum(bool(re.search(r"\d", name)) for name in images) < 2:
+        for folder in folders:
+            inner, inner_others, _ = _list_folder(path, folder)
+            for name, files in inner.items():
+                images.setdefault(name, []).extend(files)
+            others += inner_others
+    if not images:
+        raise LightFieldError(f"{path}: there are no images in this folder{_alternative(path)}")
+    return images, others
+
+
+def _list_folder(root: Path, folder: Path) -> tuple[dict[str, list[Path]], list[str], list[Path]]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise LightFieldError(f"{folder}: cannot read: {error.strerror or error}") from error
+    images: dict[str, list[Path]] = {}
+    others, folders = [], []
+    for entry in entries:
+        name = entry.relative_to(root).as_posix()
+        if entry.name.startswith("."):
+            if entry.suffix.lower() in SUFFIXES:
+                others.append(name)
+        elif entry.is_dir():
+            folders.append(entry)
+        elif entry.suffix.lower() in SUFFIXES:
+            images.setdefault(name[: -len(entry.suffix)], []).append(entry)
+        else:
+            others.append(name)
+    return images, others, folders
+
+
+def _alternative(path: Path) -> str:
+    """What else in a folder without images may be meant."""
+    for entry in sorted(path.iterdir()):
+        if camera_raw.is_raw(entry):
+            return f", but {camera_raw.describe(entry)}"
+    for entry in sorted(path.rglob("*")):
+        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
+            return f"; the next ones lie in {entry.parent}"
+        if entry.suffix.lower() in (".npy", ".npz", ".mat", ".h5", ".hdf5"):
+            return f"; give a file such as {entry} itself"
+    return ""
+
+
+def _arrange(
+    request: Request, files: dict[str, list[Path]], others: list[str]
+) -> tuple[list[list[Path]], str]:
+    """Choose the views among all images; return them ``[V][U]``, and how names were read."""
+    views = [name for name in files if not _NO_VIEW.search(name.lower())] or list(files)
+    sets = group_names(views)
+    found, grid = _choose_set(request, sets)
+    if grid is not None:
+        rows, scheme = _by_index(request, grid)
+    else:
+        rows, scheme = _by_number(request, found, views, files)
+    kept = {name for row in rows for name in row}
+    paths = [[_one_file(request.path, files[name]) for name in row] for row in rows]
+    left = [name for name in files if name not in kept]
+    _tell_left_out(request, [*(files[name][0].name for name in left), *others])
+    return paths, scheme
+
+
+def _choose_set(request: Request, sets: list[NameSet]) -> tuple[NameSet, NamedGrid | None]:
+    """Choose the names that are the views: the largest set that makes a grid, if it is large."""
+    grids = [(one, grid) for one in sets if (grid := find_grid(one, request.order)) is not None]
+    if not grids or 2 * len(grids[0][0].names) < len(sets[0].names):
+        return sets[0], None
+    (first, grid), *rest = grids
+    if rest and len(rest[0][0].names) == len(first.names):
+        raise LightFieldError(
+            f"{request.path}: {first.names[0]}, ... and {rest[0][0].names[0]}, ... are "
+            f"{len(first.names)} images each; move those away that are no views"
+        )
+    is_sequence = (
+        grid.missing
+        and request.grid is not None
+        and request.grid != grid.grid
+        and math.prod(request.grid) == len(first.names)
+    )
+    return first, None if is_sequence else grid
+
+
+def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]:
+    _refuse_missing(request.path, found.missing, f"{found.scheme}, {format_grid(found.grid)} views")
+    request.refuse_other_grid(found.grid, f"{found.scheme} make")
+    if not found.told:
+        other = "column" if found.first == "rows" else "row"
+        request.note(
+            f"{request.path}: {found.scheme}: {found.first} first; "
+            f"if the {other} comes first, add --order {other}s"
+        )
+    return found.rows, found.scheme
+
+
+def _by_number(
+    request: Request, found: NameSet, views: list[str], files: dict[str, list[Path]]
+) -> tuple[list[list[str]], str]:
+    """Take views in natural order of their names."""
+    names, grid = list(found.names), request.grid
+    convention = find_convention(names[0].rsplit("/", 1)[-1])
+    hint = ", or look for missing views"
+    counted = convention is not None and convention.pattern.groups == 1
+    if counted:
+        names, lacking = _count_off(request.path, found)
+        hint = f", or look for {list_names(lacking)}" if lacking else ""
+        side = math.isqrt(len(names))
+        if grid is None and side * side == len(names):
+            grid = side, side
+    if grid is None:
+        raise LightFieldError(
+            f"{request.path}: {len(names)} images such as {names[0]} do not tell their grid; add "
+            f"--grid VxU, rows of views first{_suggest(len(names))}{hint}"
+        )
+    if len(names) != math.prod(grid):
+        names = _fit_to_grid(request.path, grid, names, views, files)
+    order = request.order or "rows"
+    n_v, n_u = grid
+    table = np.array(names, object)
+    table = table.reshape(n_v, n_u) if order == "rows" else table.reshape(n_u, n_v).T
+    scheme = f"{names[0]} to {names[-1]}, {order[:-1]} by {order[:-1]}"
+    if request.order is None and not counted:
+        request.note(
+            f"{request.path}: {scheme}; if they go on column by column, add --order columns"
+        )
+    return table.tolist(), scheme
+
+
+def _count_off(path: Path, found: NameSet) -> tuple[list[str], list[str]]:
+    """Return names in order of their last number, none of which may lack from 0 on.
+
+    Returns:
+        The names, and those that lack at the end for a square grid, if that is a row at most.
+    """
+    numbers = [int(values[-1]) for values in found.values]
+    by_number = dict(zip(numbers, found.names, strict=True))
+    text, digits = re.fullmatch(r"(.*?)(\d+)", found.names[0]).groups()  # type: ignore[union-attr]
+    n_views = max(numbers) + 1
+
+    def lacking(stop: int) -> list[str]:
+        return [f"{text}{n:0{len(digits)}d}" for n in range(stop) if n not in by_number]
+
+    if n_views > _MOST_VIEWS:
+        raise LightFieldError(f"{path}: there is a view number {n_views - 1}, too many for a grid")
+    _refuse_missing(path, lacking(n_views), f"of {n_views} views")
+    side = math.isqrt(n_views - 1) + 1
+    at_end = lacking(side * side)
+    return [by_number[n] for n in range(n_views)], at_end if len(at_end) <= side else []
+
+
+def _suggest(n_views: int) -> str:
+    side = math.isqrt(n_views)
+    return f" such as {side}x{side}" if side * side == n_views > 1 else ""
+
+
+def _fit_to_grid(
+    path: Path,
+    grid: tuple[int, int],
+    names: list[str],
+    views: list[str],
+    files: dict[str, list[Path]],
+) -> list[str]:
+    """Find as many images as a stated grid has views, by other names, or by size and mode."""
+    wanted = math.prod(grid)
+    for candidates in (views, list(files)):
+        if len(candidates) == wanted:
+            return sorted(candidates, key=natural_key)
+    for candidates in (names, views):
+        kinds = {name: probe_image(files[name][0]) for name in candidates}
+        kind, n_like = Counter(kinds.values()).most_common(1)[0]
+        if n_like == wanted and kind is not None:
+            return sorted((n for n in candidates if kinds[n] == kind), key=natural_key)
+    raise LightFieldError(
+        f"{path}: found {len(names)} images such as {names[0]}, "
+        f"but --grid {format_grid(grid)} needs {wanted}"
+    )
+
+
+def _one_file(path: Path, candidates: list[Path]) -> Path:
+    """Return the file of a view; of several with one name the only one that can be a view."""
+    if len(candidates) == 1:
+        return candidates[0]
+    usable = [file for file in candidates if probe_image(file) is not None]
+    if len(usable) != 1:
+        raise LightFieldError(
+            f"{path}: {candidates[0].name} and {candidates[1].name} are the same view"
+        )
+    return usable[0]
+
+
+def _tell_left_out(request: Request, names: list[str]) -> None:
+    if names:
+        request.note(f"{request.path}: {len(names)} other files are left out: {list_names(names)}")
+
+
+def _refuse_missing(path: Path, missing: list[str], what: str) -> None:
+    if missing:
+        raise LightFieldError(
+            f"{path}: {what}: {len(missing)} views are missing: {list_names(missing)}"
+        )
+
+
+def _describe(image: Image) -> str:
+    height, width, channels = image.samples.shape
+    return f"{width} x {height} {'RGB' if channels == 3 else 'gray'} of {image.bit_depth} bit"

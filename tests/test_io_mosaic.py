@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Mosaics and lenslet images: what is read, inferred, refused and written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from io_inputs import SHAPES, assert_reads, interleave, noise, refuses, render, save, tile
+from PIL import Image
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.io import read_light_field, write_mosaic
+from sanrcodec.io.mosaic_grid import infer_grid
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10, 16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_mosaic_round_trip(tmp_path, shape, bit_depth):
+    samples = noise(shape, bit_depth)
+    path = tmp_path / "lf.png"
+    write_mosaic(path, samples, shape[:2], bit_depth)
+    assert_reads(path, samples, bit_depth)
+    by_row = tmp_path / "rows.png"
+    write_mosaic(by_row, (row for row in samples), shape[:2], bit_depth)
+    assert by_row.read_bytes() == path.read_bytes()
+
+
+def test_pillow_reads_our_mosaic(tmp_path):
+    samples = noise((2, 3, 5, 7, 3))
+    write_mosaic(tmp_path / "lf.png", samples, (2, 3))
+    with Image.open(tmp_path / "lf.png") as image:
+        assert image.info["sanr:grid"] == "2x3"
+        np.testing.assert_array_equal(np.asarray(image), tile(samples))
+
+
+def test_write_mosaic_refuses_contradictions(tmp_path):
+    samples = noise((2, 3, 4, 4, 3))
+    for grid in [(3, 3), (1, 3), (2, 2)]:
+        with pytest.raises(LightFieldError, match="does not fit"):
+            write_mosaic(tmp_path / "lf.png", samples, grid)
+    with pytest.raises(LightFieldError, match="does not fit"):
+        write_mosaic(tmp_path / "lf.png", [samples[0], samples[1, :, :3]], (2, 3))
+    with pytest.raises(LightFieldError, match="no views"):
+        write_mosaic(tmp_path / "lf.png", [], (2, 3))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lenslet(tmp_path, shape):
+    samples = noise(shape)
+    pixels = interleave(samples)
+    save(tmp_path / "lf.png", pixels)
+    assert_reads(tmp_path / "lf.png", samples, grid=shape[:2], layout="lenslet")
+    refuses("add --grid VxU", tmp_path / "lf.png", layout="lenslet")
+
+
+def test_stated_grid_must_agree_with_the_text_chunk(tmp_path):
+    samples = noise((2, 4, 3, 3, 3))
+    write_mosaic(tmp_path / "lf.png", samples, (2, 4))
+    assert_reads(tmp_path / "lf.png", samples, grid=(2, 4))
+    for grid in [(1, 1), (4, 2)]:
+        refuses(
+            "sanr:grid says 2x4 views, which contradicts --grid", tmp_path / "lf.png", grid=grid
+        )
+        refuses("contradicts", tmp_path / "lf.png", grid=grid, layout="lenslet")
+
+
+def test_grid_must_divide_the_image(tmp_path):
+    save(tmp_path / "lf.png", noise((6, 12, 3)))
+    refuses("6 rows and 12 columns.* 5x2 views", tmp_path / "lf.png", grid=(5, 2))
+    for grid, message in [((0, 2), r"grid 0x2: V and U run 1\.\.1024"), ((65, 64), "4160 views")]:
+        with pytest.raises(LightFieldError, match=message):
+            read_light_field(tmp_path / "lf.png", grid=grid)
+
+
+# Inference
+
+
+def infer(samples):
+    return infer_grid(tile(samples))
+
+
+@pytest.mark.parametrize("grid", [(9, 9), (5, 3), (1, 6), (4, 1), (2, 8), (12, 6)])
+@pytest.mark.parametrize("depth_edges", [(-0.8, 1.0), (-1.5, 2.0)])
+def test_infers_grid(grid, depth_edges):
+    samples = render(grid, (60, 72), seed=3, disparity=depth_edges)
+    assert infer(samples) == grid
+    assert infer(samples[..., :1].astype(np.uint16) * 257) == grid
+
+
+def test_infers_one_view():
+    assert infer(render((1, 1), (180, 240), seed=1)) == (1, 1)
+
+
+def test_inferred_grid_is_reported(tmp_path):
+    samples = render((3, 5), (64, 64), seed=5)
+    save(tmp_path / "lf.png", tile(samples))
+    notes = assert_reads(tmp_path / "lf.png", samples)
+    assert "looks like 3x5 views; if not so, add --grid" in notes
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.full((96, 96, 3), 90, np.uint8), np.tile(noise((1, 96, 3)), (96, 1, 1))]
+)
+def test_ambiguous_grid_is_refused(tmp_path, pixels):
+    save(tmp_path / "lf.png", pixels)
+    refuses("rows.* not clear.*add --grid VxU, for example --grid 9x9", tmp_path / "lf.png")
+
+
+@pytest.mark.parametrize("n_views", [6, 7, 8, 9, 15])
+def test_lenslet_image_is_no_mosaic(tmp_path, n_views):
+    save(tmp_path / "lf.png", interleave(render((n_views, n_views), (48, 64), seed=2)))
+    grid = f"{n_views}x{n_views}"
+    refuses(
+        f"lenslet image of {grid} views; add --layout lenslet --grid {grid}", tmp_path / "lf.png"
+    )
+
+
+def test_mosaic_with_visible_blocks_of_jpeg_is_no_lenslet_image(tmp_path):
+    samples = render((5, 5), (72, 96), seed=3)
+    save(tmp_path / "lf.jpg", tile(samples), quality=30)
+    assert read_light_field(tmp_path / "lf.jpg").grid == (5, 5)
+
+
+def repeated(n_views, size, fine, noise_level, seed=0):
+    """Views that are copies of a rough picture with fine texture, which repeats at one lag only."""
+    height, width = size
+    rng = np.random.default_rng(seed)
+    rough = np.kron(rng.random((height // 32 + 2, width // 32 + 2)), np.ones((32, 32)))
+    picture = rough[5 : height + 5, 5 : width + 5] + fine * rng.random((height, width))
+    picture = np.pad(picture, 1, mode="reflect")  # a view is blurred on its own
+    picture = (picture[:-2] + picture[1:-1] + picture[2:]) / 3
+    picture = (picture[:, :-2] + picture[:, 1:-1] + picture[:, 2:]) / 3
+    picture = (picture - picture.min()) / np.ptp(picture)
+    views = np.tile(picture, (n_views, n_views))
+    views = views + noise_level * rng.standard_normal(views.shape)
+    return np.clip(np.rint(views * 255), 0, 255).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize("size", [(217, 313), (256, 256), (211, 307)])
+@pytest.mark.parametrize(("fine", "noise_level"), [(8, 0.0), (6, 0.03), (4, 0.05)])
+def test_fine_texture_repeats_at_one_lag_only(size, fine, noise_level):
+    # Lags that were tried only in steps missed the one of unshifted views: 9 x 9 became 3 x 3.
+    assert infer_grid(repeated(9, size, fine, noise_level)) == (9, 9)
+
+
+def test_more_views_than_pixels_are_asked_for(tmp_path):
+    samples = render((1, 24), (64, 16), seed=3)
+    save(tmp_path / "lf.png", tile(samples))
+    refuses("add --grid VxU", tmp_path / "lf.png")
+    assert_reads(tmp_path / "lf.png", samples, grid=(1, 24))

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""Folders of views: naming schemes, other files beside the views, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from io_inputs import assert_reads, noise, refuses, save, save_views
+from PIL import Image
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.io import read_input, read_light_field, stored, write_view
+
+ROW_FIRST = [
+    "view_{v:02d}_{u:02d}.png",
+    "view_{v}_{u}.ppm",
+    "out_{v:02d}_{u:02d}_-776.880371_1533.980469_.png",
+    "{v}_{u}.png",
+    "{v}_{u}.bmp",
+    "lf_{v}_{u}.png",
+    "2067_{v:02d}_{u:02d}.png",
+    "2067.{v:02d}.{u:02d}.png",
+    "Original Camera_{v:02d}_{u:02d}_400.000000_400.000000_.png",
+    "IMG_2067_r{v}_c{u}.png",
+    "cam{n:03d}_{v}_{u}.png",
+    "{v:02d}-{u:02d}.PNG",
+    "VIEW_{v:02d}_{u:02d}.PNG",
+    "row{v:02d}/view{u:02d}.png",
+    "{v:02d}/{u:02d}.png",
+]
+COLUMN_FIRST = [
+    "{u:03d}_{v:03d}.ppm",
+    "lf_c{u}_r{v}.png",
+    "lf_x{u:02d}_y{v:02d}.png",
+    "s{u}t{v}.png",
+    "column{u}/row{v}.png",
+]
+
+
+@pytest.mark.parametrize("name", ROW_FIRST + COLUMN_FIRST)
+@pytest.mark.parametrize("grid", [(3, 4), (4, 2)])
+def test_names_hold_the_grid(tmp_path, name, grid):
+    samples = noise((*grid, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, name)
+    (tmp_path / "lf" / "parameters.cfg").write_text("no image")
+    notes = assert_reads(tmp_path / "lf", samples)
+    assert "1 other files are left out: parameters.cfg" in notes
+    assert_reads(tmp_path / "lf", samples, grid=grid)
+    for other in [(1, 2), grid[::-1], (1, grid[0] * grid[1])]:
+        refuses("contradicts --grid", tmp_path / "lf", grid=other)
+
+
+@pytest.mark.parametrize("name", [*ROW_FIRST, *COLUMN_FIRST])
+def test_the_user_may_say_which_index_comes_first(tmp_path, name):
+    samples = noise((3, 4, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, name)
+    right, wrong = ("rows", "columns") if name in ROW_FIRST else ("columns", "rows")
+    assert_reads(tmp_path / "lf", samples, order=right)
+    assert_reads(tmp_path / "lf", samples.swapaxes(0, 1), order=wrong)
+    with pytest.raises(LightFieldError, match="order 'v' is unknown, expected rows or columns"):
+        read_light_field(tmp_path / "lf", order="v")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "note"),
+    [
+        ("{v:03d}_{u:03d}.png", "JPEG Pleno CCC_RRR", "columns first; if the row comes first, add"),
+        (
+            "{v}_{u}.png",
+            "plenopticam J_I",
+            "rows first; if the column comes first, add",
+        ),
+        ("a_{v}_{u}_b7.png", "names a_ROW_COLUMN_b*", "if the column comes first"),
+        ("view_{v}_{u}.png", "view_VV_UU", None),
+        ("a_r{v}_c{u}.png", "names a_rROW_cCOLUMN", None),
+    ],
+)
+def test_how_names_were_read_is_said(tmp_path, name, source, note):
+    save_views(tmp_path, noise((2, 2, 4, 5, 3)), name)
+    notes = []
+    understood = read_input(tmp_path, notes=notes.append)
+    assert source in understood.source
+    assert understood.summary().endswith(": 2 x 2 views (V x U) of 5 x 4 pixels, RGB, 8 bit")
+    assert note is None if not notes else note in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [("view_{v:02d}_{u:02d}.png", (3, 1)), ("view_{v}_{u}.pgm", (1, 11)), ("{v}_{u}.png", (1, 3))],
+)
+def test_one_row_or_column_of_a_known_scheme(tmp_path, name, grid):
+    samples = noise((*grid, 4, 5, 1))
+    save_views(tmp_path / "lf", samples, name)
+    assert_reads(tmp_path / "lf", samples)
+
+
+def test_more_than_64_views_in_a_row(tmp_path):
+    samples = noise((1, 101, 4, 5, 3))
+    save_views(tmp_path, samples, "view_{v:02d}_{u:02d}.png")
+    assert_reads(tmp_path, samples)
+
+
+@pytest.mark.parametrize(
+    "name", ["out_{v:02d}_{u:02d}_1.5_2.5_.png", "{u:03d}_{v:03d}.png", "lf_{v}_{u}.png"]
+)
+def test_indices_begin_anywhere_and_have_steps(tmp_path, name):
+    samples = noise((3, 2, 4, 5, 3))
+    for v, u in np.ndindex(3, 2):
+        write_view(tmp_path / name.format(v=3 + 2 * v, u=7 + u), samples[v, u], 8)
+    assert_reads(tmp_path, samples)
+    assert "rows from 3 in steps of 2, columns from 7" in read_input(tmp_path).source
+
+
+def test_indices_around_zero(tmp_path):
+    samples = noise((3, 3, 4, 5, 3))
+    for v, u in np.ndindex(3, 3):
+        write_view(tmp_path / f"view_{v - 1}_{u - 1}.png", samples[v, u], 8)
+    assert_reads(tmp_path, samples)
+
+
+# Views that are only counted
+
+
+def test_natural_order(tmp_path):
+    samples = noise((2, 6, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, "img{n}.png")
+    notes = assert_reads(tmp_path / "lf", samples, grid=(2, 6))
+    assert "img0 to img11, row by row; if they go on column by column" in notes
+    refuses("12 images such as img0 do not tell their grid; add --grid VxU", tmp_path / "lf")
+    refuses("found 12 images .*, but --grid 3x3 needs 9", tmp_path / "lf", grid=(3, 3))
+    by_column = samples.reshape(6, 2, 4, 5, 3).swapaxes(0, 1)
+    assert_reads(tmp_path / "lf", by_column, grid=(2, 6), order="columns")
+
+
+def test_square_number_is_suggested_and_not_taken(tmp_path):
+    save_views(tmp_path, noise((3, 3, 4, 5, 3)), "{n:04d}.png")
+    refuses("such as 3x3", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["input_Cam{n:03d}.png", "INPUT_CAM{n:03d}.PNG"])
+def test_hci(tmp_path, name):
+    samples = noise((3, 3, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, name)
+    assert_reads(tmp_path / "lf", samples)
+    assert_reads(tmp_path / "lf", samples.reshape(1, 9, 4, 5, 3), grid=(1, 9))
+    (tmp_path / "lf" / name.format(n=8)).unlink()
+    refuses("8 images.* add --grid VxU.* or look for (?i:input_cam008)", tmp_path / "lf")
+    rest = samples.reshape(9, 4, 5, 3)[:8].reshape(2, 4, 4, 5, 3)
+    assert_reads(tmp_path / "lf", rest, grid=(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "victim", "message"),
+    [
+        ("input_Cam{n:03d}.png", "input_Cam004.png", "1 views are missing: input_Cam004"),
+        ("view_{v:02d}_{u:02d}.png", "view_01_02.png", "1 views are missing: row 1 column 2"),
+        ("{u:03d}_{v:03d}.png", "002_001.png", "1 views are missing: row 1 column 2"),
+        ("lf_{v}_{u}.png", "lf_0_0.png", "1 views are missing: row 0 column 0"),
+    ],
+)
+def test_missing_view_is_named(tmp_path, name, victim, message):
+    save_views(tmp_path / "lf", noise((3, 3, 4, 5, 3)), name)
+    (tmp_path / "lf" / victim).unlink()
+    refuses(message, tmp_path / "lf")
+
+
+def test_missing_row_is_named(tmp_path):
+    save_views(tmp_path, noise((4, 2, 4, 5, 3)), "a_{v}_{u}.png")
+    for u in range(2):
+        (tmp_path / f"a_2_{u}.png").unlink()
+    refuses("2 views are missing: row 2 column 0, row 2 column 1", tmp_path)
+
+
+# Other files
+
+
+@pytest.mark.parametrize(
+    "name", ["{n:03d}.png", "view_{v}_{u}.png", "input_Cam{n:03d}.png", "{v}_{u}.png"]
+)
+def test_other_files_are_left_out_and_said(tmp_path, name):
+    samples = noise((3, 3, 4, 5, 3))
+    folder = tmp_path / "lf"
+    save_views(folder, samples, name)
+    others = [
+        "._000.png", "Thumbs.db", "B.png", "input_Cam004_gt.png", "view_1_1_depth.png",
+        "gt_disp_lowres.png", "mask_04.png", "thumbnail.png",
+    ]  # fmt: skip
+    for other in others:
+        save(folder / "x.png", noise((4, 5, 1)))
+        (folder / "x.png").rename(folder / other)
+    for grid in [None, (3, 3)] if "{n:03d}.png" != name else [(3, 3)]:
+        notes = assert_reads(folder, samples, grid=grid)
+        assert f"{len(others)} other files are left out" in notes
+
+
+def test_images_of_another_size_or_mode_are_left_out_where_they_are_too_many(tmp_path):
+    samples = noise((3, 3, 4, 5, 3))
+    save_views(tmp_path, samples, "{n:03d}.png")
+    save(tmp_path / "009.png", noise((12, 15, 3)))
+    Image.fromarray(noise((4, 5), 16)).save(tmp_path / "010.png")
+    notes = assert_reads(tmp_path, samples, grid=(3, 3))
+    assert "2 other files are left out: 009.png, 010.png" in notes
+
+
+def test_depth_maps_with_the_names_of_views(tmp_path):
+    samples = noise((2, 2, 4, 5, 3))
+    save_views(tmp_path, samples, "view_{v}_{u}.png")
+    for v, u in np.ndindex(2, 2):
+        Image.fromarray(np.zeros((4, 5), np.float32)).save(tmp_path / f"view_{v}_{u}.tif")
+    assert_reads(tmp_path, samples)
+
+
+def test_all_images_named_depth_are_the_views(tmp_path):
+    samples = noise((2, 2, 4, 5, 1))
+    save_views(tmp_path, samples, "depth_{v}_{u}.png")
+    assert_reads(tmp_path, samples)
+
+
+def test_two_sets_of_equal_size_are_asked(tmp_path):
+    for eye in ("left", "right"):
+        save_views(tmp_path, noise((2, 2, 4, 5, 3)), eye + "_{v}_{u}.png")
+    refuses("left_0_0, ... and right_0_0, ... are 4 images each", tmp_path)
+
+
+def test_a_few_images_that_make_a_grid_are_not_taken_for_the_views(tmp_path):
+    save_views(tmp_path, noise((3, 3, 4, 5, 3)), "img{n}.png")
+    save_views(tmp_path, noise((2, 2, 4, 5, 3)), "detail_{v}_{u}.png")
+    refuses("9 images such as img0 do not tell", tmp_path)
+
+
+def test_doubled_view(tmp_path):
+    save_views(tmp_path, noise((2, 2, 4, 5, 3)), "view_{v}_{u}.png")
+    save_views(tmp_path, noise((2, 2, 4, 5, 3)), "view_{v}_{u}.ppm")
+    refuses("view_0_0.png and view_0_0.ppm are the same view", tmp_path)
+
+
+# Folders in folders
+
+
+def test_parent_folder_of_plenopticam(tmp_path):
+    samples = noise((3, 3, 4, 5, 3))
+    save_views(tmp_path, samples, "viewpoints_3px/{v}_{u}.png")
+    save_views(tmp_path, noise((1, 4, 4, 5, 3)), "refo_3px/{n}.png")
+    save(tmp_path / "thumbnail.png", noise((4, 5, 3)))
+    notes = assert_reads(tmp_path, samples)
+    assert "5 other files are left out" in notes
+
+
+def test_folder_without_images_names_what_may_be_meant(tmp_path):
+    refuses("there are no images in this folder$", tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    np.save(tmp_path / "a" / "lf.npy", noise((2, 2, 4, 5, 3)))
+    refuses("no images in this folder; give a file such as .*lf.npy itself", tmp_path)
+    save(tmp_path / "a" / "b" / "0_0.png", noise((4, 5, 3)))
+    refuses(r"no images in this folder; the next ones lie in .*b$", tmp_path)
+
+
+# Samples
+
+
+def test_unlike_views_are_named(tmp_path):
+    folder = tmp_path / "lf"
+    save_views(folder, noise((2, 2, 4, 5, 3)), "view_{v}_{u}.png")
+    for shape, bit_depth, found in [
+        ((4, 6, 3), 8, "6 x 4 RGB of 8 bit"),
+        ((4, 5, 1), 8, "5 x 4 gray of 8 bit"),
+        ((4, 5, 3), 16, "5 x 4 RGB of 16 bit"),
+    ]:
+        write_view(folder / "view_1_0.png", noise(shape, bit_depth), bit_depth)
+        with pytest.raises(LightFieldError, match=f"{found}, but view_0_0.png is 5 x 4 RGB of 8"):
+            read_light_field(folder)
+
+
+@pytest.mark.parametrize(("needed", "expected"), [(8, 8), (10, 10), (14, 14), (15, 16), (16, 16)])
+def test_depth_marked_as_16_that_holds_less(tmp_path, needed, expected):
+    samples = np.minimum(noise((2, 2, 4, 5, 3), 16), 2**needed - 1).astype(np.uint16)
+    save_views(tmp_path, samples, "view_{v}_{u}.png")
+    as_read = samples.astype(np.uint8) if expected == 8 else samples
+    notes = assert_reads(tmp_path, as_read, expected)
+    assert ("add --bit-depth 16" in notes) == (expected < 16)
+    assert_reads(tmp_path, samples, 16, bit_depth=16)
+
+
+def test_large_folders_stay_on_disk(tmp_path, monkeypatch):
+    samples = noise((2, 3, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, "view_{v}_{u}.png")
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", samples.nbytes - 1)
+    light_field = read_light_field(tmp_path / "lf")
+    assert isinstance(light_field.samples, stored.FileSamples)
+    np.testing.assert_array_equal(light_field.view(1, 2), samples[1, 2])
+    np.testing.assert_array_equal(light_field.samples, samples)
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", samples.nbytes)
+    assert isinstance(read_light_field(tmp_path / "lf").samples, np.ndarray)
