@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import arrays, camera_raw, lenslet, mosaic, quilt, stack, stored, views
 from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
@@ -159,8 +157,6 @@ def _finish(
         needed = light_field.largest_sample().bit_length()
         if 0 < needed <= _MOST_LIKELY_DEPTH:
             depth = max(needed, 8)
-            if depth == 8 and isinstance(samples, np.ndarray):
-                samples = samples.astype(np.uint8)
             light_field = LightField(samples, depth)
             request.note(
                 f"{request.path}: no sample of 16 bits needs more than {needed}, "
