@@ -6,7 +6,7 @@ See format_spec.md section 8.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from sanrcodec.arithmetic.dense import round_shift
@@ -59,7 +59,8 @@ class DepthLayers:
 
     Args:
         header: Stream header.
-        textures: Features of each layer, integer-valued float32 ``[features, Hc * Wc]``, Q12.
+        textures: Features of each layer, integer-valued float32 ``[features, Hc * Wc]``, Q12; one
+            at a time, since each is large and kept in a form of its own.
         geometry: Disparities of all layers, then visibilities of all but the last, as the geometry
             trunk gives them: integer-valued float32 ``[2 * layers - 1, Hc * Wc]``.
         ops: Array backend.
@@ -67,14 +68,19 @@ class DepthLayers:
     """
 
     def __init__(
-        self, header: StreamHeader, textures: list[Array], geometry: Array, ops: Ops, level: int
+        self,
+        header: StreamHeader,
+        textures: Iterable[Array],
+        geometry: Array,
+        ops: Ops,
+        level: int,
     ) -> None:
         self.header, self.ops = header, ops
         n = header.layers
         disparity = ops.cast(ops.clip(geometry[:n], -DISPARITY_MAX, DISPARITY_MAX), ops.int32)
         alpha = ops.clip(geometry[n:] + _ALPHA_ONE // 2, 0, _ALPHA_ONE)
         self.layers = [
-            Layer(header, ops.concatenate([texture, alpha[i : i + 1]]), disparity[i], ops, level)
+            Layer(header, [*texture, *alpha[i : i + 1]], disparity[i], ops, level)
             for i, texture in enumerate(textures)
         ]
 

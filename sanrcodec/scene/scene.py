@@ -69,16 +69,16 @@ class Scene:
         textures, geometry = _grouped(header, latents, finest_level(level))
 
         trunk = Trunk(header, weights, "texture", ops, level)
-        planes = [trunk(stack) for stack in textures]
-        if header.color_filter:
-            color_filter = ColorFilter(header, weights, ops, level)
-            planes = [color_filter(features) for features in planes]
+        color_filter = (
+            ColorFilter(header, weights, ops, level) if header.color_filter else lambda x: x
+        )
+        features = (color_filter(trunk(stack)) for stack in textures)
         self.textures: Textures
         if header.layers:
             found = Trunk(header, weights, "geometry", ops, level)(geometry)
-            self.textures = DepthLayers(header, planes, found, ops, level)
+            self.textures = DepthLayers(header, features, found, ops, level)
         else:
-            self.textures = FlatPlane(header, planes[0], ops, level)
+            self.textures = FlatPlane(header, next(features), ops, level)
 
     def render(self, v: float, u: float, region: tuple[int, int, int, int] | None = None) -> Array:
         """Synthesize one view, or a part of it.

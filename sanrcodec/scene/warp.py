@@ -8,6 +8,7 @@ See format_spec.md sections 7.4 and 8.2.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -56,14 +57,19 @@ class Layer:
 
     Args:
         header: Stream header.
-        texture: Integers within int16, ``[n, Hc * Wc]``, Q12.
+        planes: Integers within int16, ``[Hc * Wc]`` each, Q12.
         disparity: int32 ``[Hc * Wc]``, Q9 pixels per view.
         ops: Array backend.
         level: Of the canvas.
     """
 
     def __init__(
-        self, header: StreamHeader, texture: Array, disparity: Array, ops: Ops, level: int
+        self,
+        header: StreamHeader,
+        planes: Sequence[Array],
+        disparity: Array,
+        ops: Ops,
+        level: int,
     ) -> None:
         self.header, self.ops, self.level = header, ops, level
         self.canvas = level_shape(header.canvas, level)
@@ -72,11 +78,12 @@ class Layer:
         # nearer one.
         reach = -(-header.margin_y >> level), -(-header.margin_x >> level)
         self._nearest = minimum_filter(disparity.reshape(self.canvas), reach, ops).reshape(-1)
-        self.n_channels = len(texture)
+        self.n_channels = len(planes)
         # Rows of 2, 4, 8, ... values: numpy gathers such rows several times faster.
         n_lanes = 1 << header.features.bit_length()
         lanes = ops.zeros((math.prod(self.canvas), n_lanes), ops.int16)
-        lanes[:, : self.n_channels] = texture.T
+        for i, plane in enumerate(planes):
+            lanes[:, i] = plane
         self._phases = _half_samples(lanes.reshape(*self.canvas, n_lanes), ops)
         self._weights = _bilinear_weights(n_lanes, ops)
 
