@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Train the networks that ship with the format: sanrcodec/default_weights.json.
+"""Train the networks that ship with the format: sanrcodec/bitstream/default_weights.json.
 
-Usage: python tools/train_defaults.py PHOTOS... -o sanrcodec/default_weights.json
+Usage: python tools/train_defaults.py PHOTOS... -o sanrcodec/bitstream/default_weights.json
 
 Starts from the table that is there; begin with ``{}`` to train from nothing. The table of format
 0.5 is that of 0.3, the same networks for every kind of pass to begin with, trained on by
