@@ -68,8 +68,8 @@ def test_a_stage_drops_the_graphs_of_the_last(monkeypatch: pytest.MonkeyPatch, f
 
     run, held = StepGraphs.run, []
 
-    def note(self: Any, part: Any, stage: Any) -> None:
-        run(self, part, stage)
+    def note(self: Any, part: Any, stage: Any, state: Any) -> None:
+        run(self, part, stage, state)
         ((_, held_stage),) = self.graphs
         assert held_stage == stage
         if (stage.phase.name, stage.guided) not in held:
@@ -78,6 +78,18 @@ def test_a_stage_drops_the_graphs_of_the_last(monkeypatch: pytest.MonkeyPatch, f
     monkeypatch.setattr(StepGraphs, "run", note)
     assert fit(synthetic(), steps=60, device="cuda").finished
     assert held == [("soft", True), ("soft", False), ("rounded", False)]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_random_numbers_and_precision_of_the_caller_go_on(fit: Fit, device: str) -> None:
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    torch.cuda.manual_seed(3)
+    expected = torch.rand(4, device="cuda")
+    torch.cuda.manual_seed(3)
+    fit(synthetic(), steps=40, device=device)
+    assert torch.equal(torch.rand(4, device="cuda"), expected)
+    assert matmul.allow_tf32 == before
 
 
 def test_split_step_does_what_the_whole_step_does() -> None:

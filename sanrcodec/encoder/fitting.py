@@ -26,6 +26,7 @@ from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.importance import ViewImportance
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.optimizer import Adam
+from sanrcodec.encoder.process import random_state, restore_random_state, seed_random_numbers
 from sanrcodec.encoder.quantize import noisy_round, straight_through
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule, Stage
 from sanrcodec.encoder.sweep import Geometry
@@ -62,7 +63,7 @@ class FitProgress:
 class FitState(TypedDict):
     """Where a fit can go on.
 
-    ``random`` has the state of each rank's generators: torch's on the CPU, and that of its GPU.
+    ``random`` has each rank's :func:`~sanrcodec.encoder.process.random_state`.
     """
 
     planned: int
@@ -111,7 +112,7 @@ class _Steps:
         self.averaged = torch.zeros(sum(sizes), device=device)
         self.parts = self.averaged.split(sizes)
         self.coarsened = torch.zeros(())  # not on the device: asking it would wait
-        self.graphs = StepGraphs(device, self.state)
+        self.graphs = StepGraphs(device)
 
     def advance(self, progress: float) -> None:
         """One optimization step."""
@@ -130,12 +131,12 @@ class _Steps:
                 self.schedule.compile_tolerance,
             )
         if self.ranks.size == 1:
-            self.graphs.run(self._step, stage)
+            self.graphs.run(self._step, stage, self.state)
             return
         # Between two graphs: a collective inside one would bind all ranks to the same replays.
-        self.graphs.run(self._backward, stage)
+        self.graphs.run(self._backward, stage, self.state)
         self.ranks.average_(self.averaged[self.model.latents.numel() if rests else 0 :])
-        self.graphs.run(self._update, stage)
+        self.graphs.run(self._update, stage, self.state)
 
     def _coarsen(self) -> None:
         """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
@@ -170,16 +171,7 @@ class _Steps:
             raise SanrError("the checkpoint is of another scene model; remove it to begin anew")
         for tensor, kept in zip(self.state(), state["tensors"], strict=True):
             tensor.copy_(kept)
-        random = state["random"][self.ranks.rank]
-        torch.set_rng_state(random[0])
-        if self.device.type == "cuda" and len(random) > 1:
-            torch.cuda.set_rng_state(random[1], self.device)
-
-    def random_state(self) -> list[Tensor]:
-        """State of the generators that the steps draw from."""
-        on_gpu = self.device.type == "cuda"
-        on_device = [torch.cuda.get_rng_state(self.device)] if on_gpu else []
-        return [torch.get_rng_state(), *on_device]
+        restore_random_state(self.device, state["random"][self.ranks.rank])
 
     def _step(self, stage: Stage) -> None:
         self._backward(stage)
@@ -284,7 +276,7 @@ def fit(
 ) -> tuple[int, bool]:
     """Fit a model in place.
 
-    Draws from torch's generators, which it seeds.
+    Draws from the default generators of the CPU and of the model's device, which it seeds.
 
     Args:
         model: From its initial state; the same on all ranks, and again afterwards, but that each
@@ -319,7 +311,7 @@ def fit(
     order = order_of_views(n_views, batch * ranks.size, steps, seed)
     mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
     # Each rank draws noise of its own, so that their average is less noisy.
-    torch.manual_seed((seed + ranks.rank * _RANK_SEED) % 2**63)
+    seed_random_numbers(device, (seed + ranks.rank * _RANK_SEED) % 2**63)
     with closing(ViewBatches(light_field, mine, device)) as views:
         fuse_first = device.type == "cuda" and schedule.compiles(steps, time_budget)
         run = _Steps(model, views, preset, schedule, steps, lmbda, geometry, ranks, fuse_first)
@@ -346,7 +338,7 @@ def fit(
             clock.planned = planned
             run.total.fill_(float(planned))
             if due:
-                random = ranks.gather(run.random_state())
+                random = ranks.gather(random_state(device))
                 if ranks.rank == 0 and save is not None:
                     save({
                         "planned": planned, "done": clock.done, "seconds": clock.seconds,

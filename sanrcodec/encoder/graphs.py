@@ -60,15 +60,25 @@ class StepGraphs:
 
     Args:
         device: That the parts run on.
-        state: Gives all that they change.
     """
 
-    def __init__(self, device: torch.device, state: Callable[[], Sequence[Tensor]]) -> None:
-        self.device, self.state = device, state
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.graphs: dict[tuple[str, Stage], torch.cuda.CUDAGraph] = {}
 
-    def run(self, part: Callable[[Stage], None], stage: Stage) -> None:
-        """Run ``part(stage)``: the first time it is captured, the next times replayed."""
+    def run(
+        self,
+        part: Callable[[Stage], None],
+        stage: Stage,
+        state: Callable[[], Sequence[Tensor]],
+    ) -> None:
+        """Run ``part(stage)``: the first time it is captured, the next times replayed.
+
+        Args:
+            part: Known by its name.
+            stage: Of the step.
+            state: Gives what the part changes, see :func:`capture`.
+        """
         if self.device.type != "cuda":
             part(stage)
             return
@@ -78,7 +88,7 @@ class StepGraphs:
                 # Stages do not come back, and each graph holds all the memory that a step needs.
                 torch.cuda.synchronize(self.device)
                 self.graphs.clear()
-            self.graphs[key] = capture(lambda: part(stage), self.state())
+            self.graphs[key] = capture(lambda: part(stage), state())
         self.graphs[key].replay()
 
 

@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""What an encoding changes in the whole process, and how to leave it as it was.
+"""Random numbers and precision, which belong to the whole process: how to leave them as they were.
 
 Must not know of light fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
-__all__ = ["tf32_allowed", "working_on"]
+__all__ = [
+    "random_state",
+    "restore_random_state",
+    "seed_random_numbers",
+    "tf32_allowed",
+    "working_on",
+]
 
 T = TypeVar("T")
 
@@ -23,13 +30,43 @@ def working_on(device: torch.device) -> Iterator[None]:
 
     All of this is global in torch. What the caller had set is back afterwards.
     """
-    on_gpu = device.type == "cuda"
+    state = random_state(device)
     with ExitStack() as stack:
-        if on_gpu:
+        stack.callback(restore_random_state, device, state)
+        if device.type == "cuda":
             stack.enter_context(torch.cuda.device(device))
             stack.enter_context(tf32_allowed())
-        stack.enter_context(torch.random.fork_rng([device] if on_gpu else []))
         yield
+
+
+def seed_random_numbers(device: torch.device, number: int) -> None:
+    """Seed the generators that work on a device draws from, and no others.
+
+    Args:
+        device: Whose default generator is seeded, besides that of the CPU.
+        number: 0 to 2**63 - 1.
+    """
+    torch.default_generator.manual_seed(number)
+    if device.type != "cpu":
+        with _current(device):
+            _module(device).manual_seed(number)
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """State of the generators that work on a device draws from: the CPU's, then the device's."""
+    state = [torch.get_rng_state()]
+    if device.type != "cpu":
+        with _current(device):
+            state.append(_module(device).get_rng_state())
+    return state
+
+
+def restore_random_state(device: torch.device, state: Sequence[Tensor]) -> None:
+    """Go back to an earlier :func:`random_state`, as far as it is known of this kind of device."""
+    torch.set_rng_state(state[0])
+    if device.type != "cpu" and len(state) > 1:
+        with _current(device):
+            _module(device).set_rng_state(state[1])
 
 
 @contextmanager
@@ -57,6 +94,17 @@ def tf32_allowed() -> Iterator[None]:
         for kind, value in zip(kinds, kept, strict=True):
             if value is not None:
                 kind.fp32_precision = value
+
+
+def _module(device: torch.device) -> Any:
+    """What torch has for a type of devices, such as ``torch.cuda``."""
+    return getattr(torch, device.type)
+
+
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    """Make a device the current one of its type."""
+    current: AbstractContextManager[Any] = _module(device).device(device)
+    return current
 
 
 def _readable(read: Callable[[], T]) -> T | None:
