@@ -199,6 +199,20 @@ def test_unusable_options_are_refused(
         fit(light_field, **options)
 
 
+def test_untrained_weights_are_told(
+    fit: Fit, light_field: LightField, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What begins at random costs bytes, and nobody would know why."""
+    fit(light_field, steps=1)
+    assert caplog.messages == []
+    fit(synthetic((2, 2), channels=1), steps=1)
+    (message,) = caplog.messages
+    assert message.endswith(
+        "these tensors begin at random: "
+        "color_filter.linear, color_filter.output, view.output.weight, view.output.bias"
+    )
+
+
 def test_unusable_samples_are_refused(fit: Fit) -> None:
     with pytest.raises(LightFieldError):
         fit(np.zeros((3, 3, 8, 8), np.uint8))

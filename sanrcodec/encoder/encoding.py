@@ -6,6 +6,7 @@ Must leave the caller's process as it was.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import torch
 
 from sanrcodec.arithmetic.torchops import torch_ops, usable_device
 from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.defaults import untrained
+from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.distributed import joined
@@ -31,9 +34,12 @@ from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, Parallax, gain_of, make_header
+from sanrcodec.scene.parts import tensor_specs
 from sanrcodec.scene.scene import Scene
 
 __all__ = ["EncodeResult", "encode"]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,8 @@ def encode(
                 geometry.parallax if geometry else None,
                 gain_of(lmbda),
             )
+            if ranks.rank == 0:
+                _warn_of_untrained(header)
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
 
             def save(state: FitState) -> None:
@@ -197,6 +205,17 @@ def _start(
     with torch.no_grad():
         geometry = estimate_geometry(light_field, device) if sweeps else None
     return geometry.to("cpu") if geometry else None, None
+
+
+def _warn_of_untrained(header: StreamHeader) -> None:
+    """Say which networks begin as pseudo-random numbers: their files are larger."""
+    names = untrained(tensor_specs(header))
+    if names:
+        _logger.warning(
+            "no weights were trained for a scene model of this shape; "
+            "these tensors begin at random: %s",
+            ", ".join(names),
+        )
 
 
 def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int, SanrFile]:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sanrcodec.bitstream.defaults import untrained
+from sanrcodec.bitstream.header import FIELD_RANGES
+from sanrcodec.errors import LightFieldError, LimitError
+from sanrcodec.lightfield import LightField
+from sanrcodec.presets import PRESETS, PROFILES, UNIT_LMBDA, Parallax, gain_of, make_header
+from sanrcodec.scene.parts import tensor_specs
+
+# Tensors of a profile that begin as pseudo-random numbers: none were trained for them.
+UNTRAINED = {
+    "default": [],
+    "sanr": [
+        "texture.output.weight", "texture.output.bias", "view.hidden0.weight", "view.hidden0.bias",
+        "view.hidden1.weight", "view.output.weight", "arm.texture.grid_bias",
+    ],
+}  # fmt: skip
+
+
+def views(grid: tuple[int, int], n_channels: int = 3) -> LightField:
+    return LightField(np.zeros((*grid, 40, 60, n_channels), np.uint8), 8)
+
+
+@pytest.mark.parametrize("grid", [(1, 2), (2, 1), (3, 3), (9, 17)], ids=str)
+@pytest.mark.parametrize("lmbda", [0.01, 8.0, 1e4])
+@pytest.mark.parametrize("profile", list(PROFILES))
+def test_trained_weights_fit_the_shipped_profiles(
+    profile: str, lmbda: float, grid: tuple[int, int]
+) -> None:
+    parallax = Parallax(1.5, mirrored=True, axes_reversed=True)
+    header = make_header(views(grid), PROFILES[profile], parallax, gain_of(lmbda))
+    assert untrained(tensor_specs(header)) == UNTRAINED[profile]
+
+
+def test_a_profile_fixes_all_that_the_light_field_does_not() -> None:
+    of_light_field = {
+        "n_v", "n_u", "height", "width", "channels", "bit_depth", "margin_y", "margin_x",
+        "mirrored", "axes_reversed", "gain",
+    }  # fmt: skip
+    for number, profile in enumerate(PROFILES.values()):
+        assert profile["profile"] == number
+        assert {*profile} == {*FIELD_RANGES} - of_light_field
+        header = dataclasses.asdict(make_header(views((2, 3)), profile, Parallax(2.0), 16))
+        assert {name: header[name] for name in profile} == profile
+
+
+def test_header_follows_the_light_field() -> None:
+    header = make_header(views((3, 5)), PROFILES["default"], Parallax(2.5, True, True), 20)
+    assert (header.n_v, header.n_u, header.height, header.width) == (3, 5, 40, 60)
+    assert (header.margin_y, header.margin_x) == (4, 6)  # half the way of the outermost view, and 1
+    assert (header.mirrored, header.axes_reversed, header.gain) == (1, 1, 20)
+    far = make_header(views((3, 5)), PROFILES["default"], Parallax(100.0), 20)
+    assert (far.margin_y, far.margin_x) == (16, 16)  # a quarter of the longer side, and 1
+    one = make_header(views((1, 1)), PROFILES["default"], None, 20)
+    assert (one.layers, one.per_view, one.margin_y, one.margin_x) == (1, 0, 0, 0)
+    flat = make_header(views((3, 5)), PROFILES["sanr"], None, 20)
+    assert (flat.layers, flat.margin_y, flat.margin_x) == (0, 0, 0)
+
+
+def test_profiles_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(LightFieldError, match="2 features for 3 channels"):
+        make_header(views((2, 2)), {**PROFILES["default"], "features": 2}, None, 16)
+    with pytest.raises(LimitError, match="layers"):
+        make_header(views((2, 2)), {**PROFILES["default"], "layers": 9}, None, 16)
+
+
+def test_gain_is_the_latent_step_in_sixteenths() -> None:
+    assert gain_of(UNIT_LMBDA) == 16
+    assert gain_of(4 * UNIT_LMBDA) == 32
+    assert (gain_of(1e-9), gain_of(1e9)) == (1, 255)
+
+
+def test_sparse_latents_move_less() -> None:
+    preset = PRESETS["medium"]
+    assert preset.latent_rate_at(10.0) == preset.latent_rate
+    assert preset.latent_rate_at(100.0) == pytest.approx(preset.latent_rate * 0.1**0.15)
