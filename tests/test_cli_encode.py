@@ -25,6 +25,11 @@ def test_round_trip(tmp_path: Path, mosaic: Path, light_field: LightField) -> No
     assert line.count("\n") == 1
     assert line.endswith(" s on cpu\n")
     assert "step 30/30" in result.stderr
+    said = result.stderr.splitlines()
+    assert said[0] == (
+        f"{mosaic}: mosaic, from the top left: 3 x 3 views (V x U) of 32 x 24 pixels, RGB, 8 bit"
+    )
+    assert said[1].startswith(f"{mosaic}: parallax: ")
 
     folder = tmp_path / "views"
     folder.mkdir()
@@ -51,6 +56,23 @@ def test_quiet_encode_prints_the_result_only(tmp_path: Path, mosaic: Path) -> No
     result = sanr("encode", mosaic, "-o", file, "--steps", 6, "--device", "cpu", "--quiet")
     assert_ok(result)
     assert result.stderr == ""
+
+
+@pytest.mark.usefixtures("fit")
+def test_encode_a_part(tmp_path: Path, mosaic: Path) -> None:
+    file = tmp_path / "out.sanr"
+    parts = ["--views", "1:,:", "--every", "1,2", "--crop", "4:20,0:16"]
+    result = sanr("encode", mosaic, "-o", file, "--steps", 3, "--device", "cpu", *parts)
+    assert_ok(result)
+    assert "2 x 2 views (V x U) of 16 x 16 pixels" in result.stderr
+    assert sanrcodec.open(file).shape == (2, 2, 16, 16, 3)
+
+
+def test_encode_refuses_more_views_than_the_format_has(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    np.save(tmp_path / "lf.npy", np.zeros((1, 101, 16, 16, 3), np.uint8))
+    result = sanr("encode", tmp_path / "lf.npy", "-o", tmp_path / "x.sanr", "--quiet")
+    assert_refused(result, 1, "101, allowed are 1..64")
 
 
 def test_encode_refuses_before_any_work(tmp_path: Path, mosaic: Path, file: Path) -> None:

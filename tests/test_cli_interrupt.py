@@ -20,7 +20,7 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals cannot be se
 
 
 def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -> tuple[int, str]:
-    """Run ``sanr encode`` and send it a signal at its first line; return exit code and stderr."""
+    """Run ``sanr encode`` and send it a signal at its first step; return exit code and stderr."""
     command = [sys.executable, "-m", "sanrcodec", "encode", "--device", "cpu"]
     # As a shell does for `nohup`, or for a job in the background of a script.
     shell = ["sh", "-c", f"trap '' {signum.name[3:]}; exec \"$@\"", "sh"] if ignored else []
@@ -31,7 +31,8 @@ def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -
     ) as process:  # fmt: skip
         assert process.stderr is not None
         try:
-            assert process.stderr.readline().startswith("step ")
+            lines = iter(process.stderr.readline, "")
+            assert any(line.startswith("step ") for line in lines)
             process.send_signal(signum)
             stdout, stderr = process.communicate(timeout=60)
         finally:

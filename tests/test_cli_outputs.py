@@ -72,7 +72,7 @@ def test_folder_deleted_meanwhile(
     output = tmp_path / "out" / "lf.sanr"
     output.parent.mkdir()
     meanwhile(lambda: shutil.rmtree(output.parent))
-    result = sanr("encode", source, "-o", output)
+    result = sanr("encode", source, "-o", output, "--quiet")
     assert result.exit_code == 1
     rescued = only_file(temporary)
     assert rescued.read_bytes() == CONTENT

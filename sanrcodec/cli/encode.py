@@ -13,13 +13,13 @@ from typing import Any
 
 import click
 
+from sanrcodec.cli.input_options import input_options, read_source
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.messages import logged, note, result
-from sanrcodec.cli.options import DEFAULT_LMBDA, GRID, OUTPUT_FILE, PATH, PRESETS, PROFILES
+from sanrcodec.cli.options import DEFAULT_LMBDA, OUTPUT_FILE, PRESETS, PROFILES
 from sanrcodec.cli.outputs import check_output, check_space, write_or_rescue
 from sanrcodec.cli.progress import ProgressLine
 from sanrcodec.errors import SanrError
-from sanrcodec.io import LAYOUTS, read_light_field
 from sanrcodec.lightfield import LightField
 
 __all__ = ["ENDED_EARLY", "command"]
@@ -29,22 +29,10 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
 
 
 @click.command("encode", short_help="Compress a light field.")
-@click.argument("source", metavar="INPUT", type=PATH)
+@input_options
 @click.option(
     "-o", "--output", type=OUTPUT_FILE, required=True,
     metavar="OUT.sanr", help="File to write.",
-)  # fmt: skip
-@click.option(
-    "--grid", type=GRID, metavar="VxU",
-    help="Number of views, rows first, if the input does not tell it.",
-)  # fmt: skip
-@click.option(
-    "--layout", type=click.Choice(LAYOUTS),
-    help="How the views lie in the input.  [default: told by its kind; never lenslet]",
-)  # fmt: skip
-@click.option(
-    "--bit-depth", type=click.IntRange(8, 16),
-    help="Significant bits of a sample, if the input does not tell them.",
 )  # fmt: skip
 @click.option(
     "--lmbda", type=click.FloatRange(min=0, min_open=True), default=DEFAULT_LMBDA,
@@ -86,15 +74,12 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
 def command(
     source: Path,
     output: Path,
-    grid: tuple[int, int] | None,
-    layout: str | None,
-    bit_depth: int | None,
     checkpoint: Path | None,
     force: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Compress the light field INPUT: a folder of views, one image of all views, or a .npy file.
+    """Compress the light field INPUT: a folder of views, one image of all views, or an array.
 
     Ctrl-C ends the fit early and still writes the file, as do SIGTERM and a closed terminal; the
     exit code is 3 then. A second Ctrl-C aborts. A checkpoint is removed once the file of a finished
@@ -106,7 +91,7 @@ def command(
     rank = _rank()
     quiet = quiet or rank > 0
     tell = (lambda line: None) if quiet else note
-    light_field = read_light_field(source, grid, layout, bit_depth, tell)
+    light_field = read_source(source, options, tell).light_field
     if not rank:
         check_space(output, _room(light_field))
 
@@ -128,6 +113,7 @@ def command(
                 checkpoint=checkpoint,
                 **options,
                 progress=None if quiet else progress,
+                on_geometry=lambda line: tell(f"{source}: {line}"),
                 should_stop=stop,
             )
         except SanrError:

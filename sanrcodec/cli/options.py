@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "PROFILES",
     "SCALE",
     "VIEW_POSITION",
+    "Parsed",
     "file_argument",
 ]
 
@@ -33,14 +35,18 @@ PROFILES = ("default", "sanr")  # in the order of their numbers
 DEFAULT_LMBDA = 8.0
 
 
-class _Grid(click.ParamType):
-    name = "VxU"
+class Parsed(click.ParamType):
+    """What a function of the library reads from text, and refuses with a LightFieldError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self._parse = name, parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse text; leave alone what is parsed already."""
         if not isinstance(value, str):
             return value
         try:
-            return parse_grid(value)
+            return self._parse(value)
         except LightFieldError as error:
             self.fail(str(error), param, ctx)
 
@@ -70,7 +76,7 @@ class _Scale(click.ParamType):
         self.fail(f"scale {value!r} is not among {', '.join(map(str, SCALES))}", param, ctx)
 
 
-GRID, SCALE, VIEW_POSITION = _Grid(), _Scale(), _ViewPosition()
+GRID, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Scale(), _ViewPosition()
 PATH = click.Path(path_type=Path)
 OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -26,6 +26,7 @@ from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
+from sanrcodec.encoder.geometry_report import describe_geometry
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
@@ -83,6 +84,7 @@ def encode(
     metadata: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 60.0,
+    on_geometry: Callable[[str], None] = lambda line: None,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> EncodeResult:
@@ -107,6 +109,7 @@ def encode(
             ``time_budget`` is that of all runs together. It is left in place: remove it when the
             result is safe.
         checkpoint_seconds: Between two states, about.
+        on_geometry: Called before the fit with a line of what the plane sweep found.
         progress: Called with the state of the fit every few steps.
         should_stop: Polled every step; True ends the fit early, and the file is still written.
 
@@ -144,6 +147,7 @@ def encode(
         sweeps = PROFILES[profile]["layers"] > 0
         with working_on(chosen):
             geometry, state = ranks.share(lambda: _start(light_field, sweeps, chosen, kept))
+            on_geometry(describe_geometry(geometry, light_field.grid))
             header = make_header(
                 light_field,
                 PROFILES[profile],

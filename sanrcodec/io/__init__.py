@@ -2,6 +2,7 @@
 """Files <-> light fields; holds no codec, and imports pillow only while a file is read."""
 
 from sanrcodec.io.atomic import write_atomically
+from sanrcodec.io.contact import contact_sheet
 from sanrcodec.io.image import write_view
 from sanrcodec.io.mosaic import write_mosaic
 from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
@@ -15,6 +16,7 @@ __all__ = [
     "Input",
     "Selection",
     "choose_tiles",
+    "contact_sheet",
     "parse_every",
     "parse_ranges",
     "quilt_path",

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""What the plane sweep finds, in words and as a picture; holds no estimation itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sanrcodec.arithmetic.torchops import usable_device
+from sanrcodec.encoder.sweep import Geometry, estimate_geometry
+from sanrcodec.lightfield import LightField
+
+__all__ = ["describe_geometry", "draw_disparity", "inspect_geometry"]
+
+_TAIL = 0.01  # share of pixels at either end that may be mismatches
+
+
+def inspect_geometry(
+    light_field: LightField, device: str | None = None
+) -> tuple[str, npt.NDArray[np.uint8] | None]:
+    """Sweep a light field that is not going to be encoded.
+
+    Args:
+        light_field: With any number of views.
+        device: As torch names it; a CUDA device if there is one, else the CPU.
+
+    Returns:
+        A line about the parallax, and the picture of the disparity if there is one.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.no_grad():
+        geometry = estimate_geometry(light_field, usable_device(device))
+    line = describe_geometry(geometry, light_field.grid)
+    return line, None if geometry is None else draw_disparity(geometry)
+
+
+def describe_geometry(geometry: Geometry | None, grid: tuple[int, int]) -> str:
+    """Say range and direction of the parallax in one line.
+
+    Args:
+        geometry: None for a single view, or a profile without geometry.
+        grid: Number of views ``(V, U)``.
+    """
+    if geometry is None:
+        return "parallax: not looked for"
+    near, far = _range(geometry)
+    sign = -1.0 if geometry.parallax.axes_reversed else 1.0
+    directions = []
+    if grid[0] > 1:
+        directions.append("down" if sign > 0 else "up")
+    if grid[1] > 1:
+        directions.append("right" if (sign > 0) != geometry.parallax.mirrored else "left")
+    axes = [name for name, n in zip("vu", grid, strict=True) if n > 1]
+    return (
+        f"parallax: {sign * near:+.2f} (nearest) to {sign * far:+.2f} pixels per view; "
+        f"the camera moves {' and '.join(directions)} as {' and '.join(axes)} grow"
+        + ("s" if len(axes) == 1 else "")
+    )
+
+
+def draw_disparity(geometry: Geometry) -> npt.NDArray[np.uint8]:
+    """Draw the disparity of the center view, near is white.
+
+    Returns:
+        uint8 array ``[H, W, 1]``.
+    """
+    near, far = _range(geometry)
+    levels = (far - geometry.near.cpu().numpy()) / max(far - near, 1e-6)
+    return np.rint(255 * np.clip(levels, 0, 1)).astype(np.uint8)[..., None]
+
+
+def _range(geometry: Geometry) -> tuple[float, float]:
+    """Disparity of the nearest and of the farthest content, but for a few pixels."""
+    ends = torch.tensor([_TAIL, 1 - _TAIL], device=geometry.near.device)
+    # torch.quantile takes a limited number of values.
+    sample = geometry.near.flatten()[:: max(1, geometry.near.numel() // 2**20)]
+    near, far = torch.quantile(sample, ends).tolist()
+    return near, far

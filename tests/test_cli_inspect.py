@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""``sanr inspect``: what it prints, what it draws, and what it does without PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import assert_ok, assert_refused, sanr
+from io_inputs import noise, render, save_views
+
+from sanrcodec.io import contact_sheet, write_mosaic
+from sanrcodec.io.image import read_image
+from sanrcodec.lightfield import LightField
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Path:
+    samples = render((3, 4), (64, 96), seed=3, disparity=(-1.0, 1.5))
+    save_views(tmp_path / "lf", samples, "{u:03d}_{v:03d}.png")
+    return tmp_path / "lf"
+
+
+def test_prints_and_draws(tmp_path: Path, views: Path) -> None:
+    pytest.importorskip("torch")
+    lines = assert_ok(sanr("inspect", views, "-o", tmp_path / "pictures")).splitlines()
+    assert lines[0].startswith(f"{views}: names JPEG Pleno CCC_RRR: columns first; if the row")
+    assert lines[1] == (
+        f"{views}: folder of views, names JPEG Pleno CCC_RRR: "
+        "3 x 4 views (V x U) of 96 x 64 pixels, RGB, 8 bit"
+    )
+    assert "(nearest) to" in lines[3]
+    assert "camera moves" in lines[3]
+    sheet = read_image(tmp_path / "pictures" / "lf_views.png").samples
+    assert sheet.shape == (3 * 64 + 4, 4 * 96 + 6, 3)
+    disparity = read_image(tmp_path / "pictures" / "lf_disparity.png").samples
+    assert disparity.shape == (64, 96, 1)
+    assert np.ptp(disparity) > 100
+
+
+@pytest.mark.parametrize("flip", [np.s_[:, :], np.s_[::-1, :], np.s_[:, ::-1], np.s_[::-1, ::-1]])
+def test_direction_of_the_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: tuple[slice, slice]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    # The nearest content has the highest disparity here: it moves down and right.
+    samples = render((5, 5), (96, 128), seed=3, disparity=(-1.0, 1.5))
+    np.save("lf.npy", samples[flip])
+    printed = assert_ok(sanr("inspect", "lf.npy"))
+    vertical, horizontal = ("up" if axis.step is None else "down" for axis in flip)
+    horizontal = {"up": "left", "down": "right"}[horizontal]
+    assert f"the camera moves {vertical} and {horizontal} as v and u grow" in printed
+
+
+def test_single_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    np.save("lf.npy", noise((1, 1, 16, 16, 1), 10))
+    assert "parallax: not looked for" in assert_ok(sanr("inspect", "lf.npy"))
+    assert (tmp_path / "lf_views.png").is_file()
+    assert not (tmp_path / "lf_disparity.png").exists()
+
+
+def test_without_torch(views: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.startswith("sanrcodec.encoder")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = sanr("inspect", views, "-o", tmp_path)
+    assert "3 x 4 views" in assert_ok(done)
+    assert (
+        'no disparity is drawn: encoding needs PyTorch: pip install "sanrcodec[encoder]"'
+        in done.stderr
+    )
+    assert (tmp_path / "lf_views.png").is_file()
+
+
+def test_pictures_are_not_overwritten(tmp_path: Path, views: Path) -> None:
+    (tmp_path / "lf_views.png").write_bytes(b"mine")
+    assert_refused(sanr("inspect", views, "-o", tmp_path), 2, "add --force")
+    assert (tmp_path / "lf_views.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--views", "3:12"], "expected rows and columns such as"),
+        (["--every", "0"], "expected such as 2 or 2,3"),
+        (["--crop", "1,2"], "expected rows and columns such as"),
+        (["--order", "diagonal"], "'rows', 'columns'"),
+        (["--layout", "npy"], "'array'"),
+    ],
+)
+def test_wrong_usage(views: Path, options: list[str], text: str) -> None:
+    assert_refused(sanr("inspect", views, *options), 2, text)
+
+
+def test_bad_data(tmp_path: Path, views: Path) -> None:
+    assert_refused(sanr("inspect", views, "--views", "0:9,0:9"), 1, "--views: rows 0:9 are not")
+    assert_refused(sanr("inspect", views, "--grid", "4x3"), 1, "contradicts --grid 4x3")
+    assert_refused(sanr("inspect", views, "--axes", "vuhwc"), 1, "--axes says nothing about")
+    assert_refused(sanr("inspect", tmp_path / "none"), 1, "no such file")
+
+
+def test_contact_sheet_is_small_and_shows_the_outermost_views() -> None:
+    samples = np.zeros((1, 101, 300, 200, 1), np.uint16)
+    samples[0, :, :, :, 0] = np.arange(101)[:, None, None] * 10
+    sheet = contact_sheet(LightField(samples, 10), side=512)
+    assert max(sheet.shape) <= 512 + 2 * 17
+    assert sheet.dtype == np.uint8
+    assert (sheet[0, 0, 0], sheet[-1, -1, 0]) == (0, 250)
+    tiny = contact_sheet(LightField(noise((20, 2, 1, 1, 3))))
+    assert tiny.shape == (17 * 3 - 2, 2 * 3 - 2, 3)
+
+
+def test_mosaic_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_mosaic(tmp_path / "lf.png", noise((2, 3, 24, 24, 3)), (2, 3))
+    printed = assert_ok(sanr("inspect", "lf.png", "--every", "1,2"))
+    assert "mosaic, from the top left: 2 x 2 views" in printed
