@@ -47,6 +47,23 @@ def test_decode_smaller_views(
         np.testing.assert_array_equal(samples, expected)
 
 
+@pytest.mark.parametrize("scale", ["1", "1/2"])
+def test_decode_a_quilt(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, scale: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = assert_ok(sanr("decode", "lf.sanr", "--quilt", "-o", "q.png", "--scale", scale))
+    name = "q_qs1x3a1.3333.png"
+    assert line.startswith(f"{name}: quilt of 1 x 3 views of row 1 of 3 of ")
+    expected = list(sanrcodec.open(file).views(scale=Fraction(scale)))[3:6]
+    np.testing.assert_array_equal(read_light_field(name).samples[0], expected)
+    refused = sanr("decode", "lf.sanr", "--quilt", "-o", "q.png", "--scale", scale)
+    assert_refused(refused, 2, f"{name} exists; add --force")
+    assert_refused(sanr("decode", "lf.sanr", "--quilt"), 2, "--quilt -o FILE.png")
+    assert_refused(sanr("decode", "lf.sanr", "--quilt", "-o", "x_qs2x2a1.png"), 1, "says 2 x 2")
+    assert_refused(sanr("decode", "lf.sanr", "--quilt", "--all", "-o", "x"), 2, "exactly one of")
+
+
 def test_decode_on_a_device(tmp_path: Path, file: Path) -> None:
     pytest.importorskip("torch")
     outputs = [tmp_path / "numpy.png", tmp_path / "torch.png"]

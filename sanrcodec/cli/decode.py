@@ -18,7 +18,7 @@ from sanrcodec.cli.messages import result
 from sanrcodec.cli.options import PATH, SCALE, VIEW_POSITION, file_argument
 from sanrcodec.cli.outputs import check_image, check_images
 from sanrcodec.decoder import SanrFile
-from sanrcodec.io import write_mosaic, write_view
+from sanrcodec.io import choose_tiles, quilt_path, write_mosaic, write_quilt, write_view
 
 __all__ = ["command"]
 
@@ -31,6 +31,10 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option("--all", "all_views", is_flag=True, help="All views, as view_VV_UU.png in a folder.")
 @click.option("--mosaic", is_flag=True, help="All views, tiled in one PNG.")
+@click.option(
+    "--quilt", is_flag=True,
+    help="One row of views as a quilt of Looking Glass, NAME_qsCOLUMNSxROWSaASPECT.png.",
+)  # fmt: skip
 @click.option(
     "--scale", type=SCALE, default="1", show_default=True,
     help="Size of the views: 1, 1/2, 1/4 or 1/8. Smaller ones are decoded much faster.",
@@ -46,14 +50,19 @@ def command(
     position: tuple[float, float] | None,
     all_views: bool,
     mosaic: bool,
+    quilt: bool,
     scale: Fraction,
     device: str | None,
     output: Path | None,
     force: bool,
 ) -> None:
-    """Decode views of the .sanr file FILE; give one of --view, --all and --mosaic."""
-    if (position is not None) + all_views + mosaic != 1:
-        raise click.UsageError("give exactly one of --view V,U, --all and --mosaic")
+    """Decode views of the .sanr file FILE; give one of --view, --all, --mosaic and --quilt.
+
+    A quilt holds the views of one row, the middle one if there are several, from the left to the
+    right; its name tells their tiles.
+    """
+    if (position is not None) + all_views + mosaic + quilt != 1:
+        raise click.UsageError("give exactly one of --view V,U, --all, --mosaic and --quilt")
     begun = time.monotonic()
     if position is not None:
         output = output or _default_output(file, position, scale)
@@ -63,8 +72,14 @@ def command(
         write_view(output, view, opened.bit_depth)
         what = "view {:g},{:g}".format(*position)
     elif output is None:
-        wanted = "--all -o FOLDER" if all_views else "--mosaic -o FILE.png"
+        wanted = (
+            "--all -o FOLDER" if all_views else f"--{'quilt' if quilt else 'mosaic'} -o FILE.png"
+        )
         raise click.UsageError(f"the output is missing: {wanted}")
+    elif quilt:
+        check_image(output, (".png",), force=True)
+        opened = SanrFile(file, device=device)
+        output, what = _write_quilt(opened, output, scale, force)
     elif mosaic:
         check_image(output, (".png",), force)
         opened = SanrFile(file, device=device)
@@ -76,7 +91,7 @@ def command(
     else:
         opened = SanrFile(file, device=device)
         what = f"{_write_all(opened, output, scale, force)} views"
-    width, height = (math.ceil(n * scale) for n in (opened.header.width, opened.header.height))
+    height, width = _size(opened, scale)
     result(
         f"{output}: {what} of {width} x {height} pixels  "
         f"decoded in {time.monotonic() - begun:.2f} s"
@@ -94,6 +109,23 @@ def _two_digits(position: float) -> str:
     whole, _, fraction = f"{position:.4f}".partition(".")
     fraction = fraction.rstrip("0")
     return whole.zfill(2) + (f".{fraction}" if fraction else "")
+
+
+def _size(opened: SanrFile, scale: Fraction) -> tuple[int, int]:
+    height, width = (math.ceil(n * scale) for n in (opened.header.height, opened.header.width))
+    return height, width
+
+
+def _write_quilt(opened: SanrFile, output: Path, scale: Fraction, force: bool) -> tuple[Path, str]:
+    """Write the middle row of views as a quilt. Returns its path and what it shows."""
+    n_v, n_u = opened.grid
+    row, (height, width) = (n_v - 1) // 2, _size(opened, scale)
+    tiles = choose_tiles(n_u, height, width)
+    path = quilt_path(output, tiles, width / height)
+    check_image(path, (".png",), force)
+    write_quilt(path, lambda u: opened.view(row, u, scale=scale), tiles, opened.bit_depth)
+    of = f" of row {row} of {n_v}" if n_v > 1 else ""
+    return path, f"quilt of {tiles[1]} x {tiles[0]} views{of}"
 
 
 def _write_all(opened: SanrFile, folder: Path, scale: Fraction, force: bool) -> int:
