@@ -35,8 +35,8 @@ LAYERS_INSIDE = {
     ),
     "encoder": (
         "functions quantize part parameters rate warp scene views loss model schedule optimizer "
-        "batches importance sweep geometry_report guide process graphs distributed fitting export checkpoint "
-        "encoding"
+        "batches importance sweep geometry_report guide process graphs distributed fitting export "
+        "checkpoint encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
