@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from sanrcodec.bitstream.defaults import trained_weights
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.scene.color_filter import REACH
 from sanrcodec.scene.parts import default_weights, mac_per_pixel, n_weights, tensor_specs
 
 
@@ -79,9 +80,10 @@ def test_complexity_sums_up() -> None:
     # By hand: (7 features, 1 visibility) in front, 7 behind, four taps; four disparity steps.
     assert cost["view"]["sampling"] == 4 * 15 + 16
     assert cost["view"]["mlp"] == (7 + 4) * 12 + 12 * 3
+    n_taps = (2 * REACH + 1) ** 2
     trunk = 7 * 24 + (7 + 24) * 7
     assert cost["scene"]["trunks"] == 2 * trunk + 6 * 12 + (6 + 12) * 3
-    assert cost["scene"]["filter"] == 2 * 9 * (3 * 7 + 8 * 7 + 3 * 8)
+    assert cost["scene"]["filter"] == 2 * n_taps * (3 * 7 + 8 * 7 + 3 * 8)
 
 
 def test_complexity_without_geometry() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,19 @@ HEADERS = pytest.mark.parametrize("header", [DEFAULT, GRAY], ids=["default", "gr
 Q12 = 2.0**-12
 
 
+def of(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
 class Model:
     """Random weights and latents, as integers and as floats."""
 
     def __init__(self, header: StreamHeader, spread: float = 1.0) -> None:
         rng = np.random.default_rng(3)
         self.header = header
+        # Each tensor from a seed of its own: a part that changes leaves the others as they are.
         self.weights = {
-            name: default + rng.integers(-3, 4, default.shape).astype(np.int32)
+            name: default + of(name).integers(-3, 4, default.shape).astype(np.int32)
             for name, default in default_weights(header).items()
         }
         self.latents = [

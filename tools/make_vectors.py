@@ -21,7 +21,7 @@ import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 FOLDER = TESTS / "vectors"
-MAX_BYTES = 4000
+MAX_BYTES = 6000
 # The views whose samples are frozen: all integer ones, and this between them.
 FRACTION = 0.3125
 

@@ -55,7 +55,7 @@ class StreamHeader:
     )
     features: int = _field(1, 64, "channels of a layer; the first ones are its color")
     color_filter: int = _field(
-        0, 1, "1 if a filter of 3 x 3 pixels corrects the color of every layer"
+        0, 1, "1 if a filter on the pixels around corrects the color of every layer"
     )
     filter_hidden: int = _field(0, 64, "hidden units of that filter, besides a linear part")
     attention: int = _field(0, 1, "1 if learned gates weigh the scales before the trunk")
