@@ -14,8 +14,8 @@ import pytest
 from conftest import assert_ok, assert_refused, sanr
 
 import sanrcodec
-from sanrcodec import cli, presets
-from sanrcodec.cli import main, options
+from sanrcodec import cli
+from sanrcodec.cli import main
 from sanrcodec.cli.messages import harmless, note, result
 from sanrcodec.cli.progress import ProgressLine
 
@@ -87,13 +87,6 @@ def test_progress_line(
         assert capsys.readouterr().err == f"\r{first}\r{last.ljust(len(first))}\n"
     else:
         assert capsys.readouterr().err == f"{first}\n{last}\n"
-
-
-def test_names_repeated_from_the_presets() -> None:
-    assert tuple(presets.PRESETS) == options.PRESETS
-    assert tuple(presets.PROFILES) == options.PROFILES
-    assert [profile["profile"] for profile in presets.PROFILES.values()] == [0, 1]
-    assert presets.DEFAULT_LMBDA == options.DEFAULT_LMBDA
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ import click
 from sanrcodec.cli.input_options import input_options, read_source
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.messages import logged, note, result
-from sanrcodec.cli.options import DEFAULT_LMBDA, OUTPUT_FILE, PRESETS, PROFILES
+from sanrcodec.cli.options import OUTPUT_FILE
 from sanrcodec.cli.outputs import check_output, check_space, write_or_rescue
 from sanrcodec.cli.progress import ProgressLine
 from sanrcodec.errors import SanrError
 from sanrcodec.lightfield import LightField
+from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES
 
 __all__ = ["ENDED_EARLY", "command"]
 
@@ -39,11 +40,11 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
     show_default=True, help="Weight of the rate; higher gives smaller files.",
 )  # fmt: skip
 @click.option(
-    "--preset", type=click.Choice(PRESETS), default="medium", show_default=True,
+    "--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True,
     help="Effort of the fit.",
 )  # fmt: skip
 @click.option(
-    "--profile", type=click.Choice(PROFILES), default="default", show_default=True,
+    "--profile", type=click.Choice(list(PROFILES)), default="default", show_default=True,
     help="Scene model: with depth layers, or SANR as published.",
 )  # fmt: skip
 @click.option(

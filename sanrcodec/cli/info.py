@@ -14,8 +14,9 @@ import click
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import n_latents
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import PROFILES, file_argument
+from sanrcodec.cli.options import file_argument
 from sanrcodec.decoder import SanrFile
+from sanrcodec.presets import PROFILES
 from sanrcodec.scene.parts import mac_per_pixel, n_weights
 
 __all__ = ["command"]
@@ -47,13 +48,13 @@ def _summarize(opened: SanrFile) -> dict[str, Any]:
         }
         for section in opened.sections.values()
     ]
-    known = header.profile < len(PROFILES)
+    names = {values["profile"]: name for name, values in PROFILES.items()}
     return {
         "file": opened.name,
         "n_bytes": opened.n_bytes,
         "bpp": opened.bpp,
         "format_version": ".".join(map(str, opened.format_version)),
-        "profile": PROFILES[header.profile] if known else f"number {header.profile}",
+        "profile": names.get(header.profile, f"number {header.profile}"),
         "header": asdict(header),
         "canvas": list(header.canvas),
         "sections": sections,

@@ -17,22 +17,14 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import parse_grid
 
 __all__ = [
-    "DEFAULT_LMBDA",
     "GRID",
     "OUTPUT_FILE",
     "PATH",
-    "PRESETS",
-    "PROFILES",
     "SCALE",
     "VIEW_POSITION",
     "Parsed",
     "file_argument",
 ]
-
-# The encoder's own names and default, repeated here because importing it needs torch.
-PRESETS = ("fast", "medium", "slow")
-PROFILES = ("default", "sanr")  # in the order of their numbers
-DEFAULT_LMBDA = 8.0
 
 
 class Parsed(click.ParamType):
