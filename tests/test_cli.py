@@ -24,7 +24,7 @@ def test_help_and_version() -> None:
     assert assert_ok(sanr("--version")) == f"sanr {sanrcodec.__version__}\n"
     text = assert_ok(sanr("--help"))
     assert "--debug" not in text
-    for command in ("encode", "decode", "info", "verify"):
+    for command in ("encode", "decode", "info", "verify", "view", "export"):
         assert command in text
         assert "Usage: " in assert_ok(sanr(command, "--help"))
     assert sanr("frobnicate").exit_code == 2

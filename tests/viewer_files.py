@@ -65,6 +65,40 @@ def random_file(seed: int) -> bytes:
     )
 
 
+# Disparities of the two halves of `two_planes_file`, in pixels per view, Q9.
+TWO_PLANES = (-768, 768)
+
+
+def two_planes_file() -> bytes:
+    """5 x 5 views of random texture: the left half moves one way, the right half the other."""
+    random = np.random.default_rng(3)
+    values = dict.fromkeys(FIELD_RANGES, 0) | {
+        "n_v": 5, "n_u": 5, "height": 64, "width": 96, "channels": 3, "bit_depth": 8, "layers": 1,
+        "margin_y": 5, "margin_x": 5, "gain": 16, "texture_levels": 4, "features": 3,
+        "geometry_first": 3, "geometry_levels": 1, "arm_hidden": 1,
+    }  # fmt: skip
+    header = StreamHeader(**values)
+    defaults = default_weights(header)
+    weights = {name: np.zeros_like(default) for name, default in defaults.items()}
+    weights["arm.texture.grid_bias"] = defaults["arm.texture.grid_bias"]
+    weights["arm.geometry.grid_bias"] = defaults["arm.geometry.grid_bias"]
+    weights["texture.output.weight"][0] = 100  # luma, all levels
+    weights["texture.output.bias"][0] = 512
+    weights["geometry.output.weight"][:] = 32  # a latent counts as 64 / 512 pixels per view
+    latents = [np.rint(random.laplace(0, 3, g.shape)).astype(np.int32) for g in grids(header)]
+    for grid, samples in zip(grids(header), latents, strict=True):
+        if grid.level == 3 and grid.group < 0:
+            half = samples.shape[1] // 2
+            samples[:, :half], samples[:, half:] = (d // 64 for d in TWO_PLANES)
+    return container.pack(
+        [
+            (SectionType.HEADER, header.pack()),
+            (SectionType.WEIGHTS, pack_weights(defaults, weights)),
+            (SectionType.LATENTS, pack_latents(header, weights, latents)),
+        ]
+    )
+
+
 def rebuilt(content: bytes, replaced: SectionType, payload: bytes) -> bytes:
     """The file with another payload of a section, its checksum right."""
     sections = container.unpack(content).sections.values()

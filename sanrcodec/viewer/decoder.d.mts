@@ -53,7 +53,7 @@ export interface Grid {
 
 /** A depth layer of a scene of `[rows, columns]` pixels. */
 export interface Layer {
-  /** Half samples `[2 * rows, 2 * columns, 4]`, four features side by side; then visibility. */
+  /** Half samples `[2 * rows, 2 * columns, 8]`, eight features side by side; then visibility. */
   slices: Int16Array[];
   /** Pixels per view, Q9, `[rows, columns]`. */
   disparity: Int16Array;
@@ -101,6 +101,8 @@ export declare class SanrFile {
   view(v: number, u: number, options?: ViewOptions): View;
   pose(v: number, u: number, level?: number): Pose;
   scene(level?: number): Scene;
+  /** Let go of the scene of a level, for example after its memory went to another thread. */
+  forget(level: number): void;
 }
 
 /** Place of a view whose row and column are told in 1/256. */
@@ -110,3 +112,6 @@ export declare function poseOf(scene: Scene, vq: number, uq: number): Pose;
 export declare function renderView(
   scene: Scene, pose: Pose, region: Region,
 ): Uint8Array | Uint16Array;
+
+/** The disparity that one sees, pixels per view, Q9, `[y1 - y0, x1 - x0]`; scenes with geometry only. */
+export declare function renderDisparity(scene: Scene, pose: Pose, region: Region): Int16Array;

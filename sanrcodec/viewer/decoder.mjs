@@ -12,10 +12,10 @@ import { LightFieldError } from "./errors.mjs";
 import { codingOrder, readHeader, viewShape } from "./header.mjs";
 import { buildScene, finestLevel } from "./scene.mjs";
 import { readLatents, readWeights } from "./streams.mjs";
-import { poseOf, renderView } from "./views.mjs";
+import { poseOf, renderDisparity, renderView } from "./views.mjs";
 
 export * from "./errors.mjs";
-export { FORMAT_VERSION, poseOf, renderView };
+export { FORMAT_VERSION, poseOf, renderDisparity, renderView };
 
 const SCALES = [1, 1 / 2, 1 / 4, 1 / 8]; // of a view; the index is its level
 const MAX_SCENE_BYTES = 2 ** 31;
@@ -138,6 +138,11 @@ export class SanrFile {
       this.#scenes.set(level, scene);
     }
     return this.#scenes.get(level);
+  }
+
+  /** Let go of the scene of a level, for example after its memory went to another thread. */
+  forget(level) {
+    this.#scenes.delete(level);
   }
 
   /** The grids of a level and of all coarser ones; decodes those that are not yet. */

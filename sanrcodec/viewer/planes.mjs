@@ -8,7 +8,7 @@ const UPSAMPLING_TAPS = [8, 8, -3, 73, 30, -2, 10, 4];
 const SMOOTHING_TAPS = [146, 27, 6, 18, 4];
 const MAX_PLANE = 65535;
 const MAX_FEATURE = 32767;
-export const LANES = 4; // features that lie side by side in a slice of half samples
+export const LANES = 8; // features that lie side by side in a slice of half samples
 
 function clipIndex(i, n) {
   return i < 0 ? 0 : i < n ? i : n - 1;
@@ -114,9 +114,9 @@ export function blockMeans(samples, height, width, n, outHeight, outWidth) {
 }
 
 /**
- * Half samples of planes (7.3), four planes side by side.
+ * Half samples of planes (7.3), eight planes side by side.
  * @param {Int16Array[]} planes each `[height, width]`
- * @returns {Int16Array[]} slices `[2 * height, 2 * width, 4]`; lanes without a plane are 0
+ * @returns {Int16Array[]} slices `[2 * height, 2 * width, 8]`; lanes without a plane are 0
  */
 export function halfSamples(planes, height, width) {
   const slices = [];
@@ -154,7 +154,7 @@ function halfRow(plane, height, width, y, row) {
   row.fill(row[width + 2], width + 3);
 }
 
-/** Double a row along `x` into every fourth value. */
+/** Double a row along `x` into every eighth value. */
 function spreadRow(row, width, slice, to) {
   let a = row[0];
   let b = row[1];

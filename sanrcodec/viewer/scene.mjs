@@ -23,7 +23,7 @@ const MAX_LATENT = 511;
  * @property {number} columns of the canvas
  * @property {Record<string, Int32Array>} viewWeights tensors that views need
  * @property {{slices: Int16Array[], disparity: Int16Array, nearest: Int16Array}[]} layers front to
- *   back: half samples `[2 * rows, 2 * columns, 4]`, lane `features` of them visibility, and
+ *   back: half samples `[2 * rows, 2 * columns, 8]`, lane `features` of them visibility, and
  *   disparities `[rows, columns]`
  * @property {Int16Array[]} features planes `[rows, columns]`, where there is no geometry
  */

@@ -6,6 +6,7 @@ import { Dense } from "./dense.mjs";
 import { LANES } from "./planes.mjs";
 
 const MAX_FEATURE = 32767;
+const LANE_BITS = Math.log2(LANES);
 const LEAKY = { inBits: 12, outBits: 12, limit: MAX_FEATURE, isLeaky: true };
 const LINEAR = { inBits: 12, outBits: 12, limit: MAX_FEATURE, isLeaky: false };
 
@@ -190,6 +191,32 @@ function toSamples(header, colors, n, samples, at) {
   }
 }
 
+/**
+ * What disparity one sees in a region of a view: that of the layer that covers more than half of
+ * what is behind it. No part of the format.
+ * @param {import("./scene.mjs").Scene} scene one with geometry
+ * @param {ReturnType<typeof poseOf>} pose
+ * @param {[number, number, number, number]} region `[y0, y1, x0, x1]`, half open
+ * @returns {Int16Array} pixels per view, Q9, `[y1 - y0, x1 - x0]`
+ */
+export function renderDisparity(scene, pose, [y0, y1, x0, x1]) {
+  const sampler = new Sampler(scene, pose);
+  const out = new Int16Array((y1 - y0) * (x1 - x0));
+  const last = scene.layers.length - 1;
+  let to = 0;
+  for (let y = y0; y < y1; y++) {
+    for (let x = x0; x < x1; x++) {
+      let i = 0;
+      for (; ; i++) {
+        sampler.find(i, y, x);
+        if (i === last || sampler.sampleVisibility(i) >= 128) break;
+      }
+      out[to++] = sampler.disparity[i];
+    }
+  }
+  return out;
+}
+
 /** Finds positions and composites layers (8.2), row by row. */
 class Sampler {
   constructor({ header, level, rows, columns, layers }, pose) {
@@ -197,7 +224,8 @@ class Sampler {
     this.originY = originOf(header.margin_y, pose.shiftY, level);
     this.originX = originOf(header.margin_x, pose.shiftX, level);
     this.rowLength = 2 * columns * LANES;
-    // Of each layer of a pixel: where its samples are, their weights, its visibility.
+    // Of each layer of a pixel: disparity, where its samples are, their weights, visibility.
+    this.disparity = new Int16Array(layers.length);
     this.at = new Int32Array(layers.length);
     this.fy = new Int32Array(layers.length);
     this.fx = new Int32Array(layers.length);
@@ -251,6 +279,7 @@ class Sampler {
     const endX = 32 * (columns - 1);
     qy = qy < 0 ? 0 : qy > endY ? endY : qy;
     qx = qx < 0 ? 0 : qx > endX ? endX : qx;
+    this.disparity[i] = before;
     this.at[i] = (qy >> 4) * this.rowLength + (qx >> 4) * LANES;
     this.fy[i] = qy & 15;
     this.fx[i] = qx & 15;
@@ -260,8 +289,8 @@ class Sampler {
     const { features } = this.header;
     const fy = this.fy[i];
     const fx = this.fx[i];
-    const slice = this.layers[i].slices[features >> 2];
-    const k = this.at[i] + (features & 3);
+    const slice = this.layers[i].slices[features >> LANE_BITS];
+    const k = this.at[i] + (features & (LANES - 1));
     const below = k + this.rowLength;
     const alpha = (
       (16 - fy) * ((16 - fx) * slice[k] + fx * slice[k + LANES])
@@ -282,8 +311,8 @@ class Sampler {
     const w01 = 16 * fx - w11;
     const w00 = 256 - w10 - w01 - w11;
     for (let j = 0, to = pixel; j < features; j++, to += stride) {
-      const slice = slices[j >> 2];
-      const k = this.at[i] + (j & 3);
+      const slice = slices[j >> LANE_BITS];
+      const k = this.at[i] + (j & (LANES - 1));
       out[to] = (
         w00 * slice[k] + w01 * slice[k + LANES]
         + w10 * slice[k + rowLength] + w11 * slice[k + rowLength + LANES] + 128
@@ -303,8 +332,8 @@ class Sampler {
     const w01 = 16 * fx - w11;
     const w00 = 256 - w10 - w01 - w11;
     for (let j = 0, to = pixel; j < features; j++, to += stride) {
-      const slice = slices[j >> 2];
-      const k = this.at[i] + (j & 3);
+      const slice = slices[j >> LANE_BITS];
+      const k = this.at[i] + (j & (LANES - 1));
       const near = (
         w00 * slice[k] + w01 * slice[k + LANES]
         + w10 * slice[k + rowLength] + w11 * slice[k + rowLength + LANES] + 128

@@ -13,7 +13,8 @@ import { defaultWeights as defaultOf } from "../../sanrcodec/viewer/tensors.mjs"
 const root = new URL("../../", import.meta.url);
 const spec = readFileSync(new URL("format_spec.md", root), "utf-8");
 const vector = readFileSync(new URL("tests/vectors/default.sanr", root));
-const defaultWeights = JSON.parse(readFileSync(new URL("sanrcodec/bitstream/default_weights.json", root)));
+const tablePath = new URL("sanrcodec/bitstream/default_weights.json", root);
+const defaultWeights = JSON.parse(readFileSync(tablePath));
 const open = (bytes) => new decoder.SanrFile(bytes, { defaultWeights });
 
 test("the header table is that of the text", () => {

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/**
+ * @file What the page shows: a viewpoint, an aperture, a focus; and when it draws them.
+ * Must not listen to the user: that is controls.mjs.
+ */
+import { posesOf } from "./aperture.mjs";
+import { viewShape } from "./header.mjs";
+import { GlRenderer } from "./gl.mjs";
+import { ask, PoolRenderer } from "./pool.mjs";
+import { renderDisparity } from "./views.mjs";
+
+const PREVIEW_LEVEL = 2; // a quarter of the size
+const MIN_PREVIEW_PIXELS = 128 * 128;
+const BUDGET_MS = 30; // of a frame
+const MIN_BATCH = 8; // views before a mean is shown
+const TURN_MS = 6000; // of a whole turn
+const EASE_MS = 60; // until a step of the viewpoint is two thirds done
+const OVERLAY = 0.7; // opacity
+
+/** Shows a light field on a canvas. */
+export class Viewer extends EventTarget {
+  /**
+   * @param {HTMLElement} stage where canvases go
+   * @param {() => Worker} makeWorker
+   * @param {{withoutGl: boolean}} options
+   */
+  constructor(stage, makeWorker, { withoutGl }) {
+    super();
+    Object.assign(this, { stage, makeWorker, withoutGl });
+    this.state = { v: 0, u: 0, aperture: 0, focus: 0, overlay: false, turning: false };
+    this.target = null; // of a step that is under way
+    this.pending = []; // poses that the mean still lacks
+    this.isDirty = false;
+    this.isRunning = false;
+    this.msPerView = 0;
+    this.nDrawn = 0; // views since the page was opened
+    this.idle = Promise.resolve();
+  }
+
+  /**
+   * Open a file; draws the preview, then the views themselves.
+   * @param {Uint8Array} content
+   * @param {Record<string, unknown>} defaultWeights
+   * @param {{minPreviewPixels?: number}} [options] of a whole view: smaller ones need no preview
+   */
+  async open(content, defaultWeights, { minPreviewPixels = MIN_PREVIEW_PIXELS } = {}) {
+    const worker = this.makeWorker();
+    const { header, nBytes, metadata } = await ask(worker, {
+      kind: "open", content, defaultWeights,
+    });
+    Object.assign(this, { header, nBytes, metadata });
+    this.state.v = (header.n_v - 1) / 2;
+    this.state.u = (header.n_u - 1) / 2;
+    this.tell("opened");
+    const hasPreview = header.height * header.width >= minPreviewPixels;
+    const levels = hasPreview ? [PREVIEW_LEVEL, 0] : [0];
+    for (const level of levels) {
+      const { scene } = await ask(worker, { kind: "build", level });
+      await this.idle;
+      this.useScene(scene);
+      await this.draw();
+      this.tell(level > 0 ? "preview" : "ready");
+    }
+    worker.terminate();
+  }
+
+  useScene(scene) {
+    this.scene = scene;
+    const [height, width] = viewShape(scene.header, scene.level);
+    this.range = rangeOf(scene);
+    if (this.renderer && this.renderer.setScene(scene, height, width)) return;
+    const renderer = this.withoutGl ? null : GlRenderer.on(this.newCanvas());
+    if (renderer && renderer.setScene(scene, height, width)) {
+      this.renderer = renderer;
+      this.canvas.addEventListener("webglcontextlost", () => this.loseGl());
+      return;
+    }
+    this.useWorkers();
+  }
+
+  useWorkers() {
+    const { scene } = this;
+    this.renderer = new PoolRenderer(this.newCanvas(), this.makeWorker);
+    this.renderer.setScene(scene, ...viewShape(scene.header, scene.level));
+  }
+
+  loseGl() {
+    this.withoutGl = true;
+    this.useWorkers();
+    this.draw();
+  }
+
+  /** A canvas has one kind of context for its whole life. */
+  newCanvas() {
+    const canvas = document.createElement("canvas");
+    if (this.canvas) this.canvas.replaceWith(canvas);
+    else this.stage.append(canvas);
+    this.canvas = canvas;
+    this.tell("canvas");
+    return canvas;
+  }
+
+  /** Change what is shown; the promise ends when it is. */
+  set(changes) {
+    const { n_v: nV, n_u: nU } = this.header;
+    Object.assign(this.state, changes);
+    this.state.v = Math.max(0, Math.min(nV - 1, this.state.v));
+    this.state.u = Math.max(0, Math.min(nU - 1, this.state.u));
+    if (!("target" in changes)) this.target = null;
+    this.tell("change");
+    return this.draw();
+  }
+
+  /** Move by some views, smoothly. */
+  step(dv, du) {
+    const { n_v: nV, n_u: nU } = this.header;
+    const from = this.target ?? this.state;
+    this.target = {
+      v: Math.max(0, Math.min(nV - 1, from.v + dv)),
+      u: Math.max(0, Math.min(nU - 1, from.u + du)),
+    };
+    return this.draw();
+  }
+
+  /** The disparity that is seen at a pixel, Q9, or null without geometry. */
+  disparityAt(y, x) {
+    const { scene, state } = this;
+    if (scene.layers.length === 0) return null;
+    const [pose] = posesOf(scene, { ...state, aperture: 0 });
+    return renderDisparity(scene, pose, [y, y + 1, x, x + 1])[0];
+  }
+
+  /** Samples of a view as numbers, `[height, width, channels]`: what the canvas is drawn from. */
+  async samples(v, u) {
+    await this.idle;
+    const [pose] = posesOf(this.scene, { v, u, aperture: 0 });
+    await this.renderer.add(pose, true);
+    const sums = await this.renderer.sums();
+    const { channels } = this.header;
+    const out = new Uint16Array((sums.length / 4) * channels);
+    for (let i = 0, to = 0; i < sums.length; i += 4) {
+      for (let c = 0; c < channels; c++) out[to++] = sums[i + c];
+    }
+    this.draw();
+    return out;
+  }
+
+  draw() {
+    this.isDirty = true;
+    if (!this.isRunning && this.renderer) {
+      this.isRunning = true;
+      this.idle = this.run().finally(() => (this.isRunning = false));
+      this.idle.catch((error) => this.tell("failure", error));
+    }
+    return this.idle;
+  }
+
+  async run() {
+    let before = await nextFrame();
+    while (this.isDirty || this.pending.length > 0 || this.target || this.state.turning) {
+      const now = await nextFrame();
+      this.move(now - before);
+      before = now;
+      let isFirst = false;
+      if (this.isDirty) {
+        this.isDirty = false;
+        isFirst = true;
+        this.pending = posesOf(this.scene, this.state);
+      }
+      await this.addSome(isFirst);
+    }
+  }
+
+  /** Add as many of the pending views as a frame has time for, and show the mean. */
+  async addSome(isFirst) {
+    const { renderer, state } = this;
+    const fitting = Math.floor(BUDGET_MS / Math.max(this.msPerView, 0.5));
+    const n = Math.min(this.pending.length, Math.max(isFirst ? MIN_BATCH : 1, fitting));
+    if (n === 0) return;
+    const start = performance.now();
+    for (const [i, pose] of this.pending.splice(0, n).entries()) {
+      await renderer.add(pose, isFirst && i === 0);
+    }
+    renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range });
+    await renderer.finish();
+    const took = (performance.now() - start) / n;
+    this.msPerView = this.msPerView === 0 ? took : 0.8 * this.msPerView + 0.2 * took;
+    this.nDrawn += n;
+    this.tell("drawn");
+  }
+
+  /** Bring the viewpoint further on its way. */
+  move(ms) {
+    const { state, header } = this;
+    if (state.turning) {
+      this.angle = (this.angle ?? 0) + (2 * Math.PI * ms) / TURN_MS;
+      state.v = ((header.n_v - 1) / 2) * (1 + Math.sin(this.angle));
+      state.u = ((header.n_u - 1) / 2) * (1 + Math.cos(this.angle));
+      this.target = null;
+    } else if (this.target) {
+      const part = 1 - Math.exp(-ms / EASE_MS);
+      for (const axis of ["v", "u"]) {
+        const rest = this.target[axis] - state[axis];
+        state[axis] = Math.abs(rest) < 0.01 ? this.target[axis] : state[axis] + rest * part;
+      }
+      if (state.v === this.target.v && state.u === this.target.u) this.target = null;
+    } else {
+      return;
+    }
+    this.isDirty = true;
+    this.tell("change");
+  }
+
+  tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+function nextFrame() {
+  return new Promise((resolve) => requestAnimationFrame(resolve));
+}
+
+/** Disparities of what is far and of what is near, Q9: all but one in a hundred lie between. */
+function rangeOf({ layers, columns, rows }) {
+  if (layers.length === 0) return [1, 0];
+  const counts = new Uint32Array(65536);
+  for (const value of layers[0].disparity) counts[value + 32768]++;
+  const n = rows * columns;
+  const quantile = (part) => {
+    let seen = 0;
+    let value = 0;
+    while (value < 65535 && seen + counts[value] <= part * n) seen += counts[value++];
+    return value - 32768;
+  };
+  const near = quantile(0.01);
+  return [Math.max(quantile(0.99), near + 1), near];
+}
