@@ -16,6 +16,11 @@ from sanrcodec.lightfield import LightField
 
 __all__ = [
     "DEFAULT_LMBDA",
+    "MAX_LMBDA",
+    "MAX_SECONDS",
+    "MAX_SEED",
+    "MAX_STEPS",
+    "MIN_LMBDA",
     "PRESETS",
     "PROFILES",
     "UNIT_LMBDA",
@@ -26,6 +31,11 @@ __all__ = [
 ]
 
 DEFAULT_LMBDA = 8.0
+# Beyond this range the step of the latents is that of its ends.
+MIN_LMBDA, MAX_LMBDA = 0.01, 10_000.0
+MAX_STEPS = 1_000_000
+MAX_SECONDS = 1e8  # three years
+MAX_SEED = 2**63 - 1
 UNIT_LMBDA = 6.0  # whose latent step is 1
 _DENSE_LMBDA = 10.0  # up to which latents move at the preset's full rate
 

@@ -99,6 +99,7 @@ def test_encode_refuses_a_folder_without_permission(tmp_path: Path, mosaic: Path
         ["--layout", "tiff"],
         ["--lmbda", "0"],
         ["--lmbda", "-1"],
+        ["--lmbda", "many"],
         ["--steps", "0"],
         ["--preset", "best"],
         ["--profile", "best"],

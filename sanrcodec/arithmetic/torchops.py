@@ -99,14 +99,15 @@ def torch_ops(device: torch.device | str) -> Ops:
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of that name, tried with a small allocation.
+    """The device of that name, tried with a number that goes there and back.
 
     Raises:
         LightFieldError: there is no such device here.
     """
     try:
         device = torch.device(name)
-        torch.zeros(1, dtype=torch.float64, device=device)  # some devices have none
+        # Some devices have no such numbers, and "meta" gives none back.
+        torch.zeros(1, dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise LightFieldError(

@@ -16,12 +16,21 @@ import click
 from sanrcodec.cli.input_options import input_options, read_source
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.messages import logged, note, result
-from sanrcodec.cli.options import OUTPUT_FILE
+from sanrcodec.cli.options import OUTPUT_FILE, FiniteRange
 from sanrcodec.cli.outputs import check_output, check_space, write_or_rescue
 from sanrcodec.cli.progress import ProgressLine
 from sanrcodec.errors import SanrError
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES
+from sanrcodec.presets import (
+    DEFAULT_LMBDA,
+    MAX_LMBDA,
+    MAX_SECONDS,
+    MAX_SEED,
+    MAX_STEPS,
+    MIN_LMBDA,
+    PRESETS,
+    PROFILES,
+)
 
 __all__ = ["ENDED_EARLY", "command"]
 
@@ -36,7 +45,7 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
     metavar="OUT.sanr", help="File to write.",
 )  # fmt: skip
 @click.option(
-    "--lmbda", type=click.FloatRange(min=0, min_open=True), default=DEFAULT_LMBDA,
+    "--lmbda", type=FiniteRange(MIN_LMBDA, MAX_LMBDA), default=DEFAULT_LMBDA,
     show_default=True, help="Weight of the rate; higher gives smaller files.",
 )  # fmt: skip
 @click.option(
@@ -48,10 +57,12 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
     help="Scene model: with depth layers, or SANR as published.",
 )  # fmt: skip
 @click.option(
-    "--steps", type=click.IntRange(min=1), help="Steps of the fit, instead of those of the preset."
+    "--steps",
+    type=click.IntRange(1, MAX_STEPS),
+    help="Steps of the fit, instead of those of the preset.",
 )
 @click.option(
-    "--time-budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    "--time-budget", type=FiniteRange(0, MAX_SECONDS, min_open=True), metavar="SECONDS",
     help="Time that the fit may take; its schedule shrinks to fit.",
 )  # fmt: skip
 @click.option(
@@ -59,12 +70,12 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
     help="Keep the state of the fit here; if FILE exists, go on from it.",
 )  # fmt: skip
 @click.option(
-    "--checkpoint-every", "checkpoint_seconds", type=click.FloatRange(min=0), default=60.0,
+    "--checkpoint-every", "checkpoint_seconds", type=FiniteRange(0, MAX_SECONDS), default=60.0,
     show_default=True, metavar="SECONDS", help="Time between two states.",
 )  # fmt: skip
 @click.option("--device", help="Such as cpu or cuda:0.  [default: a CUDA device if there is one]")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of the fit."
+    "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Of the fit."
 )
 @click.option(
     "--metadata/--no-metadata", default=False, show_default=True,
@@ -124,7 +135,7 @@ def command(
         finally:
             progress.close()
         if not encoded.steps:
-            raise SanrError("interrupted before the first step of the fit; nothing is written")
+            raise SanrError("the fit ended before its first step; nothing is written")
         if rank:
             return
         place, reason = write_or_rescue(output, encoded.content, force=force, stop=stop, note=note)
@@ -172,8 +183,8 @@ def _end_checkpoint(checkpoint: Path, is_done: bool, tell: Callable[[str], None]
 
 def _rank() -> int:
     """Number of this process among those of torchrun; 0 writes, and speaks for all."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return 0
-    with suppress(KeyError, ValueError):
-        return int(os.environ["RANK"])
-    return 0  # the encoder tells what is missing
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        with suppress(KeyError, ValueError):
+            rank = int(os.environ["RANK"])
+            return rank if 0 <= rank < int(os.environ["WORLD_SIZE"]) else 0
+    return 0  # whatever is missing or wrong, the encoder tells it

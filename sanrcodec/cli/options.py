@@ -22,6 +22,7 @@ __all__ = [
     "PATH",
     "SCALE",
     "VIEW_POSITION",
+    "FiniteRange",
     "Parsed",
     "file_argument",
 ]
@@ -66,6 +67,17 @@ class _Scale(click.ParamType):
             if Fraction(value) in SCALES:
                 return Fraction(value)
         self.fail(f"scale {value!r} is not among {', '.join(map(str, SCALES))}", param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A range that holds neither infinity nor what is no number at all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number and check it."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 GRID, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Scale(), _ViewPosition()

@@ -109,7 +109,12 @@ ALONE = Ranks()
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Join the other processes if torchrun started this one."""
+    """Join the other processes if torchrun started this one.
+
+    Raises:
+        SanrError: torchrun did so only by half, or a process of the job is gone.
+    """
+    _check_environment()
     if not dist.is_available() or not dist.is_torchelastic_launched() or dist.is_initialized():
         yield ALONE
         return
@@ -123,6 +128,26 @@ def joined() -> Iterator[Ranks]:
         # After an error NCCL might wait for a process that is gone.
         if done or not ranks.uses_nccl:
             dist.destroy_process_group()
+
+
+def _check_environment() -> None:
+    """Refuse what torchrun would not have left: torch would hang, or each process work alone."""
+    launched = "TORCHELASTIC_RUN_ID" in os.environ
+    if not launched and "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SanrError(
+            "RANK and WORLD_SIZE are set, but torchrun did not start this process; "
+            "start it by torchrun, or unset them"
+        )
+    numbers = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+    wrong = [name for name in numbers if not os.environ.get(name, "").isdecimal()]
+    wrong += [] if os.environ.get("MASTER_ADDR") else ["MASTER_ADDR"]
+    if not wrong and int(os.environ["RANK"]) >= int(os.environ["WORLD_SIZE"]):
+        wrong = ["RANK"]
+    if launched and wrong:
+        raise SanrError(
+            f"{', '.join(wrong)} in the environment of torchrun is missing or wrong; "
+            "start by torchrun, or unset TORCHELASTIC_RUN_ID"
+        )
 
 
 @contextmanager
