@@ -50,6 +50,7 @@ def test_signals_write_the_state_reached(tmp_path: Path, mosaic: Path, name: str
     assert "stopping" in told
     assert told.startswith(f"{file}: {file.stat().st_size} bytes")
     assert "ended early after " in told
+    assert "ended early, after " in assert_ok(sanr("info", file))
     assert_ok(sanr("verify", file))
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
 

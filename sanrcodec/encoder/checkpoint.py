@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from sanrcodec.errors import SanrError
 from sanrcodec.io import write_atomically
+from sanrcodec.io.lock import locked
 from sanrcodec.lightfield import LightField
 
 __all__ = ["Checkpoint", "fingerprint"]
@@ -79,7 +81,23 @@ class Checkpoint:
             SanrError: the file cannot be written.
         """
         content = {"identity": self.identity, "state": state}
-        write_atomically(self.path, lambda file: torch.save(content, file))
+        try:
+            write_atomically(self.path, lambda file: torch.save(content, file))
+        except RuntimeError as error:  # what torch makes of an error of the file
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__cause__ or cause.__context__
+            reason = cause.strerror if cause else str(error).strip().split("\n")[0]
+            raise SanrError(f"{self.path}: cannot write: {reason}") from None
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other encodings from working with the file.
+
+        Raises:
+            SanrError: on entry, if another one does.
+        """
+        special = self.path.exists() and not self.path.is_file()  # as /dev/null, which many share
+        return nullcontext() if special else locked(self.path)
 
 
 def fingerprint(light_field: LightField) -> str:

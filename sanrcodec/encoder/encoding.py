@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
 from sanrcodec.encoder.geometry_report import describe_geometry
+from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
@@ -34,7 +36,19 @@ from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
-from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, Parallax, gain_of, make_header
+from sanrcodec.presets import (
+    DEFAULT_LMBDA,
+    MAX_LMBDA,
+    MAX_SECONDS,
+    MAX_SEED,
+    MAX_STEPS,
+    MIN_LMBDA,
+    PRESETS,
+    PROFILES,
+    Parallax,
+    gain_of,
+    make_header,
+)
 from sanrcodec.scene.parts import tensor_specs
 from sanrcodec.scene.scene import Scene
 
@@ -94,7 +108,7 @@ def encode(
     and reports, and all return the same result.
 
     Args:
-        light_field: The light field, or its samples, uint8 ``[V, U, H, W, C]``.
+        light_field: The light field, or its samples of 8 bits, ``[V, U, H, W, C]``.
         lmbda: Weight of the rate in ``D + lmbda * R``: D in squared 8-bit levels, R in bits of the
             file per pixel of one view. Higher gives smaller files.
         preset: Effort: fast, medium or slow.
@@ -104,10 +118,11 @@ def encode(
         time_budget: Seconds that the fit may take; shortens its schedule.
         device: As torch names it; a CUDA device if there is one, else the CPU.
         seed: Of the fit.
-        metadata: Keep seed, preset and versions in the file.
+        metadata: Keep seed, preset and versions in the file. That a fit was ended early is told in
+            any case.
         checkpoint: File that keeps the state of the fit. If it exists, the fit goes on from there;
             ``time_budget`` is that of all runs together. It is left in place: remove it when the
-            result is safe.
+            result is safe. A state that cannot be written later than the first is a warning.
         checkpoint_seconds: Between two states, about.
         on_geometry: Called before the fit with a line of what the plane sweep found.
         progress: Called with the state of the fit every few steps.
@@ -115,7 +130,8 @@ def encode(
 
     Raises:
         LightFieldError: the samples or an option are not usable.
-        SanrError: the self-check failed.
+        SanrError: the memory is too small, another encoding uses the checkpoint, or the self-check
+            failed.
     """
     begun = time.monotonic()
     if not isinstance(light_field, LightField):
@@ -125,8 +141,15 @@ def encode(
             f"preset {preset}, profile {profile}: "
             f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
         )
-    if not lmbda > 0 or not np.isfinite(lmbda):
-        raise LightFieldError(f"lmbda is {lmbda}, expected a positive number")
+    for name, value, least, most in (
+        ("lmbda", lmbda, MIN_LMBDA, MAX_LMBDA),
+        ("steps", steps, 1, MAX_STEPS),
+        ("time_budget", time_budget, 0, MAX_SECONDS),
+        ("checkpoint_seconds", checkpoint_seconds, 0, MAX_SECONDS),
+        ("seed", seed, 0, MAX_SEED),
+    ):
+        if value is not None and not least <= value <= most:
+            raise LightFieldError(f"{name} is {value}, expected {least:g} to {most:g}")
     from sanrcodec import __version__
 
     encoder = f"sanrcodec {__version__}"
@@ -145,7 +168,11 @@ def encode(
         ranks.use(chosen)
         kept = Checkpoint(Path(checkpoint), identity) if checkpoint is not None else None
         sweeps = PROFILES[profile]["layers"] > 0
-        with working_on(chosen):
+        with ExitStack() as held, working_on(chosen), told_when_out_of_memory(chosen):
+            if kept:
+                ranks.share(lambda: held.enter_context(kept.held()))
+            height, width = light_field.shape[2:4]
+            ranks.each(lambda: check_memory(height * width, sweeps, chosen))
             geometry, state = ranks.share(lambda: _start(light_field, sweeps, chosen, kept))
             on_geometry(describe_geometry(geometry, light_field.grid))
             header = make_header(
@@ -159,8 +186,14 @@ def encode(
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
 
             def save(state: FitState) -> None:
-                if kept:
+                if not kept:
+                    return
+                try:
                     kept.save({"geometry": asdict(geometry) if geometry else None, "fit": state})
+                except SanrError as error:
+                    if not state["done"]:
+                        raise
+                    _logger.warning("%s; the fit goes on", error)
 
             done, finished = fit(
                 model, light_field, geometry.to(chosen) if geometry else None, PRESETS[preset],
@@ -169,10 +202,14 @@ def encode(
                 ranks=ranks, state=state, save=save if kept else None,
                 save_seconds=checkpoint_seconds,
             )  # fmt: skip
-            notes = {"encoder": encoder, "torch": torch.__version__, **options, "steps": done}
+            notes: dict[str, Any] = {"steps": done, "finished": finished}
+            if metadata:
+                notes = {"encoder": encoder, "torch": torch.__version__, **options, **notes}
 
             def finish() -> EncodeResult:
-                content, estimated_bytes, decoded = _write(model, notes if metadata else None)
+                content, estimated_bytes, decoded = _write(
+                    model, notes if metadata or not finished else None
+                )
                 _check_twin(decoded, chosen)
                 psnr, psnr_min = light_field_psnr_yuv(
                     light_field.views(), decoded.views(), light_field.bit_depth

@@ -8,6 +8,7 @@ a :class:`~sanrcodec.encoder.schedule.Schedule`. Must not know of files or of th
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -20,10 +21,13 @@ import torch
 from torch import Tensor
 
 from sanrcodec.encoder.batches import ViewBatches, order_of_views
+from sanrcodec.encoder.clock import Clock
 from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.graphs import Rounding, StepGraphs, fuse
 from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.importance import ViewImportance
+from sanrcodec.encoder.last_good import LastGood
+from sanrcodec.encoder.memory import is_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.optimizer import Adam
 from sanrcodec.encoder.process import random_state, restore_random_state, seed_random_numbers
@@ -35,6 +39,8 @@ from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Preset
 
 __all__ = ["FitProgress", "FitState", "fit"]
+
+_logger = logging.getLogger(__name__)
 
 _COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25  # steps
@@ -111,6 +117,7 @@ class _Steps:
         sizes = [model.latents.numel(), model.weights.numel(), 2, 2 * n_views]
         self.averaged = torch.zeros(sum(sizes), device=device)
         self.parts = self.averaged.split(sizes)
+        self.soundness = torch.zeros((), device=device)  # NaN as soon as a gradient is not finite
         self.coarsened = torch.zeros(())  # not on the device: asking it would wait
         self.graphs = StepGraphs(device)
 
@@ -165,6 +172,11 @@ class _Steps:
             self.model.weight_vector.step, *self.importance.state(), *latents[1:], *weights[1:],
         ]  # fmt: skip
 
+    def copies(self) -> LastGood:
+        """Keeper of copies of the state."""
+        watched = [tensor for optimizer in self.optimizers for tensor in optimizer.state()]
+        return LastGood(self.state(), [self.soundness, *watched])
+
     def resume(self, state: FitState) -> None:
         """Go on where another process was."""
         if [t.shape for t in state["tensors"]] != [t.shape for t in self.state()]:
@@ -210,6 +222,10 @@ class _Steps:
         schedule, phase = self.schedule, stage.phase
         progress = (self.count / self.total).clamp(max=1.0)
         *gradients, figures, errors = self.parts
+        for gradient in gradients:
+            # Parameters stay finite in any case: others become indices, on which kernels crash.
+            self.soundness.add_(gradient.sum() * 0)
+            gradient.nan_to_num_(0.0, 0.0, 0.0)
         self.count += 1
         decay, warm = schedule.decay(phase, progress), schedule.warm_up(self.count)
         first = int(phase.latents_rest)
@@ -221,39 +237,6 @@ class _Steps:
         self.importance.observe(total, times, progress >= schedule.guide_until)
         self.figures.lerp_(figures, 0.1)
         self.figures.add_((self.count <= 1).float() * (figures - self.figures))
-
-
-class _Clock:
-    """Steps done and planned, and how these follow from the time that there is."""
-
-    def __init__(self, steps: int, budget: float | None, state: FitState | None) -> None:
-        self.steps, self.budget = steps, budget
-        self.planned, self.done, self.spent = steps, 0, 0.0
-        if state:
-            self.planned, self.done, self.spent = state["planned"], state["done"], state["seconds"]
-        self.begun = self.timed_from = time.monotonic()
-        self.timed_at: int | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Of this fit, those of earlier processes included."""
-        return self.spent + time.monotonic() - self.begun
-
-    def seconds_per_step(self) -> float | None:
-        """Mean of the latest steps; None where the time begins to count just now."""
-        now = time.monotonic()
-        if self.timed_at is None and self.done < self.planned:
-            # The first steps capture graphs and warm caches: time starts behind them.
-            self.timed_at, self.timed_from = self.done, now
-            return None
-        return (now - self.timed_from) / max(1, self.done - (self.timed_at or 0))
-
-    def plan(self, per_step: float, steps_ahead: int) -> None:
-        """Plan as many steps as there is time for, ``steps_ahead`` of which go to other work."""
-        if self.budget is not None:
-            # Rounded latents cost no more per step than noisy ones: time extrapolates.
-            left = (self.budget - self.seconds) / max(per_step, 1e-6) - steps_ahead
-            self.planned = min(self.steps, self.done + max(0, int(left)))
 
 
 def fit(
@@ -293,6 +276,7 @@ def fit(
         seed: Of the order of views and of the noise.
         progress: Called every few steps, on rank 0.
         should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
+            A fit that diverges, or whose memory ends, ends early too, with its last good state.
         ranks: The processes that share the views of each step.
         state: Where to go on, as given to ``save``.
         save: Called on rank 0 with the state before the first step, now and then, and at the end.
@@ -302,7 +286,7 @@ def fit(
         Steps done, and whether these are all that were planned.
 
     Raises:
-        SanrError: the state is of another model.
+        SanrError: the state is of another model, or not all of its numbers are finite.
     """
     device = model.latents.device
     n_pixels = int(np.prod(light_field.shape[:4]))
@@ -315,24 +299,38 @@ def fit(
     with closing(ViewBatches(light_field, mine, device)) as views:
         fuse_first = device.type == "cuda" and schedule.compiles(steps, time_budget)
         run = _Steps(model, views, preset, schedule, steps, lmbda, geometry, ranks, fuse_first)
-        clock = _Clock(steps, time_budget, state)
+        earlier = (state["planned"], state["done"], state["seconds"]) if state else None
+        clock = Clock(steps, time_budget, earlier)
         if state:
             run.resume(state)
-        reported, saved = clock.begun, clock.begun if state else -math.inf
+        good = run.copies()
+        if not good.keep(clock.done):
+            raise SanrError(
+                "the checkpoint has values that are not finite; remove it to begin anew"
+            )
+        reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
         views.start(clock.done)
 
         def report(figures: Tensor, per_step: float) -> None:
             if progress:
                 bits, log_mse = figures.tolist()
-                psnr = float(10 * np.log10(255.0**2 / np.exp(log_mse)))
+                psnr = 20 * math.log10(255) - 10 / math.log(10) * log_mse
                 left = (clock.planned - clock.done) * per_step
                 progress(FitProgress(clock.done, clock.planned, bits / n_pixels, psnr, left))
 
         if clock.done and ranks.rank == 0:
             report(run.figures, clock.spent / clock.done)
         while True:
-            stop = clock.done >= clock.planned or should_stop()
+            stop = bool(broken) or clock.done >= clock.planned or should_stop()
             due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
+            if (stop or due) and ranks.rank == 0 and not broken and not good.keep(clock.done):
+                broken, stop, due = "it diverged", True, save is not None
+            if broken:
+                reached, clock.done = clock.done, good.restore()
+                _logger.warning(
+                    "the fit ends in step %d: %s; what is kept is the state after step %d",
+                    reached, broken, clock.done,
+                )  # fmt: skip
             shared = ranks.follow(clock.planned, stop, due)
             planned, stop, due = int(shared[0]), bool(shared[1]), bool(shared[2])
             clock.planned = planned
@@ -347,12 +345,21 @@ def fit(
                 saved = time.monotonic()
             if stop:
                 break
-            run.advance(clock.done / planned)
+            try:
+                run.advance(clock.done / planned)
+            except (MemoryError, RuntimeError) as error:
+                if ranks.size > 1 or not good.done or not is_out_of_memory(error):
+                    raise
+                broken = "the memory is full"
+                continue
             clock.done += 1
             # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
             slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
             regular = clock.done % _LOG_EVERY == 0 or clock.done in (5, 10, planned)
             if ranks.rank or not (regular or slow):
+                continue
+            if not good.keep(clock.done):
+                broken = "it diverged"
                 continue
             figures = run.figures.cpu()
             reported = time.monotonic()
@@ -362,4 +369,4 @@ def fit(
             clock.plan(per_step, 0 if run.coarsened else _COARSEN_STEPS)
             report(figures, per_step)
     model.fuse(False)
-    return clock.done, clock.done >= clock.planned
+    return clock.done, not broken and clock.done >= clock.planned
