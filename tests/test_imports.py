@@ -29,14 +29,14 @@ LAYERS_INSIDE = {
         "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
     ),
     "io": (
-        "atomic extras pixels pnm png pillow_image tiff image stored reading conventions names "
+        "atomic lock extras pixels pnm png pillow_image tiff image stored reading conventions names "
         "camera_raw mosaic_grid mosaic lenslet quilt stack views array_file npy hdf5 matlab axes "
         "arrays selection contact registry"
     ),
     "encoder": (
         "functions quantize part parameters rate warp scene views loss model schedule optimizer "
-        "batches importance sweep geometry_report guide process graphs distributed fitting export "
-        "checkpoint encoding"
+        "batches importance sweep geometry_report guide process memory last_good clock graphs "
+        "distributed fitting export checkpoint encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
