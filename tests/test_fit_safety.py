@@ -291,7 +291,7 @@ def test_device_that_cannot_compute_is_refused(
 ) -> None:
     options = ["-o", tmp_path / "out", "--device", device]
     message = f"device {device} is not usable here ("
-    assert_refused(sanr("encode", mosaic, *options), 1, message)
+    assert_refused(sanr("encode", mosaic, *options, "--quiet"), 1, message)
     assert_refused(sanr("decode", file, "--all", *options), 1, message)
 
 
@@ -327,5 +327,5 @@ def test_half_an_environment_of_torchrun_is_refused(
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    result = sanr("encode", mosaic, "-o", tmp_path / "out.sanr", "--steps", 2, "--device", "cpu")
+    result = sanr("encode", mosaic, "-o", tmp_path / "x.sanr", "--device", "cpu", "--quiet")
     assert_refused(result, 1, message)

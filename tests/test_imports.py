@@ -29,9 +29,9 @@ LAYERS_INSIDE = {
         "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
     ),
     "io": (
-        "atomic lock extras pixels pnm png pillow_image tiff image stored reading conventions names "
-        "camera_raw mosaic_grid mosaic lenslet quilt stack views array_file npy hdf5 matlab axes "
-        "arrays selection contact registry"
+        "atomic lock extras pixels pnm png pillow_image tiff image stored reading conventions "
+        "names camera_raw mosaic_grid mosaic lenslet quilt stack views array_file npy hdf5 matlab "
+        "axes arrays selection contact registry"
     ),
     "encoder": (
         "functions quantize part parameters rate warp scene views loss model schedule optimizer "
