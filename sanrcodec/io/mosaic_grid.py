@@ -14,11 +14,14 @@ __all__ = ["infer_grid"]
 
 _MIN_VIEW_SIZE = 8  # pixels; smaller views cannot be told from texture
 _FINE_REACH = 8  # pixels of disparity between views that are tried one by one
-_N_LINES = 256  # lines across the searched axis that are looked at, up to twice as many
+# Lines across the searched axis that are looked at, up to twice as many; fewer of a long strip.
+_N_LINES, _MIN_LINES, _MAX_LOOKED_AT = 256, 32, 2**20
 # Border contrast of real views is 1.2..60, elsewhere 0.5..1.2 (up to 5 where borders are few).
 # Difference of real neighbors is 0.03..0.45, of other content 0.8..2 (less if nearly a period).
 _MIN_CONTRAST = 1.2
 _MAX_DIFFERENCE, _DIFFERENCE_PER_CONTRAST = 0.6, 0.3
+# Content that repeats so well needs no sharp borders: objects before a plain background.
+_SURE_DIFFERENCE, _FLAT_CONTRAST = 0.15, 0.9
 _DOUBT_CONTRAST, _DOUBT_DIFFERENCE = 2.5, 0.5  # one of both alone: something is there, but what?
 # A lenslet image has sharp borders around macro-pixels of a few pixels, and as sharp ones at every
 # multiple of their size; a mosaic has none between those of its views.
@@ -78,7 +81,8 @@ class _Borders:
 def _borders(samples: np.ndarray) -> _Borders:
     """Look for borders along axis 0 of ``[length, n, C]``."""
     length, n_lines, _ = samples.shape
-    lines = samples[:, :: max(1, n_lines // _N_LINES)].mean(axis=2, dtype=np.float32)
+    wanted = min(_N_LINES, max(_MIN_LINES, _MAX_LOOKED_AT // length))
+    lines = samples[:, :: max(1, n_lines // wanted)].mean(axis=2, dtype=np.float32)
     edges = np.abs(np.diff(lines, axis=0)).mean(axis=1)
     floor = np.float32(1e-3) * (lines.max() + 1)  # a quarter of an 8-bit step is no border
     accepted, doubtful = [1], False
@@ -89,9 +93,10 @@ def _borders(samples: np.ndarray) -> _Borders:
         contrast = contrasts[count] = _border_contrast(edges, length // count, floor)
         if count > MAX_GRID or length // count < _MIN_VIEW_SIZE:
             continue
-        difference = differences[count] = _view_difference(lines, length // count)
+        difference = differences[count] = _view_difference(lines, length // count, floor)
         allowed = min(_MAX_DIFFERENCE, _DIFFERENCE_PER_CONTRAST * contrast)
-        if contrast >= _MIN_CONTRAST and difference <= allowed:
+        sure = difference <= _SURE_DIFFERENCE and contrast >= _FLAT_CONTRAST
+        if sure or (contrast >= _MIN_CONTRAST and difference <= allowed):
             accepted.append(count)
         elif contrast >= _DOUBT_CONTRAST or difference <= _DOUBT_DIFFERENCE:
             doubtful = True
@@ -136,7 +141,7 @@ def _border_contrast(edges: np.ndarray, size: int, floor: np.float32) -> float:
     return float(np.quantile(ratios, 0.25))
 
 
-def _view_difference(lines: np.ndarray, size: int) -> float:
+def _view_difference(lines: np.ndarray, size: int, floor: np.float32) -> float:
     """How much neighboring views of this size differ, relative to unrelated content.
 
     The best of a few shifts around the size allows for disparity along the axis.
@@ -157,4 +162,7 @@ def _view_difference(lines: np.ndarray, size: int) -> float:
         for lag in (size * tenths // 10 for tenths in (6, 7, 8, 12, 13, 14))
         if 0 < lag < len(lines)
     ]
-    return min(difference(lag) for lag in lags) / (float(np.median(unrelated)) + 1e-6)
+    usual = float(np.median(unrelated))
+    if usual < floor:
+        return _DOUBT_DIFFERENCE  # where nothing changes, nothing repeats
+    return min(difference(lag) for lag in lags) / usual
