@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sanrcodec.decoder import SanrFile
@@ -15,7 +16,22 @@ from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 
 if TYPE_CHECKING:
+    from sanrcodec import io, metrics
     from sanrcodec.encoder import encode
+else:
+
+    def encode(*args: Any, **options: Any) -> Any:
+        """Encode a light field; needs PyTorch, which is imported now.
+
+        See :func:`sanrcodec.encoder.encode` for arguments and result.
+
+        Raises:
+            MissingEncoderError: PyTorch is not installed.
+        """
+        from sanrcodec.encoder import encode as encode_light_field
+
+        return encode_light_field(*args, **options)
+
 
 __all__ = [
     "LightField",
@@ -24,15 +40,21 @@ __all__ = [
     "SanrFile",
     "__version__",
     "encode",
+    "io",
+    "metrics",
     "open",
 ]
 
 __version__ = "0.1.0"
 
+_LAZY = ("io", "metrics")  # modules that are imported when they are first used
+
 
 def __getattr__(name: str) -> Any:
-    if name == "encode":  # the only part that needs torch
-        from sanrcodec.encoder import encode
-
-        return encode
+    if name in _LAZY:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,12 +6,13 @@ See format_spec.md for the rules that a decoder follows.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from sanrcodec.errors import (
     SanrError,
     located,
 )
+from sanrcodec.rendering.methods import Renderings
 from sanrcodec.scene.parts import default_weights
 from sanrcodec.scene.pyramid import finest_level
 from sanrcodec.scene.scene import Scene
@@ -43,6 +45,8 @@ __all__ = ["MAX_WORKERS", "SCALES", "SanrFile", "n_workers", "open_sanr"]
 T = TypeVar("T")
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
+Region = tuple[int, int, int, int] | tuple[slice, slice]
+Scale = float | Fraction | str
 
 SCALES = tuple(Fraction(1, 1 << level) for level in range(4))  # of a view; index: its level
 
@@ -51,7 +55,7 @@ MAX_LATENTS_PER_BYTE = 1 << 20
 MAX_WORKERS = 4  # threads; each holds a view, and little of its time holds the interpreter
 
 
-class SanrFile:
+class SanrFile(Renderings):
     """An opened .sanr file: a light field whose views decode on demand.
 
     The sections are checked when the file is opened; latents and weights are decoded at the first
@@ -123,6 +127,24 @@ class SanrFile:
         v, u, h, w, _ = self.shape
         return 8 * self.n_bytes / (v * u * h * w)
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the encoder noted, if it was asked to; nothing depends on it."""
+        section = self.sections.get(SectionType.METADATA)
+        try:
+            noted = json.loads(section.payload) if section else {}
+        except (ValueError, RecursionError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+    def __repr__(self) -> str:
+        """One line: what is in the file."""
+        v, u, h, w, c = self.shape
+        return (
+            f"<SanrFile {self.name!r}: {v} x {u} views of {h} x {w} pixels, "
+            f"{'gray' if c == 1 else 'RGB'}, {self.bit_depth} bit, {self.n_bytes} bytes>"
+        )
+
     @cached_property
     def weights(self) -> dict[str, npt.NDArray[np.int32]]:
         """Network weights, int32 per tensor."""
@@ -144,18 +166,19 @@ class SanrFile:
         v: float,
         u: float,
         *,
-        region: tuple[int, int, int, int] | None = None,
-        scale: float | Fraction = 1,
+        region: Region | None = None,
+        scale: Scale = 1,
     ) -> npt.NDArray[Any]:
         """Decode one view.
 
         Args:
             v: Row of the view, 0-based; fractions give views in between.
             u: Column of the view, likewise.
-            region: ``(y0, y1, x0, x1)`` in pixels of the scaled view, half open; the whole view by
-                default.
-            scale: 1, 1/2, 1/4 or 1/8. A smaller view is a preview: it is decoded from the coarser
-                latents alone, in a fraction of the time. See format_spec.md section 8.5.
+            region: ``(y0, y1, x0, x1)`` in pixels of the scaled view, half open, or two slices as
+                of ``np.s_[y0:y1, x0:x1]``; the whole view by default.
+            scale: 1, 1/2, 1/4 or 1/8, as a number or text. A smaller view is a preview: it is
+                decoded from the coarser latents alone, in a fraction of the time. See
+                format_spec.md section 8.5.
 
         Returns:
             uint8 or uint16 array ``[ceil(H * scale), ceil(W * scale), C]``, or of the region's
@@ -166,16 +189,11 @@ class SanrFile:
                 another one.
             SanrError: the file is damaged.
         """
-        n_v, n_u = self.grid
-        if not (0 <= v <= n_v - 1 and 0 <= u <= n_u - 1):
-            raise LightFieldError(
-                f"view {v:g},{u:g} is outside this light field "
-                f"({n_v} x {n_u} views: v runs 0..{n_v - 1}, u runs 0..{n_u - 1})"
-            )
+        self.check_position(v, u)
         level = _level(scale)
         height, width = level_shape((self.header.height, self.header.width), level)
         if region is not None:
-            y0, y1, x0, x1 = region
+            y0, y1, x0, x1 = region = _region(region, (height, width))
             if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
                 raise LightFieldError(
                     f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of "
@@ -185,7 +203,28 @@ class SanrFile:
         decoded: npt.NDArray[Any] = samples.astype(self.dtype, copy=False)
         return decoded
 
-    def views(self, *, scale: float | Fraction = 1) -> Iterator[npt.NDArray[Any]]:
+    def read_view(self, v: int, u: int, region: tuple[int, int, int, int]) -> npt.NDArray[Any]:
+        """A region of a view, for numpy's indexing of the file."""
+        return self.view(v, u, region=region)
+
+    def check_position(self, v: float, u: float) -> None:
+        """Refuse a view outside the grid.
+
+        Raises:
+            LightFieldError: there is no such view.
+        """
+        n_v, n_u = self.grid
+        if not (0 <= v <= n_v - 1 and 0 <= u <= n_u - 1):
+            raise LightFieldError(
+                f"view {v:g},{u:g} is outside this light field "
+                f"({n_v} x {n_u} views: v runs 0..{n_v - 1}, u runs 0..{n_u - 1})"
+            )
+
+    def scene_at(self, scale: Scale) -> Scene:
+        """The canonical scene for views of a scale, decoded once."""
+        return self._scene(_level(scale))
+
+    def views(self, *, scale: Scale = 1) -> Iterator[npt.NDArray[Any]]:
         """Decode all views one after the other, ``v`` slowest; a few are decoded ahead.
 
         Args:
@@ -194,7 +233,7 @@ class SanrFile:
         return self.map_views(lambda v, u, view: view, scale=scale)
 
     def map_views(
-        self, task: Callable[[int, int, npt.NDArray[Any]], T], *, scale: float | Fraction = 1
+        self, task: Callable[[int, int, npt.NDArray[Any]], T], *, scale: Scale = 1
     ) -> Iterator[T]:
         """Decode all views and hand each to a task, in several threads; a few are ahead.
 
@@ -281,10 +320,23 @@ def n_workers() -> int:
     return min(MAX_WORKERS, os.cpu_count() or 1)
 
 
-def _level(scale: float | Fraction) -> int:
-    if scale not in SCALES:
-        raise LightFieldError(f"scale is {scale}, expected 1, 1/2, 1/4 or 1/8")
-    return SCALES.index(scale)  # equal floats are found too
+def _level(scale: Scale) -> int:
+    with suppress(ValueError, ZeroDivisionError):  # what is no number at all
+        number = Fraction(scale) if isinstance(scale, str) else scale
+        return SCALES.index(number)  # equal floats are found too
+    raise LightFieldError(f"scale is {scale}, expected 1, 1/2, 1/4 or 1/8")
+
+
+def _region(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if len(region) == 4:
+        return region
+    parts: list[int] = []
+    for part, n in zip(region, size, strict=True):
+        if part.step not in (None, 1):
+            raise LightFieldError(f"region has a step of {part.step}, expected none")
+        parts += (0 if part.start is None else part.start, n if part.stop is None else part.stop)
+    y0, y1, x0, x1 = parts
+    return y0, y1, x0, x1
 
 
 def _torch_ops(device: str) -> Ops:

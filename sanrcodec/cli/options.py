@@ -20,11 +20,13 @@ __all__ = [
     "GRID",
     "OUTPUT_FILE",
     "PATH",
+    "PIXEL",
     "SCALE",
     "VIEW_POSITION",
     "FiniteRange",
     "Parsed",
     "file_argument",
+    "force_option",
 ]
 
 
@@ -59,6 +61,19 @@ class _ViewPosition(click.ParamType):
         return v, u
 
 
+class _Pixel(click.ParamType):
+    name = "Y,X"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            y, x = (int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} has the wrong form, expected Y,X such as 120,200", param, ctx)
+        return y, x
+
+
 class _Scale(click.ParamType):
     name = "SCALE"
 
@@ -80,8 +95,9 @@ class FiniteRange(click.FloatRange):
         return super().convert(value, param, ctx)
 
 
-GRID, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Scale(), _ViewPosition()
+GRID, PIXEL, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Pixel(), _Scale(), _ViewPosition()
 PATH = click.Path(path_type=Path)
 OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False)
 
 file_argument = click.argument("file", type=PATH)  # the .sanr file that is read
+force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")

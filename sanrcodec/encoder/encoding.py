@@ -34,6 +34,7 @@ from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.errors import LightFieldError, SanrError
+from sanrcodec.io import write_atomically
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.presets import (
@@ -57,7 +58,7 @@ __all__ = ["EncodeResult", "encode"]
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class EncodeResult:
     """What an encoding gave.
 
@@ -82,6 +83,22 @@ class EncodeResult:
     finished: bool
     seconds: float
     device: str
+
+    def __repr__(self) -> str:
+        """One line: size, quality and time."""
+        return (
+            f"<EncodeResult: {len(self.content)} bytes, {self.bpp:.5f} bpp, PSNR-YUV "
+            f"{self.psnr_yuv:.2f} dB (worst view {self.psnr_yuv_min:.2f}), {self.steps} steps"
+            f"{'' if self.finished else ', ended early'}, {self.seconds:.1f} s on {self.device}>"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            SanrError: the system refuses.
+        """
+        write_atomically(path, self.content)
 
 
 def encode(

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Files <-> light fields; holds no codec, and imports pillow only while a file is read."""
 
+from sanrcodec.io.animation import ANIMATION_SUFFIXES, check_animation, write_animation
 from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.contact import contact_sheet
+from sanrcodec.io.float_map import FLOAT_MAP_SUFFIXES, write_float_map
 from sanrcodec.io.image import write_view
 from sanrcodec.io.mosaic import write_mosaic
 from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
@@ -11,10 +13,13 @@ from sanrcodec.io.registry import LAYOUTS, Input, read_input, read_light_field
 from sanrcodec.io.selection import Selection, parse_every, parse_ranges, select
 
 __all__ = [
+    "ANIMATION_SUFFIXES",
+    "FLOAT_MAP_SUFFIXES",
     "LAYOUTS",
     "ORDERS",
     "Input",
     "Selection",
+    "check_animation",
     "choose_tiles",
     "contact_sheet",
     "parse_every",
@@ -23,7 +28,9 @@ __all__ = [
     "read_input",
     "read_light_field",
     "select",
+    "write_animation",
     "write_atomically",
+    "write_float_map",
     "write_mosaic",
     "write_quilt",
     "write_view",

@@ -97,6 +97,22 @@ class DepthLayers:
                 features = self._composite([positions[:, pixels] for positions in found])
                 yield Block(slice(start, stop), features)
 
+    def depths(self, pose: Pose, rows: slice, columns: slice) -> tuple[Array, Array]:
+        """What the pixels of a region see in each layer, front to back.
+
+        Returns:
+            Disparities int32 ``[layers, n]``, Q9 pixels per view, and visibilities of all layers
+            but the last, integer-valued float32 ``[layers - 1, n]``, Q12.
+        """
+        ops, n = self.ops, self.header.features
+        disparities = ops.stack([layer.disparities(pose, rows, columns) for layer in self.layers])
+        front = [
+            ops.clip(layer.sample(layer.positions(pose, rows, columns))[n], 0, _ALPHA_ONE)
+            for layer in self.layers[:-1]
+        ]
+        none = ops.zeros((0, disparities.shape[1]), ops.float32)
+        return disparities, ops.stack(front) if front else none
+
     def _composite(self, positions: list[Array]) -> Array:
         """What is seen at the positions in each layer, back to front."""
         ops, n = self.ops, self.header.features

@@ -57,7 +57,7 @@ class Scene:
     ) -> None:
         self.header, self.ops = header, ops
         self._size = level_shape((header.height, header.width), level)
-        self._poses = Poses(header, weights)
+        self.poses = Poses(header, weights)
         self._view_network = ViewNetwork(header, weights, ops, level) if header.view_depth else None
         # The peak is folded into the color matrix, and so is its shift.
         self._peak = (1 << header.bit_depth) - 1
@@ -96,7 +96,7 @@ class Scene:
         columns = slice(x0, x1)
         dtype = ops.uint8 if header.bit_depth == 8 else ops.int32
         samples = ops.zeros((y1 - y0, x1 - x0, header.channels), dtype)
-        pose = self._poses(v, u)
+        pose = self.poses(v, u)
         for rows, features in self.textures.blocks(pose, slice(y0, y1), columns):
             colors = features[: header.channels]
             if self._view_network:
@@ -105,6 +105,25 @@ class Scene:
             part = samples[rows.start - y0 : rows.stop - y0]
             part[:] = block.T.reshape(part.shape)
         return samples
+
+    def depths(self, v: float, u: float) -> tuple[Array, Array] | None:
+        """What the pixels of a view see in each layer; None without geometry.
+
+        Args:
+            v: Row of the view, integer or fractional.
+            u: Column of the view, likewise.
+
+        Returns:
+            Disparities int32 ``[layers, H, W]``, Q9 pixels per view, the smallest is the nearest;
+            and visibilities of all layers but the last, integer-valued float32
+            ``[layers - 1, H, W]``, Q12.
+        """
+        if not isinstance(self.textures, DepthLayers):
+            return None
+        height, width = self._size
+        found = self.textures.depths(self.poses(v, u), slice(0, height), slice(0, width))
+        disparities, visibilities = (part.reshape(-1, height, width) for part in found)
+        return disparities, visibilities
 
     def _samples(self, colors: Array, pose: Pose) -> Array:
         """Samples float64 ``[C, n]`` of colors Q12, saturated.

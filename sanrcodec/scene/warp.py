@@ -100,22 +100,8 @@ class Layer:
         Returns:
             int32 ``[5, n]``: number of the bilinear weights, then of the sample of each phase.
         """
-        ops, header, (height, width) = self.ops, self.header, self.canvas
-        base_y = (ops.arange(rows.start, rows.stop) << POSITION_BITS) + self._origin(
-            header.margin_y, pose.shift[0]
-        )
-        base_x = (ops.arange(columns.start, columns.stop) << POSITION_BITS) + self._origin(
-            header.margin_x, pose.shift[1]
-        )
-        base_y = base_y[:, None]
-        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS + self.level
-        q_y, q_x = base_y, base_x
-        for disparity in (self._nearest, *N_DISPARITY_STEPS * [self._disparity]):
-            row = ops.clip((q_y + _HALF) >> POSITION_BITS, 0, height - 1)
-            column = ops.clip((q_x + _HALF) >> POSITION_BITS, 0, width - 1)
-            d = ops.take(disparity, row * width + column)
-            q_y = _displaced(base_y, d, pose.angular[0], shift)
-            q_x = _displaced(base_x, d, pose.angular[1], shift)
+        ops, (height, width) = self.ops, self.canvas
+        q_y, q_x, _ = self._search(pose, rows, columns)
         q_y = ops.clip(q_y, 0, (height - 1) << POSITION_BITS, out=q_y).reshape(-1)
         q_x = ops.clip(q_x, 0, (width - 1) << POSITION_BITS, out=q_x).reshape(-1)
         # Of the four samples around a position, one is of each phase: whole or half in y and x.
@@ -132,6 +118,30 @@ class Layer:
         out[3] = half_y + whole_x
         out[4] = half_y + half_x
         return out
+
+    def disparities(self, pose: Pose, rows: slice, columns: slice) -> Array:
+        """Disparity of what the pixels of a block see, int32 ``[n]``, Q9 pixels per view."""
+        return self._search(pose, rows, columns)[2].reshape(-1)
+
+    def _search(self, pose: Pose, rows: slice, columns: slice) -> tuple[Array, Array, Array]:
+        """Positions ``(y, x)``, Q5 canvas pixels, and the disparities that lead there."""
+        ops, header, (height, width) = self.ops, self.header, self.canvas
+        base_y = (ops.arange(rows.start, rows.stop) << POSITION_BITS) + self._origin(
+            header.margin_y, pose.shift[0]
+        )
+        base_x = (ops.arange(columns.start, columns.stop) << POSITION_BITS) + self._origin(
+            header.margin_x, pose.shift[1]
+        )
+        base_y = base_y[:, None]
+        shift = ANGULAR_BITS + DISPARITY_BITS - POSITION_BITS + self.level
+        q_y, q_x = base_y, base_x
+        for disparity in (self._nearest, *N_DISPARITY_STEPS * [self._disparity]):
+            row = ops.clip((q_y + _HALF) >> POSITION_BITS, 0, height - 1)
+            column = ops.clip((q_x + _HALF) >> POSITION_BITS, 0, width - 1)
+            d = ops.take(disparity, row * width + column)
+            q_y = _displaced(base_y, d, pose.angular[0], shift)
+            q_x = _displaced(base_x, d, pose.angular[1], shift)
+        return q_y, q_x, d
 
     def sample(self, positions: Array) -> Array:
         """What is seen at some positions, bilinear between half samples.

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Pillow reads .sanr files after ``import sanrcodec.pillow_plugin``; nothing else imports it.
+
+``Image.open("lf.sanr")`` is the view in the middle; ``seek(n)`` goes to view ``v * U + u``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from sanrcodec.bitstream.container import SIGNATURE
+from sanrcodec.decoder import SanrFile
+from sanrcodec.errors import SanrError
+
+__all__ = ["SanrImageFile"]
+
+
+class SanrImageFile(ImageFile.ImageFile):
+    """A light field as a picture of many frames.
+
+    Pillow holds 8 bits of color: samples of more bits are cut to their highest 8, but gray ones.
+    ``info`` has ``grid`` (V, U), ``bpp`` (bits per pixel of the whole file) and, where the file has
+    geometry, ``parallax``: lowest and highest disparity of the middle view, in pixels per view.
+    """
+
+    format = "SANR"
+    format_description = "SANR light field"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            self.sanr = SanrFile(self.fp.read())
+        except SanrError as error:
+            raise SyntaxError(str(error)) from None  # what pillow expects of a file it cannot read
+        n_v, n_u, height, width, channels = self.sanr.shape
+        self._size = width, height
+        deep = self.sanr.bit_depth > 8
+        self._mode = "RGB" if channels == 3 else "I;16" if deep else "L"
+        self.n_frames, self.is_animated = n_v * n_u, n_v * n_u > 1
+        self._frame = (n_v // 2) * n_u + n_u // 2
+        self._decoded: int | None = None
+        self.info |= {"grid": (n_v, n_u), "bpp": self.sanr.bpp}
+        if self.sanr.header.layers:
+            # The smallest picture of the geometry is enough for this.
+            small = self.sanr.disparity(n_v // 2, n_u // 2, scale=1 / 8)
+            self.info["parallax"] = float(small.min()), float(small.max())
+
+    def seek(self, frame: int) -> None:
+        """Go to view ``v * U + u``.
+
+        Raises:
+            EOFError: there is no such view.
+        """
+        if not 0 <= frame < self.n_frames:
+            raise EOFError(f"view {frame} is outside this light field of {self.n_frames} views")
+        self._frame = frame
+
+    def tell(self) -> int:
+        """Number of the view."""
+        return self._frame
+
+    def load(self) -> Any:
+        """Decode the view."""
+        if self._decoded != self._frame:
+            view = self.sanr.view(*divmod(self._frame, self.sanr.shape[1]))
+            if self.sanr.bit_depth > 8 and self.mode == "RGB":
+                view = (view >> (self.sanr.bit_depth - 8)).astype(np.uint8)
+            self.im = Image.fromarray(view[..., 0] if view.shape[2] == 1 else view).im
+            self._decoded = self._frame
+        return self.im.pixel_access(self.readonly)
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(SIGNATURE)
+
+
+Image.register_open(SanrImageFile.format, SanrImageFile, _accept)
+Image.register_extension(SanrImageFile.format, ".sanr")
