@@ -141,7 +141,7 @@ def encode(
             ``time_budget`` is that of all runs together. It is left in place: remove it when the
             result is safe. A state that cannot be written later than the first is a warning.
         checkpoint_seconds: Between two states, about.
-        on_geometry: Called before the fit with a line of what the plane sweep found.
+        on_geometry: Called on rank 0 before the fit, with a line of what the plane sweep found.
         progress: Called with the state of the fit every few steps.
         should_stop: Polled every step; True ends the fit early, and the file is still written.
 
@@ -191,7 +191,6 @@ def encode(
             height, width = light_field.shape[2:4]
             ranks.each(lambda: check_memory(height * width, sweeps, chosen))
             geometry, state = ranks.share(lambda: _start(light_field, sweeps, chosen, kept))
-            on_geometry(describe_geometry(geometry, light_field.grid))
             header = make_header(
                 light_field,
                 PROFILES[profile],
@@ -199,6 +198,7 @@ def encode(
                 gain_of(lmbda),
             )
             if ranks.rank == 0:
+                on_geometry(describe_geometry(geometry, light_field.grid))
                 _warn_of_untrained(header)
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
 
