@@ -36,7 +36,7 @@ from sanrcodec.errors import (
     located,
 )
 from sanrcodec.rendering.methods import Renderings
-from sanrcodec.scene.parts import default_weights
+from sanrcodec.scene.parts import check_weights, default_weights
 from sanrcodec.scene.pyramid import finest_level
 from sanrcodec.scene.scene import Scene
 
@@ -50,8 +50,8 @@ Scale = float | Fraction | str
 
 SCALES = tuple(Fraction(1, 1 << level) for level in range(4))  # of a view; index: its level
 
-# A symbol of the narrowest table costs 1.1e-4 bits, 14 times what this allows.
-MAX_LATENTS_PER_BYTE = 1 << 20
+# A symbol of the narrowest table costs 1.1e-4 bits: no stream holds as many as this allows.
+MAX_LATENTS_PER_BYTE = 1 << 17
 MAX_WORKERS = 4  # threads; each holds a view, and little of its time holds the interpreter
 
 
@@ -149,7 +149,9 @@ class SanrFile(Renderings):
     def weights(self) -> dict[str, npt.NDArray[np.int32]]:
         """Network weights, int32 per tensor."""
         with self._located(SectionType.WEIGHTS) as payload:
-            return unpack_weights(default_weights(self.header), payload)
+            weights = unpack_weights(default_weights(self.header), payload)
+            check_weights(self.header, weights)
+            return weights
 
     @property
     def latents(self) -> list[npt.NDArray[np.int32]]:

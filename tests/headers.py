@@ -8,6 +8,7 @@ import dataclasses
 from hypothesis import strategies as st
 
 from sanrcodec.bitstream.header import FIELD_RANGES, MAX_SCENE_SAMPLES, StreamHeader
+from sanrcodec.lightfield import MAX_VIEWS
 
 HEADER = StreamHeader(
     n_v=9, n_u=5, height=49, width=70, channels=3, bit_depth=10, layers=2, margin_y=5, margin_x=3,
@@ -26,6 +27,7 @@ FLAT = dataclasses.replace(
 def headers(draw: st.DrawFn) -> StreamHeader:
     """Any header that the format allows; what contradicts another field is moved to its limit."""
     values = {name: draw(st.integers(*limits)) for name, limits in FIELD_RANGES.items()}
+    values["n_u"] = min(values["n_u"], MAX_VIEWS // values["n_v"])
     values["channels"] = draw(st.sampled_from([1, 3]))
     at_least = {"features": values["channels"], "geometry_levels": 1, "view_hidden": 1}
     values |= {name: max(values[name], least) for name, least in at_least.items()}

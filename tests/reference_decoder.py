@@ -40,7 +40,7 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 6])
+VERSION = bytes([0, 7])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
@@ -150,8 +150,11 @@ def read_sections(data: bytes) -> dict[int, bytes]:
     start = SIGNATURE + VERSION
     require(data.startswith(start), "wrong signature or version")
     sections: dict[int, bytes] = {}
-    position = len(start)
-    while position < len(data):
+    require(len(data) > len(start), "no number of sections")
+    n_sections = data[len(start)]
+    position = len(start) + 1
+    for _ in range(n_sections):
+        require(position < len(data), "fewer sections than stated")
         section_type = data[position]
         length, payload_start = read_varint(data, position + 1)
         payload_end = payload_start + length
@@ -164,6 +167,7 @@ def read_sections(data: bytes) -> dict[int, bytes]:
         require(known or section_type >= 0x80, "unknown critical section")
         sections[section_type] = data[payload_start:payload_end]
         position = payload_end + 4
+    require(position == len(data), "bytes after the last section")
     require({HEADER, WEIGHTS, LATENTS} <= set(sections), "missing section")
     return sections
 
@@ -181,6 +185,7 @@ def read_header(payload: bytes) -> Header:
     n_samples = rows * columns * n_textures(header) * (header["features"] + 1)
     max_margin = max(header["height"], header["width"]) // 4 + 1
     layers = header["layers"]
+    require(header["n_v"] * header["n_u"] <= 4096, "rule 7")
     require(header["channels"] in (1, 3), "rule 1: channels")
     require(header["features"] >= header["channels"], "rule 1: features")
     require(rows * columns <= 1 << 28 and n_samples <= 1 << 30, "rule 2")
@@ -333,8 +338,10 @@ def default_table() -> dict[str, Array]:
 
 def default_weights(header: Header, tensor: Tensor, number: int) -> Array:
     """Default weights of the tensor with this number (section 5.4)."""
-    default = default_table().get(tensor.name)
-    if default is None or default.shape != tensor.shape:
+    trained = default_table().get(tensor.name)
+    if trained is not None and all(np.array(trained.shape) >= tensor.shape):
+        default = trained[tuple(slice(n) for n in tensor.shape)]
+    else:
         default = untrained_weights(tensor, number)
     trunk, _, layer = tensor.name.partition(".")
     if trunk in ("texture", "geometry") and layer.endswith(".weight"):
@@ -390,7 +397,7 @@ class SymbolDecoder:
     """The integers of a range-coded payload, sections 6.3 and 6.5."""
 
     def __init__(self, payload: bytes) -> None:
-        require(len(payload) % 4 == 0 and len(payload) > 0, "payload is not made of words")
+        require(len(payload) % 4 == 0, "payload is not made of words")
         words = [
             int.from_bytes(payload[start : start + 4], "little")
             for start in range(0, len(payload), 4)
@@ -449,7 +456,33 @@ def read_weights(header: Header, payload: bytes) -> Weights:
         default = default_weights(header, tensor, number)
         weights[tensor.name] = default + np.array(differences, np.int64).reshape(tensor.shape)
     decoder.finish()
+    check_row_sums(header, weights)
     return weights
+
+
+def check_row_sums(header: Header, weights: Weights) -> None:
+    """The bound of section 7.1 on every row of the layers after entropy decoding."""
+
+    def check(weight: Array, bias: Array, in_max: int, in_bits: int, out_bits: int) -> None:
+        rows = np.abs(weight.reshape(len(weight), -1)).sum(axis=1)
+        sums = rows * in_max + (np.abs(bias) << (in_bits - 3)) + (1 << (6 + in_bits - out_bits))
+        require(bool((sums < 1 << 31).all()), "rows of weights add up to too much")
+
+    for name in weights:
+        layer, _, kind = name.rpartition(".")
+        if kind != "weight":
+            continue
+        bias = weights[f"{layer}.bias"]
+        if layer.startswith(("texture.", "geometry.")):
+            out_bits = {"attention": 8, "hidden": 11, "output": 12}[layer.partition(".")[2]]
+            check(weights[name], bias, 65535, 11, out_bits)
+        else:
+            check(weights[name], bias, 32767, 12, 12)
+    if header["color_filter"]:
+        last = weights["color_filter.linear"]
+        if header["filter_hidden"]:
+            last = np.concatenate([last, weights["color_filter.output"]], axis=1)
+        check(last, np.zeros(len(last), np.int64), 32767, 12, 12)
 
 
 def arm_name(grid: Grid) -> str:
@@ -771,8 +804,8 @@ class ReferenceDecoder:
         if self.header["axes_reversed"]:
             av, au = -av, -au
         return Pose(
-            av=av + corrections[0],
-            au=au + corrections[1],
+            av=clip(av + corrections[0], -131071, 131071),
+            au=clip(au + corrections[1], -131071, 131071),
             shift_y=corrections[2],
             shift_x=corrections[3],
             offset=4 * corrections[4],
@@ -783,8 +816,9 @@ class ReferenceDecoder:
         n_layers = self.header["layers"]
         planes = {g.level: s for g, s in self.latents.items() if g.group == GEOMETRY_GROUP}
         outputs = run_trunk(self.header, self.weights, "geometry", planes, self.k)
+        most = 32767 if max(self.header["n_v"], self.header["n_u"]) <= 256 else 16383
         for layer in range(n_layers):
-            self.disparity.append(np.clip(outputs[..., layer], -32767, 32767))
+            self.disparity.append(np.clip(outputs[..., layer], -most, most))
         for layer in range(n_layers - 1):
             output = outputs[..., n_layers + layer, None]
             alpha = np.clip(output + 2048, 0, 4096)

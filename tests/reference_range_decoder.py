@@ -20,10 +20,12 @@ class RangeDecoder:
     def __init__(self, words: Sequence[int]) -> None:
         self.words = list(words)
         self.position = 0
+        self.has_symbols = False
         self.range = STATE_MASK
         self.offset = self._next_word() << WORD | self._next_word()  # code point minus lower end
 
     def decode(self, weights: Sequence[int]) -> int:
+        self.has_symbols = True
         step = self.range >> PRECISION
         quantile = self.offset // step
         if quantile >> PRECISION:
@@ -38,8 +40,15 @@ class RangeDecoder:
         return symbol
 
     def is_exhausted(self) -> bool:
-        """True if every word was read, and none but those the encoder's end rule needs."""
-        return self.position >= len(self.words) and self.offset >> WORD == 0
+        """True if the words are those that the encoder's end rule gives, and no others."""
+        if not self.has_symbols:
+            return not self.words
+        n_words = self.position - 1  # k + 1
+        if self.range - self.offset < 1 << WORD:
+            n_words += 1
+            if self.words[-1:] != [0]:
+                return False
+        return len(self.words) == n_words and self.offset >> WORD == 0
 
     def _next_word(self) -> int:
         word = self.words[self.position] if self.position < len(self.words) else 0

@@ -4,19 +4,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sanrcodec.arithmetic.dense import Dense, carrier_bits, round_shift
+from sanrcodec.arithmetic.dense import Dense, LayerFormat, carrier_bits, round_shift
 from sanrcodec.arithmetic.ops import NUMPY, NumpyOps
 from sanrcodec.errors import LimitError
 
 
 def dense_of(weight: np.ndarray, bias: np.ndarray, in_max: int) -> Dense:
-    return Dense(
-        weight, bias, weight_bits=7, in_bits=9, out_bits=10, in_max=in_max, low=-32767, high=32767,
-        name="layer",
-    )  # fmt: skip
+    return Dense(weight, bias, LayerFormat(9, 10, in_max, -32767, 32767), name="layer")
 
 
-@pytest.mark.parametrize("weight_max", [3, 300, 32767])
+@pytest.mark.parametrize("weight_max", [3, 300, 18000])
 @pytest.mark.parametrize("peak", [0, 20, 400, 16383])
 def test_dense_is_exact(weight_max: int, peak: int) -> None:
     """In whichever carrier it takes, also where the sums just fit float32, or just do not."""
@@ -30,6 +27,28 @@ def test_dense_is_exact(weight_max: int, peak: int) -> None:
     y = dense_of(weight, bias, 16383)(x.astype(np.float32))
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("bias", [0, 1, -1, 32767, -49151])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("in_max", "out_bits"), [(16383, 10), (32767, 9), (65535, 1)])
+def test_largest_rows_just_fit_32_bits(bias: int, sign: int, in_max: int, out_bits: int) -> None:
+    form = LayerFormat(9, out_bits, in_max, -32767, 32767)
+    biases = np.array([bias], np.int32)
+    (largest,) = form.largest_row_sums(biases).tolist()
+
+    def largest_sum(row_sum: int) -> int:
+        return row_sum * in_max + (abs(bias) << 6) + (1 << (form.shift - 1))
+
+    assert largest_sum(largest) < 2**31 <= largest_sum(largest + 1)
+    weight = np.array([[sign * (largest - 5), 3, -2]], np.int32)
+    layer = Dense(weight, biases, form, name="layer")
+    x = in_max * np.sign(weight).T.astype(np.float32)
+    expected = np.clip((largest * in_max + (bias << 6) + (1 << form.shift - 1)) >> form.shift,
+                       -32767, 32767)  # fmt: skip
+    assert layer(x)[0, 0] == expected
+    with pytest.raises(LimitError, match=rf"^layer: the weights of output 0 .* {largest}; "):
+        Dense(weight + np.array([sign, 0, 0], np.int32), biases, form, name="layer")
 
 
 def test_dense_uses_float32_where_the_values_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,14 @@ def encode(*calls: Call) -> bytes:
     return encoder.finish()
 
 
+def decode(payload: bytes, calls: list[Call]) -> list[list[int]]:
+    """Read calls up to the end of the stream."""
+    decoder = SymbolDecoder(payload)
+    decoded = [decoder.code(None, location, scale).tolist() for _, location, scale in calls]
+    decoder.finish()
+    return decoded
+
+
 def bits_of(call: Call) -> float:
     counter = SymbolCounter()
     counter.code(*call)
@@ -250,16 +258,50 @@ def test_encode_refuses() -> None:
 def test_decoder_notices_what_it_can() -> None:
     with pytest.raises(CorruptSectionError, match="multiple of 4"):
         SymbolDecoder(bytes(6))
-    with pytest.raises(CorruptSectionError, match="payload is empty, expected 2 symbols"):
+    with pytest.raises(CorruptSectionError, match="ends early, after 0 words"):
         SymbolDecoder(b"").code(None, ints(0, 0), ints(0, 0))
-    with pytest.raises(CorruptSectionError, match=r"^coded words remain"):
+    with pytest.raises(CorruptSectionError, match="does not end with its last symbol"):
         SymbolDecoder(bytes(4)).finish()
 
     values, location, scale = random_call(8, 400)
     decoder = SymbolDecoder(encode((values, location, scale)) + bytes(8))
     decoder.code(None, location, scale)
-    with pytest.raises(CorruptSectionError, match="remain"):
+    with pytest.raises(CorruptSectionError, match="does not end"):
         decoder.finish()
+
+
+@given(calls(), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_every_message_has_one_stream(messages: list[Call], noise: int) -> None:
+    """Other words are refused, by both decoders, or are those of another message."""
+    words = words_of(encode(*messages))
+    flips = [[*words[:i], words[i] ^ 1 << noise % 32, *words[i + 1 :]] for i in range(len(words))]
+    ends = [words[:-1], words[:-2], [*words, 0], [*words, noise], [*words, 0, 0], *flips[-3:]]
+    ends += [[*words[:-1], words[-1] + d & 0xFFFFFFFF] for d in (-1, 1)] if words else []
+    n_refused = 0
+    for other in ends:
+        if other == words:
+            continue
+        coder = reference.RangeDecoder(other)
+        expected = None
+        with suppress(ValueError, StopIteration):
+            by_hand = walk_by_hand(messages, lambda _, w, c=coder: c.decode([int(x) for x in w]))
+            expected = by_hand if coder.is_exhausted() else None
+        assert expected != [call[0].tolist() for call in messages]
+        try:
+            found = decode(np.array(other, "<u4").tobytes(), messages)
+        except CorruptSectionError:
+            found = None
+        assert found == expected
+        n_refused += found is None
+    assert n_refused >= 2
+
+
+def test_a_stream_that_ends_early_is_refused_at_once() -> None:
+    """A word of zeros must not decode millions of symbols first."""
+    one = np.zeros(10_000, np.int32)
+    with pytest.raises(CorruptSectionError, match="ends early, after 1 words"):
+        decode(bytes(4), 60 * [(one, one, one)])
 
 
 def test_endless_escape_is_refused() -> None:

@@ -21,7 +21,7 @@ from sanrcodec.errors import (
 )
 
 HEADER, WEIGHTS, LATENTS, METADATA = SectionType
-START = SIGNATURE + bytes(VERSION)
+VERSIONED = SIGNATURE + bytes(VERSION)
 SECTIONS = [(HEADER, b"head"), (WEIGHTS, bytes(130)), (LATENTS, b""), (METADATA, b"{}")]
 FILE = pack(SECTIONS)
 
@@ -34,13 +34,18 @@ def section(section_type: int, length: bytes, payload: bytes = b"") -> bytes:
 MANDATORY = b"".join(section(t, b"\0") for t in (HEADER, WEIGHTS, LATENTS))
 
 
+def counted(n: int, sections: bytes = b"") -> bytes:
+    """A file that says that it has n sections."""
+    return VERSIONED + bytes([n]) + sections
+
+
 def test_crc_check_value() -> None:
     assert zlib.crc32(b"123456789") == 0xCBF43926
 
 
 def test_bytes_are_frozen() -> None:
     assert pack([(HEADER, b"sanr")]).hex(" ") == (
-        "8b 53 41 4e 52 0d 0a 1a 0a 00 06 01 04 73 61 6e 72 9a 2c f4 fa"
+        "8b 53 41 4e 52 0d 0a 1a 0a 00 07 01 01 04 73 61 6e 72 9a 2c f4 fa"
     )
 
 
@@ -97,13 +102,24 @@ def test_text_mode_transfer_is_noticed() -> None:
 
 
 def test_truncation_at_every_byte() -> None:
-    without_metadata = unpack(FILE).sections[METADATA].offset
     for n_bytes in range(len(FILE)):
-        if n_bytes == without_metadata:
-            assert METADATA not in unpack(FILE[:n_bytes]).sections
-        else:
-            with pytest.raises(TruncatedError):
-                unpack(FILE[:n_bytes])
+        with pytest.raises(TruncatedError):
+            unpack(FILE[:n_bytes])
+
+
+@pytest.mark.parametrize("tail", [b"\0", section(0x90, b"\0"), bytes(100)])
+def test_bytes_after_the_last_section(tail: bytes) -> None:
+    with pytest.raises(
+        CorruptSectionError, match=f"{len(tail)} bytes after the last of 4 sections"
+    ):
+        unpack(FILE + tail)
+
+
+def test_all_sections_that_fit_the_count() -> None:
+    sections = [(t, bytes([t])) for t in (HEADER, WEIGHTS, LATENTS, *range(0x80, 0x100))]
+    assert list(unpack(pack(sections)).sections) == [t for t, _ in sections]
+    with pytest.raises(ValueError, match="256 sections"):
+        pack([(t, b"") for t in range(1, 257)])
 
 
 def test_every_bit_flip_is_noticed() -> None:
@@ -116,7 +132,7 @@ def test_every_bit_flip_is_noticed() -> None:
 
 @given(st.binary(max_size=80))
 def test_garbage_raises_only_documented_errors(garbage: bytes) -> None:
-    for damaged in (garbage, START + garbage, START + MANDATORY + garbage):
+    for damaged in (garbage, counted(3, garbage), counted(4, MANDATORY + garbage)):
         with suppress(SanrError):
             unpack(damaged)
 
@@ -157,7 +173,7 @@ def test_versions(
     readable: bool,
 ) -> None:
     monkeypatch.setattr(container, "VERSION", reader)
-    file = SIGNATURE + bytes(version) + MANDATORY
+    file = SIGNATURE + bytes(version) + b"\x03" + MANDATORY
     if readable:
         unpack(file)
     else:
@@ -166,7 +182,8 @@ def test_versions(
 
 
 def test_unknown_ancillary_section_is_kept() -> None:
-    assert unpack(START + MANDATORY + section(0xC4, b"\3", b"abc")).sections[0xC4].payload == b"abc"
+    file = counted(4, MANDATORY + section(0xC4, b"\3", b"abc"))
+    assert unpack(file).sections[0xC4].payload == b"abc"
 
 
 @pytest.mark.parametrize(
@@ -179,24 +196,25 @@ def test_unknown_ancillary_section_is_kept() -> None:
         (b"\x81\x82\x82\x82\x82\x82\x01", CorruptSectionError, "longer than 5 bytes"),
         (b"\x81\xff\xff\xff\xff\x7f", TruncatedError, "file is truncated"),
         (b"\x81\xff", TruncatedError, "length is cut off"),
+        (section(METADATA, b"\0"), TruncatedError, "after 4 of 5 sections"),
     ],
 )
 def test_rule_breaks(tail: bytes, error: type[SanrError], message: str) -> None:
     with pytest.raises(error, match=message):
-        unpack(START + MANDATORY + tail)
+        unpack(counted(5, MANDATORY + tail))
 
 
 def test_header_comes_first() -> None:
     with pytest.raises(CorruptSectionError, match="expected HEADER"):
-        unpack(START + section(WEIGHTS, b"\0") + MANDATORY)
+        unpack(counted(4, section(WEIGHTS, b"\0") + MANDATORY))
 
 
 @pytest.mark.parametrize("missing", [WEIGHTS, LATENTS])
 def test_required_sections(missing: SectionType) -> None:
-    with pytest.raises(TruncatedError, match=f"without section {missing.name}"):
+    with pytest.raises(TruncatedError, match=f"no {missing.name}"):
         unpack(pack([s for s in SECTIONS if s[0] != missing]))
 
 
 def test_no_sections_at_all() -> None:
     with pytest.raises(TruncatedError, match="HEADER, WEIGHTS, LATENTS"):
-        unpack(START)
+        unpack(counted(0))

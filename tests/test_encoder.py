@@ -206,10 +206,13 @@ def test_untrained_weights_are_told(
     fit(light_field, steps=1)
     assert caplog.messages == []
     fit(synthetic((2, 2), channels=1), steps=1)
+    fit(synthetic((1, 1)), steps=1)
+    assert caplog.messages == []
+    fit(synthetic((2, 2)), steps=1, profile="sanr")
     (message,) = caplog.messages
     assert message.endswith(
-        "these tensors begin at random: "
-        "color_filter.linear, color_filter.output, view.output.weight, view.output.bias"
+        "these tensors begin at random: texture.output.weight, texture.output.bias, "
+        "view.hidden0.weight, view.hidden0.bias, view.hidden1.weight, view.output.weight"
     )
 
 
@@ -316,3 +319,18 @@ def test_no_hidden_unit_is_without_gradient() -> None:
     for spec, part in zip(model.weight_vector.specs, model.weight_vector.slices, strict=True):
         if spec.name in ("texture.hidden.bias", "geometry.hidden.bias", "view.hidden0.bias"):
             assert (gradient[part] != 0).all(), spec.name
+
+
+def test_a_fit_that_diverged_still_makes_a_file() -> None:
+    """Its rows of weights are scaled down to what 32 bits hold."""
+    from sanrcodec.encoder.export import export
+    from sanrcodec.encoder.model import SceneModel
+    from sanrcodec.presets import PROFILES, Parallax, make_header
+
+    model = SceneModel(make_header(synthetic((2, 2)), PROFILES["default"], Parallax(2.0), 16))
+    torch.manual_seed(0)
+    model.weights.data.normal_(0, 200)
+    weights, _ = model.integers()
+    content, opened = export(model, None)
+    assert any((opened.weights[name] != values).any() for name, values in weights.items())
+    assert sanrcodec.open(content).view(1, 1).shape == (24, 32, 3)

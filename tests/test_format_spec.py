@@ -159,7 +159,7 @@ def test_version_and_limits() -> None:
     assert f"major version, here {major} |" in section("3.1")
     assert f"minor version, here {minor} |" in section("3.1")
     highest = {name: high for name, (_, high) in FIELD_RANGES.items()}
-    most = StreamHeader(**highest | SMALL_VIEWS | ALL_GRIDS)
+    most = StreamHeader(**highest | SMALL_VIEWS | ALL_GRIDS | {"n_u": 4})
     elements = max(spec.size for spec in tensor_specs(most))
     assert f"weight tensors of {elements} elements" in CODE
     assert f"{len(grids.grids(most))} grids" in CODE

@@ -28,6 +28,8 @@ def test_header_refuses_fields_out_of_range(name: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"n_v": 1024},
+        {"n_v": 64, "n_u": 65},
         {"channels": 2},
         {"features": 2},
         {"height": 16384, "width": 16384, "margin_y": 1},
@@ -37,11 +39,16 @@ def test_header_refuses_fields_out_of_range(name: str) -> None:
         {"margin_y": 19},
         {"margin_x": 19},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=str,
 )
 def test_header_refuses_contradictions(change: dict[str, int]) -> None:
     with pytest.raises(LimitError):
         dataclasses.replace(HEADER, **change)
+
+
+def test_largest_grids_are_allowed() -> None:
+    for n_v, n_u in ((64, 64), (4, 1024), (1024, 4), (1, 1024)):
+        assert dataclasses.replace(HEADER, n_v=n_v, n_u=n_u).n_v == n_v
 
 
 def test_largest_canvas_is_allowed() -> None:

@@ -18,7 +18,7 @@ UNTRAINED = {
     "default": [],
     "sanr": [
         "texture.output.weight", "texture.output.bias", "view.hidden0.weight", "view.hidden0.bias",
-        "view.hidden1.weight", "view.output.weight", "arm.texture.grid_bias",
+        "view.hidden1.weight", "view.output.weight",
     ],
 }  # fmt: skip
 
@@ -27,14 +27,15 @@ def views(grid: tuple[int, int], n_channels: int = 3) -> LightField:
     return LightField(np.zeros((*grid, 40, 60, n_channels), np.uint8), 8)
 
 
-@pytest.mark.parametrize("grid", [(1, 2), (2, 1), (3, 3), (9, 17)], ids=str)
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("grid", [(1, 1), (1, 2), (2, 1), (3, 3), (9, 17)], ids=str)
 @pytest.mark.parametrize("lmbda", [0.01, 8.0, 1e4])
 @pytest.mark.parametrize("profile", list(PROFILES))
 def test_trained_weights_fit_the_shipped_profiles(
-    profile: str, lmbda: float, grid: tuple[int, int]
+    profile: str, lmbda: float, grid: tuple[int, int], n_channels: int
 ) -> None:
     parallax = Parallax(1.5, mirrored=True, axes_reversed=True)
-    header = make_header(views(grid), PROFILES[profile], parallax, gain_of(lmbda))
+    header = make_header(views(grid, n_channels), PROFILES[profile], parallax, gain_of(lmbda))
     assert untrained(tensor_specs(header)) == UNTRAINED[profile]
 
 

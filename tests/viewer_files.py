@@ -14,7 +14,7 @@ from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
 from sanrcodec.bitstream.latents import pack_latents
 from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.errors import LimitError
-from sanrcodec.scene.parts import default_weights
+from sanrcodec.scene.parts import bounded_weights, default_weights
 
 # Fields whose whole range would make large or slow files.
 _SMALL = {
@@ -49,6 +49,7 @@ def random_file(seed: int) -> bytes:
         name: default + random.integers(-spread, spread + 1, default.shape).astype(np.int32)
         for name, default in defaults.items()
     }
+    weights = bounded_weights(header, weights)
     # Half a scale of luma, so that samples do not all saturate.
     weights["texture.output.bias"][0] = 512
     scale = float(random.choice([0.1, 3, 60]))
@@ -144,15 +145,22 @@ def faulty_files(content: bytes) -> dict[str, bytes]:
             files[f"{section.name}: damage {number}"] = rebuilt(content, section, bytes(damaged))
 
     parts = [(s.type, s.payload) for s in container.unpack(content).sections.values()]
-    files["unknown critical section"] = content + _framed(0x7F, b"critical")
-    files["unknown ancillary section"] = content + _framed(0xFE, b"ancillary")
-    files["section twice"] = content + _framed(*parts[-1])
-    files["weights first"] = content[:11] + _framed(*parts[1])
-    files["no sections"] = content[:11]
-    files["no latents"] = content[:11] + b"".join(_framed(*part) for part in parts[:2])
-    files["overlong length"] = content + b"\xfe" + b"\x80" * 5 + b"\0"
-    files["needless zero of a length"] = content + b"\xfe\x80\x00"
+    files["unknown critical section"] = _with_section(content, _framed(0x7F, b"critical"))
+    files["unknown ancillary section"] = _with_section(content, _framed(0xFE, b"ancillary"))
+    files["section twice"] = _with_section(content, _framed(*parts[-1]))
+    files["section that is not counted"] = content + _framed(0xFE, b"ancillary")
+    files["section that is not there"] = _with_section(content, b"")
+    files["weights first"] = content[:11] + b"\1" + _framed(*parts[1])
+    files["no sections"] = content[:11] + b"\0"
+    files["no latents"] = content[:11] + b"\2" + b"".join(_framed(*part) for part in parts[:2])
+    files["overlong length"] = _with_section(content, b"\xfe" + b"\x80" * 5 + b"\0")
+    files["needless zero of a length"] = _with_section(content, b"\xfe\x80\x00")
     return files
+
+
+def _with_section(content: bytes, framed: bytes) -> bytes:
+    """The file with one more section, counted in byte 11."""
+    return content[:11] + bytes([content[11] + 1]) + content[12:] + framed
 
 
 def _framed(section_type: int, payload: bytes) -> bytes:
@@ -160,7 +168,7 @@ def _framed(section_type: int, payload: bytes) -> bytes:
     header = (SectionType.HEADER, b"")
     alone = container.pack([header])
     if section_type == SectionType.HEADER:
-        return container.pack([(section_type, payload)])[11:]
+        return container.pack([(section_type, payload)])[12:]
     return container.pack([header, (section_type, payload)])[len(alone) :]
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from reference_range_decoder import RangeDecoder  # noqa: E402
 
 SPEC = ROOT / "format_spec.md"
-VECTOR = ROOT / "tests" / "vectors" / "grey_10_bit_1x4.sanr"
+VECTOR = ROOT / "tests" / "vectors" / "gray_10_bit_1x4.sanr"
 MARKERS = ("<!-- dump: begin -->\n", "<!-- dump: end -->\n")
 N_SHOWN = 12  # bytes, weights or latents of a list that is cut
 
@@ -60,6 +60,7 @@ def _structure(content: bytes, opened: SanrFile) -> list[str]:
 
     row(0, len(SIGNATURE), "signature")
     row(len(SIGNATURE), len(SIGNATURE) + len(VERSION), "version {}.{}".format(*VERSION))
+    row(11, 12, f"{content[11]} sections")
     for section in opened.sections.values():
         name = SectionType(section.type).name
         size, start = len(section.payload), section.offset + 1

@@ -28,7 +28,7 @@ FRACTION = 0.3125
 VECTORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "default": ("profile default: two layers, occlusion, view MLP, per-view poses", {}, {}),
     "sanr": ("profile sanr: attention, no geometry, deeper view MLP", {}, {"profile": "sanr"}),
-    "grey_10_bit_1x4": (
+    "gray_10_bit_1x4": (
         "one channel, 10 bit, a single row of views, odd sizes",
         {"grid": (1, 4), "size": (17, 23), "channels": 1, "bit_depth": 10},
         {},

@@ -171,10 +171,10 @@ class SymbolDecoder(_Stream):
     def __init__(self, payload: bytes) -> None:
         if len(payload) % 4:
             raise _damaged(f"payload has {len(payload)} bytes, expected a multiple of 4")
-        self._is_empty = not payload
-        self._is_unread = True
-        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
-        self._coder = constriction.stream.queue.RangeDecoder(words)
+        self._words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(self._words)
+        # Writes what was read: the words of an encoder are the only ones that are allowed.
+        self._writer = constriction.stream.queue.RangeEncoder()
 
     def code(
         self,
@@ -185,33 +185,38 @@ class SymbolDecoder(_Stream):
         """Read as many values as there are locations; ``values`` is None."""
         assert values is None
         nearest, table = _locate(location, scale)
-        if self._is_empty and table.size:
-            raise _damaged(f"payload is empty, expected {table.size} symbols")
-        self._is_unread &= table.size == 0
         return (nearest + self._code(np.zeros_like(nearest), table)).astype(np.int32)
 
     def finish(self) -> None:
-        """Check that the stream was read to its end.
+        """Check that the stream ends after the last symbol, as an encoder ends it.
 
         Raises:
-            CorruptSectionError: words remain. Not every wrong stream is noticed.
+            CorruptSectionError: words remain, are missing, or are not those of an encoder.
         """
-        # constriction calls an unread stream of one or two words exhausted.
-        if self._is_unread != self._is_empty or not self._coder.maybe_exhausted():
-            raise _damaged("coded words remain after the last symbol")
+        if not np.array_equal(self._writer.get_compressed(), self._words):
+            raise _damaged("the stream does not end with its last symbol")
 
     def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
         try:
             run: npt.NDArray[np.int32] = self._coder.decode(_model(table), symbols.size)
         except AssertionError:
             raise _damaged("coded words are invalid") from None
+        self._keep(run, table)
         return run
 
     def _code_bit(self, bit: int) -> int:
         try:
-            return int(self._coder.decode(_model(_BIT)))
+            bit = int(self._coder.decode(_model(_BIT)))
         except AssertionError:
             raise _damaged("coded words are invalid") from None
+        self._keep(bit, _BIT)
+        return bit
+
+    def _keep(self, symbols: npt.NDArray[np.int32] | int, table: int) -> None:
+        """Note symbols that were read; a stream that ended before them is refused at once."""
+        self._writer.encode(symbols, _model(table))
+        if self._writer.num_words() > self._words.size:
+            raise _damaged(f"the stream ends early, after {self._words.size} words")
 
 
 class SymbolCounter(Coder):

@@ -35,9 +35,10 @@ __all__ = [
 
 # As in PNG: a non-ASCII byte, then line ends and ^Z that any text-mode transfer would damage.
 SIGNATURE = b"\x8bSANR\r\n\x1a\n"
-VERSION = (0, 6)  # of the format, not of this package
+VERSION = (0, 7)  # of the format, not of this package
 
 _ANCILLARY = 0x80
+_MAX_SECTIONS = 255
 _CRC_BYTES = 4
 
 
@@ -97,10 +98,10 @@ def pack(sections: Iterable[tuple[int, bytes]]) -> bytes:
         sections: ``(type, payload)`` in file order; HEADER first, no type twice.
 
     Returns:
-        Signature, version and sections.
+        Signature, version, number of sections, and the sections.
 
     Raises:
-        ValueError: the order or a type breaks a rule of the format.
+        ValueError: the order, the number or a type breaks a rule of the format.
 
     See format_spec.md, section "Container".
     """
@@ -108,7 +109,10 @@ def pack(sections: Iterable[tuple[int, bytes]]) -> bytes:
     types = [section_type for section_type, _ in sections]
     if types[:1] != [SectionType.HEADER] or len(set(types)) != len(types):
         raise ValueError(f"section types are {types}, expected HEADER (1) first and no repeats")
-    return SIGNATURE + bytes(VERSION) + b"".join(_pack_section(*section) for section in sections)
+    if len(sections) > _MAX_SECTIONS:
+        raise ValueError(f"{len(sections)} sections, at most {_MAX_SECTIONS} are allowed")
+    start = SIGNATURE + bytes([*VERSION, len(sections)])
+    return start + b"".join(_pack_section(*section) for section in sections)
 
 
 def unpack(content: bytes) -> Container:
@@ -125,13 +129,19 @@ def unpack(content: bytes) -> Container:
         UnsupportedVersionError: another format version wrote the file.
         UnsupportedFeatureError: a critical section is unknown.
         TruncatedError: the file ends early, or lacks a required section.
-        CorruptSectionError: a checksum, a length or the order of sections is wrong.
+        CorruptSectionError: a checksum, a length or the order of sections is wrong, or bytes follow
+            the last section.
 
     See format_spec.md, section "Container".
     """
-    version, position = _check_start(content)
+    version, n_sections, position = _check_start(content)
     sections: dict[int, Section] = {}
-    while position < len(content):
+    while len(sections) < n_sections:
+        if position == len(content):
+            raise TruncatedError(
+                f"ends at byte {position} after {len(sections)} of {n_sections} sections; "
+                "the file is truncated"
+            )
         with located(_where(content[position], position)):
             section, position = _unpack_section(content, position)
             if section.type in sections:
@@ -142,11 +152,15 @@ def unpack(content: bytes) -> Container:
                 raise UnsupportedFeatureError("unknown critical section; update sanrcodec")
         sections[section.type] = section
 
+    if position < len(content):
+        raise CorruptSectionError(
+            f"{len(content) - position} bytes after the last of {n_sections} sections; "
+            "the file is damaged"
+        )
     missing = [required.name for required in _REQUIRED if required not in sections]
     if missing:
         raise TruncatedError(
-            f"ends at byte {len(content)} without section {', '.join(missing)}; "
-            "the file is incomplete"
+            f"has {n_sections} sections, but no {', '.join(missing)}; the file is incomplete"
         )
     return Container(version, sections)
 
@@ -158,15 +172,15 @@ def _where(section_type: int, offset: int) -> str:
     return f"section {label} at byte {offset}"
 
 
-def _check_start(content: bytes) -> tuple[tuple[int, int], int]:
-    """Check signature and version; return the version and the position of the first section."""
-    end = len(SIGNATURE) + len(VERSION)
+def _check_start(content: bytes) -> tuple[tuple[int, int], int, int]:
+    """Check signature and version; return version, number of sections, position of the first."""
+    end = len(SIGNATURE) + len(VERSION) + 1
     if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
         raise NotSanrError("the .sanr signature is missing; this is no .sanr file")
     if len(content) < end:
         raise TruncatedError(f"{len(content)} bytes, expected at least {end}; truncated")
 
-    major, minor = content[len(SIGNATURE) : end]
+    major, minor, n_sections = content[len(SIGNATURE) : end]
     # Development formats promise nothing; from 1.0 on a minor version only adds.
     readable = major == VERSION[0] and (major > 0 or minor == VERSION[1])
     if not readable:
@@ -174,7 +188,7 @@ def _check_start(content: bytes) -> tuple[tuple[int, int], int]:
             f"format version is {major}.{minor}, this reader knows "
             f"{VERSION[0]}.{VERSION[1]}; use the sanrcodec release that wrote the file"
         )
-    return (major, minor), end
+    return (major, minor), n_sections, end
 
 
 def _pack_section(section_type: int, payload: bytes) -> bytes:

@@ -35,12 +35,10 @@ def default_weights(specs: Sequence[TensorSpec], gain: int) -> Weights:
         specs: Tensors in coding order; the place of one among them seeds its pseudo-random default.
         gain: Size of a latent step in sixteenths: what meets latents is scaled by it.
     """
-    table = trained_weights()
     weights: Weights = {}
     for number, spec in enumerate(specs):
-        default = table.get(spec.name)
-        if default is None or default.shape != spec.shape:
-            default = _hashed(spec, number)
+        trained = _trained(spec)
+        default = _hashed(spec, number) if trained is None else trained
         n = spec.n_latent_inputs
         if n:
             default = default.copy()
@@ -50,14 +48,24 @@ def default_weights(specs: Sequence[TensorSpec], gain: int) -> Weights:
 
 
 def untrained(specs: Sequence[TensorSpec]) -> list[str]:
-    """Tensors that begin as pseudo-random numbers, since none of their shape were trained."""
+    """Tensors that begin as pseudo-random numbers, since none of their size were trained."""
     table = trained_weights()
     return [
         spec.name
         for spec in specs
-        if (spec.name in table or spec.amplitude)
-        and (spec.name not in table or table[spec.name].shape != spec.shape)
+        if (spec.name in table or spec.amplitude) and _trained(spec) is None
     ]
+
+
+def _trained(spec: TensorSpec) -> npt.NDArray[np.int32] | None:
+    """The leading block of the trained tensor of that name, if there is one as large."""
+    trained = trained_weights().get(spec.name)
+    if trained is None or trained.ndim != len(spec.shape):
+        return None
+    if any(n > m for n, m in zip(spec.shape, trained.shape, strict=True)):
+        return None
+    block: npt.NDArray[np.int32] = trained[tuple(slice(n) for n in spec.shape)]
+    return block
 
 
 def _hashed(spec: TensorSpec, seed: int) -> npt.NDArray[np.int32]:

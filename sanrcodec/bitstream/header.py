@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 
 from sanrcodec.bitstream.varint import pack_varint, unpack_varint
 from sanrcodec.errors import CorruptSectionError, LimitError
+from sanrcodec.lightfield import MAX_GRID, MAX_SIZE, MAX_VIEWS
 
 __all__ = ["FIELD_RANGES", "MAX_CANVAS_PIXELS", "MAX_SCENE_SAMPLES", "StreamHeader"]
 
@@ -32,10 +33,10 @@ class StreamHeader:
         LimitError: on construction, where a field or what follows from the fields is not allowed.
     """
 
-    n_v: int = _field(1, 64, "rows of views")
-    n_u: int = _field(1, 64, "columns of views")
-    height: int = _field(1, 16384, "rows of pixels of a view")
-    width: int = _field(1, 16384, "columns of pixels of a view")
+    n_v: int = _field(1, MAX_GRID, "rows of views")
+    n_u: int = _field(1, MAX_GRID, "columns of views")
+    height: int = _field(1, MAX_SIZE, "rows of pixels of a view")
+    width: int = _field(1, MAX_SIZE, "columns of pixels of a view")
     channels: int = _field(1, 3, "1 (gray) or 3 (color, coded as BT.709 YCbCr)")
     bit_depth: int = _field(8, 16, "bits per sample")
     layers: int = _field(0, 4, "depth layers L; 0 means no geometry")
@@ -80,6 +81,8 @@ class StreamHeader:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise LimitError(f"header field {name} is {value}, allowed are {low}..{high}")
+        if self.n_v * self.n_u > MAX_VIEWS:
+            raise LimitError(f"{self.n_v} x {self.n_u} views, allowed are {MAX_VIEWS} in all")
         if self.channels == 2:
             raise LimitError("header field channels is 2, allowed are 1 and 3")
         if self.features < self.channels:

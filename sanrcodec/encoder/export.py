@@ -15,7 +15,7 @@ from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.errors import SanrError
-from sanrcodec.scene.parts import default_weights
+from sanrcodec.scene.parts import bounded_weights, default_weights
 
 __all__ = ["export"]
 
@@ -34,6 +34,7 @@ def export(model: SceneModel, metadata: dict[str, Any] | None) -> tuple[bytes, S
         SanrError: the file does not decode to the integers that went in (a defect of the encoder).
     """
     weights, latents = model.integers()
+    weights = bounded_weights(model.header, weights)
     sections: list[tuple[int, bytes]] = [
         (SectionType.HEADER, model.header.pack()),
         (SectionType.WEIGHTS, pack_weights(default_weights(model.header), weights)),

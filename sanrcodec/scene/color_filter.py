@@ -15,10 +15,10 @@ from sanrcodec.arithmetic.ops import Array, Ops
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import BIAS_BITS, WEIGHT_BITS, TensorSpec, Weights
-from sanrcodec.scene.feature_layer import feature_layer
+from sanrcodec.scene.feature_layer import FEATURE_LAYER, WeightRows, feature_layer
 from sanrcodec.scene.formats import FEATURE_MAX
 
-__all__ = ["REACH", "ColorFilter", "mac", "tensors"]
+__all__ = ["REACH", "ColorFilter", "mac", "rows", "tensors"]
 
 REACH = 1  # pixels to each side
 _SIZE = (2 * REACH + 1, 2 * REACH + 1)
@@ -37,6 +37,19 @@ def tensors(header: StreamHeader) -> list[TensorSpec]:
             TensorSpec("color_filter.output", (n, hidden, *_SIZE), WEIGHT_BITS),
         ]
     return specs
+
+
+def rows(header: StreamHeader) -> list[WeightRows]:
+    """Its layers; the linear part and the last one add up in one sum."""
+    if not header.color_filter:
+        return []
+    if not header.filter_hidden:
+        return [WeightRows(("color_filter.linear",), None, FEATURE_LAYER)]
+    hidden = "color_filter.hidden.weight", "color_filter.hidden.bias"
+    return [
+        WeightRows(hidden[:1], hidden[1], FEATURE_LAYER),
+        WeightRows(("color_filter.linear", "color_filter.output"), None, FEATURE_LAYER),
+    ]
 
 
 def mac(header: StreamHeader) -> float:

@@ -15,7 +15,7 @@ from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.scene.formats import FEATURE_BITS
 from sanrcodec.scene.pose import Pose
-from sanrcodec.scene.warp import DISPARITY_MAX, Layer
+from sanrcodec.scene.warp import Layer, disparity_max
 
 __all__ = ["Block", "DepthLayers", "FlatPlane", "Textures", "compositing_mac", "n_planes"]
 
@@ -77,7 +77,8 @@ class DepthLayers:
     ) -> None:
         self.header, self.ops = header, ops
         n = header.layers
-        disparity = ops.cast(ops.clip(geometry[:n], -DISPARITY_MAX, DISPARITY_MAX), ops.int32)
+        limit = disparity_max(header)
+        disparity = ops.cast(ops.clip(geometry[:n], -limit, limit), ops.int32)
         alpha = ops.clip(geometry[n:] + _ALPHA_ONE // 2, 0, _ALPHA_ONE)
         self.layers = [
             Layer(header, [*texture, *alpha[i : i + 1]], disparity[i], ops, level)

@@ -10,13 +10,25 @@ from __future__ import annotations
 import math
 from typing import TypedDict
 
+import numpy as np
+
+from sanrcodec.arithmetic.dense import row_sums
 from sanrcodec.bitstream import defaults, entropy_network
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import TensorSpec, Weights
 from sanrcodec.scene import color_filter, layers, pose, trunk, view_network, warp
+from sanrcodec.scene.feature_layer import WeightRows
 from sanrcodec.scene.pyramid import Pyramid
 
-__all__ = ["Complexity", "default_weights", "mac_per_pixel", "n_weights", "tensor_specs"]
+__all__ = [
+    "Complexity",
+    "bounded_weights",
+    "check_weights",
+    "default_weights",
+    "mac_per_pixel",
+    "n_weights",
+    "tensor_specs",
+]
 
 
 class Complexity(TypedDict):
@@ -51,6 +63,44 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
 def default_weights(header: StreamHeader) -> Weights:
     """The weights from which a file with this header codes its differences, in coding order."""
     return defaults.default_weights(tensor_specs(header), header.gain)
+
+
+def check_weights(header: StreamHeader, weights: Weights) -> None:
+    """Refuse weights whose sums 32 bits might not hold. See format_spec.md section 7.1.
+
+    Raises:
+        LimitError: a row of weights adds up to too much.
+    """
+    for rows in _weight_rows(header):
+        weight, bias = rows.of(weights)
+        rows.form.check(weight, bias, ", ".join(rows.weights))
+
+
+def bounded_weights(header: StreamHeader, weights: Weights) -> Weights:
+    """Weights that :func:`check_weights` accepts: rows that add up to too much are scaled down.
+
+    Those of a fit that went well are far below, and stay as they are.
+    """
+    bounded = dict(weights)
+    for rows in _weight_rows(header):
+        weight, bias = rows.of(weights)
+        sums, largest = row_sums(weight), rows.form.largest_row_sums(bias)
+        for j in np.flatnonzero(sums > largest).tolist():
+            for name in rows.weights:
+                if bounded[name] is weights[name]:
+                    bounded[name] = weights[name].copy()
+                row = bounded[name][j].astype(np.float64) * (largest[j] / sums[j])
+                bounded[name][j] = np.trunc(row).astype(np.int32)
+    return bounded
+
+
+def _weight_rows(header: StreamHeader) -> list[WeightRows]:
+    return [
+        *trunk.rows(header, "texture"),
+        *color_filter.rows(header),
+        *trunk.rows(header, "geometry"),
+        *view_network.rows(header),
+    ]
 
 
 def n_weights(header: StreamHeader) -> int:

@@ -16,6 +16,8 @@ from sanrcodec.scene.formats import ANGULAR_BITS
 
 __all__ = ["Pose", "Poses", "tensors"]
 
+_ANGLE_MAX = 131071  # half of the largest grid; 32 bits hold its product with a disparity
+
 
 class Pose(NamedTuple):
     """Place of a view.
@@ -62,7 +64,8 @@ class Poses:
         if header.axes_reversed:
             a_v, a_u = -a_v, -a_u
         d_v, d_u, y, x, luma = self._correction(v_q, u_q)
-        return Pose((a_v + d_v, a_u + d_u), (y, x), luma << 2)
+        a_v, a_u = (max(-_ANGLE_MAX, min(_ANGLE_MAX, a)) for a in (a_v + d_v, a_u + d_u))
+        return Pose((a_v, a_u), (y, x), luma << 2)
 
     def _correction(self, v_q: int, u_q: int) -> list[int]:
         """Correction of a view; between views they are interpolated."""

@@ -12,20 +12,27 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.arithmetic.dense import Dense, leaky_relu, round_shift
+from sanrcodec.arithmetic.dense import Dense, LayerFormat, leaky_relu, round_shift
 from sanrcodec.arithmetic.ops import Array, Ops
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import TensorSpec, Weights, dense_tensors
+from sanrcodec.scene.feature_layer import WeightRows
 from sanrcodec.scene.formats import FEATURE_BITS, FEATURE_MAX, LATENT_BITS, LATENT_MAX_Q
 from sanrcodec.scene.pyramid import Pyramid
 
-__all__ = ["LATENT_SHIFT", "Trunk", "mac", "tensors"]
+__all__ = ["LATENT_SHIFT", "Trunk", "mac", "rows", "tensors"]
 
 LATENT_SHIFT = 4  # one latent step is 2**-4 at the trunk's input
 _HIDDEN_BITS = LATENT_BITS + LATENT_SHIFT  # inside a trunk, its inputs included
 _HIDDEN_MAX = 65535
 _GATE_BITS = 8
+_LAYERS = {
+    # Hard-sigmoid gates in 0..256, here less 256; at zero weights they keep a scale as is.
+    "attention": LayerFormat(_HIDDEN_BITS, _GATE_BITS, LATENT_MAX_Q, -1 << _GATE_BITS, 0),
+    "hidden": LayerFormat(_HIDDEN_BITS, _HIDDEN_BITS, LATENT_MAX_Q, -_HIDDEN_MAX, _HIDDEN_MAX),
+    "output": LayerFormat(_HIDDEN_BITS, FEATURE_BITS, _HIDDEN_MAX, -FEATURE_MAX, FEATURE_MAX),
+}
 
 
 def tensors(header: StreamHeader, name: str) -> list[TensorSpec]:
@@ -42,6 +49,16 @@ def tensors(header: StreamHeader, name: str) -> list[TensorSpec]:
     if hidden:
         specs += dense_tensors(f"{name}.hidden", n_in, hidden, 1.0, n_in)
     return specs + dense_tensors(f"{name}.output", n_in + hidden, n_out, 0.2, n_in)
+
+
+def rows(header: StreamHeader, name: str) -> list[WeightRows]:
+    """The layers of that trunk."""
+    names = [spec.name for spec in tensors(header, name)]
+    return [
+        WeightRows((f"{name}.{layer}.weight",), f"{name}.{layer}.bias", form)
+        for layer, form in _LAYERS.items()
+        if f"{name}.{layer}.weight" in names
+    ]
 
 
 def mac(header: StreamHeader, name: str) -> float:
@@ -70,20 +87,13 @@ class Trunk:
     ) -> None:
         self.pyramid, self.level, self.ops = Pyramid.of(header, name), level, ops
 
-        def dense(layer: str, out_bits: int, in_max: int, low: int, high: int) -> Dense:
-            return Dense(
-                weights[f"{name}.{layer}.weight"], weights[f"{name}.{layer}.bias"],
-                weight_bits=7, in_bits=_HIDDEN_BITS, out_bits=out_bits, in_max=in_max,
-                low=low, high=high, name=f"{name}.{layer}", ops=ops,
-            )  # fmt: skip
+        def dense(layer: str) -> Dense:
+            weight, bias = (weights[f"{name}.{layer}.{key}"] for key in ("weight", "bias"))
+            return Dense(weight, bias, _LAYERS[layer], name=f"{name}.{layer}", ops=ops)
 
-        self.attention = self.hidden = None
-        if f"{name}.attention.weight" in weights:
-            # Hard-sigmoid gates in 0..256, here less 256; at zero weights they keep a scale as is.
-            self.attention = dense("attention", _GATE_BITS, LATENT_MAX_Q, -1 << _GATE_BITS, 0)
-        if f"{name}.hidden.weight" in weights:
-            self.hidden = dense("hidden", _HIDDEN_BITS, LATENT_MAX_Q, -_HIDDEN_MAX, _HIDDEN_MAX)
-        self.output = dense("output", FEATURE_BITS, _HIDDEN_MAX, -FEATURE_MAX, FEATURE_MAX)
+        self.attention = dense("attention") if f"{name}.attention.weight" in weights else None
+        self.hidden = dense("hidden") if f"{name}.hidden.weight" in weights else None
+        self.output = dense("output")
         self.n_out = len(weights[f"{name}.output.bias"])
 
     def __call__(self, latents: list[npt.NDArray[np.int32]]) -> Array:

@@ -10,11 +10,11 @@ from sanrcodec.arithmetic.dense import leaky_relu
 from sanrcodec.arithmetic.ops import Array, Ops
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import TensorSpec, Weights, dense_tensors
-from sanrcodec.scene.feature_layer import feature_layer
+from sanrcodec.scene.feature_layer import FEATURE_LAYER, WeightRows, feature_layer
 from sanrcodec.scene.formats import ANGULAR_BITS, FEATURE_BITS, FEATURE_MAX
 from sanrcodec.scene.pose import Pose
 
-__all__ = ["ViewNetwork", "mac", "tensors"]
+__all__ = ["ViewNetwork", "mac", "rows", "tensors"]
 
 
 def tensors(header: StreamHeader) -> list[TensorSpec]:
@@ -29,9 +29,21 @@ def tensors(header: StreamHeader) -> list[TensorSpec]:
     return specs
 
 
+def rows(header: StreamHeader) -> list[WeightRows]:
+    """Its layers."""
+    return [
+        WeightRows((f"{name}.weight",), f"{name}.bias", FEATURE_LAYER) for name in _layers(header)
+    ]
+
+
 def mac(header: StreamHeader) -> float:
     """Multiply-accumulates for each pixel of a view."""
     return float(sum(spec.size for spec in tensors(header) if spec.name.endswith("weight")))
+
+
+def _layers(header: StreamHeader) -> list[str]:
+    hidden = [f"view.hidden{i}" for i in range(header.view_depth)]
+    return [*hidden, "view.output"] if hidden else []
 
 
 class ViewNetwork:
@@ -46,10 +58,9 @@ class ViewNetwork:
 
     def __init__(self, header: StreamHeader, weights: Weights, ops: Ops, level: int) -> None:
         self.header, self.ops, self.level = header, ops, level
-        names = [f"view.hidden{i}" for i in range(header.view_depth)] + ["view.output"]
         *self.hidden, self.output = (
             feature_layer(weights[f"{name}.weight"], weights[f"{name}.bias"], name, ops)
-            for name in names
+            for name in _layers(header)
         )
 
     def __call__(self, pose: Pose, features: Array, rows: slice, columns: slice) -> Array:

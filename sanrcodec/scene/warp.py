@@ -22,10 +22,10 @@ from sanrcodec.scene.pose import Pose
 __all__ = [
     "DISPARITY_BITS",
     "DISPARITY_GAIN",
-    "DISPARITY_MAX",
     "HALF_SAMPLE_TAPS",
     "N_DISPARITY_STEPS",
     "Layer",
+    "disparity_max",
     "interpolation_mac",
     "sampling_mac",
 ]
@@ -33,12 +33,16 @@ __all__ = [
 DISPARITY_GAIN = 8  # the geometry trunk's outputs are eighths of the disparity
 # Fraction bits of a disparity in pixels per view: those eighths as they are.
 DISPARITY_BITS = FEATURE_BITS - 3
-DISPARITY_MAX = 32767
 N_DISPARITY_STEPS = 3  # of the search for a position, after one to the nearest disparity
 # Half-sample interpolation filter of HEVC (ITU-T H.265, 8.5.3.3.3), in 1/64.
 HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 _HALF = 1 << (POSITION_BITS - 1)  # half a canvas pixel: what whole and half samples are apart
 _N_BILINEAR_TAPS = 4
+
+
+def disparity_max(header: StreamHeader) -> int:
+    """Largest magnitude of a disparity: 32 bits hold its product with every view's position."""
+    return 32767 if max(header.n_v, header.n_u) <= 256 else 16383
 
 
 def interpolation_mac(n_channels: int) -> float:

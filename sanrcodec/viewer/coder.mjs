@@ -96,6 +96,7 @@ export class SymbolDecoder {
     const [first = 0, second = 0] = this.words;
     this.position = 2; // of the next word
     this.step = 2 ** 40 - 1; // upper part of the range
+    this.rest = LOW - 1; // its lower part, which the end of the stream depends on
     this.high = first * 2 ** 8 + (second >>> 24); // of the offset
     this.low = second & (LOW - 1);
     this.counts = new Int32Array(N_TABLES + 1);
@@ -111,7 +112,6 @@ export class SymbolDecoder {
    */
   call(locations, scales, n, values) {
     if (n === 0) return;
-    if (this.words.length === 0) throw this.corrupt(`payload is empty, expected ${n} symbols`);
     this.hasSymbols = true;
     const { counts } = this;
     counts.fill(0);
@@ -127,12 +127,21 @@ export class SymbolDecoder {
     for (const i of escaped) values[i] = ((locations[i] + 4) >> 3) + this.#escapedResidual();
   }
 
-  /** Check that every word was read, and none beyond the end (6.3). */
+  /** Check that the words are those that an encoder writes at the end (6.3). */
   finish() {
-    const isDone = this.hasSymbols
-      ? this.position >= this.words.length && this.high < MIN_STEP
-      : this.words.length === 0;
-    if (!isDone) throw this.corrupt("coded words remain after the last symbol");
+    let nWords = this.hasSymbols ? this.position - 1 : 0;
+    let isDone = true;
+    if (this.hasSymbols) {
+      const left = (this.step - this.high) * LOW + (this.rest - this.low);
+      if (left < 2 ** 32) {
+        nWords += 1;
+        isDone = this.words[nWords - 1] === 0;
+      }
+      isDone &&= this.high < MIN_STEP;
+    }
+    if (!isDone || this.words.length !== nWords) {
+      throw this.corrupt("the stream does not end with its last symbol");
+    }
   }
 
   corrupt(reason) {
@@ -187,10 +196,12 @@ export class SymbolDecoder {
         const word = this.position < this.words.length ? this.words[this.position] : 0;
         this.position += 1;
         this.step = sizeHigh * 2 ** 32 + sizeLow * 2 ** 8;
+        this.rest = 0;
         this.high = restHigh * 2 ** 32 + restLow * 2 ** 8 + (word >>> 24);
         this.low = word & (LOW - 1);
       } else {
         this.step = sizeHigh;
+        this.rest = sizeLow;
         this.high = restHigh;
         this.low = restLow;
       }

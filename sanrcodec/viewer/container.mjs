@@ -9,7 +9,7 @@ import {
 } from "./errors.mjs";
 
 const SIGNATURE = [0x8b, 0x53, 0x41, 0x4e, 0x52, 0x0d, 0x0a, 0x1a, 0x0a];
-export const FORMAT_VERSION = [0, 6];
+export const FORMAT_VERSION = [0, 7];
 
 export const HEADER = 0x01;
 export const WEIGHTS = 0x02;
@@ -68,9 +68,15 @@ export function readVarint(bytes, position, what) {
  */
 export function readSections(bytes) {
   let position = checkStart(bytes);
+  const nSections = bytes[position - 1];
   const sections = new Map();
-  while (position < bytes.length) {
+  while (sections.size < nSections) {
     const offset = position;
+    if (offset === bytes.length) {
+      throw new TruncatedError(
+        `the file ends at byte ${offset} after ${sections.size} of ${nSections} sections`,
+      );
+    }
     const type = bytes[offset];
     const name = SECTION_NAMES.get(type) ?? `0x${type.toString(16)}`;
     const where = `section ${name} at byte ${offset}`;
@@ -98,10 +104,15 @@ export function readSections(bytes) {
     sections.set(type, { payload: bytes.subarray(start, stop), offset });
     position = stop + N_CRC_BYTES;
   }
+  if (position < bytes.length) {
+    throw new CorruptSectionError(
+      `${bytes.length - position} bytes after the last of ${nSections} sections`,
+    );
+  }
   const missing = REQUIRED.filter((type) => !sections.has(type));
   if (missing.length > 0) {
     const names = missing.map((type) => SECTION_NAMES.get(type)).join(", ");
-    throw new TruncatedError(`the file ends at byte ${bytes.length} without section ${names}`);
+    throw new TruncatedError(`the file has ${nSections} sections, but no ${names}`);
   }
   return sections;
 }
@@ -114,11 +125,11 @@ function checkStart(bytes) {
       throw new NotSanrError("the .sanr signature is missing; this is no .sanr file");
     }
   }
-  const end = SIGNATURE.length + FORMAT_VERSION.length;
+  const end = SIGNATURE.length + FORMAT_VERSION.length + 1; // the number of sections
   if (bytes.length < end) {
     throw new TruncatedError(`the file has ${bytes.length} bytes, expected at least ${end}`);
   }
-  const [major, minor] = bytes.subarray(SIGNATURE.length, end);
+  const [major, minor] = bytes.subarray(SIGNATURE.length);
   // Development versions promise nothing; from 1.0 on a minor version only adds.
   const [knownMajor, knownMinor] = FORMAT_VERSION;
   if (major !== knownMajor || (major === 0 && minor !== knownMinor)) {

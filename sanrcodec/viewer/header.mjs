@@ -8,8 +8,8 @@ import { CorruptSectionError, LimitError } from "./errors.mjs";
 
 /** Name, lowest and highest value of every header field, in order (section 4). */
 export const HEADER_FIELDS = [
-  ["n_v", 1, 64],
-  ["n_u", 1, 64],
+  ["n_v", 1, 1024],
+  ["n_u", 1, 1024],
   ["height", 1, 16384],
   ["width", 1, 16384],
   ["channels", 1, 3],
@@ -37,6 +37,7 @@ export const HEADER_FIELDS = [
   ["per_view", 0, 1],
   ["profile", 0, 255],
 ];
+const MAX_VIEWS = 4096;
 const MAX_CANVAS_PIXELS = 2 ** 28;
 const MAX_SCENE_SAMPLES = 2 ** 30;
 
@@ -66,6 +67,10 @@ export function readHeader(payload) {
   const [rows, columns] = levelShape(header, 0);
   const nSamples = rows * columns * nTextures(header) * (header.features + 1);
   const maxMargin = Math.floor(Math.max(header.height, header.width) / 4) + 1;
+  limit(
+    header.n_v * header.n_u <= MAX_VIEWS,
+    `${header.n_v} x ${header.n_u} views, allowed are ${MAX_VIEWS} in all`,
+  );
   limit(header.channels !== 2, "header field channels is 2, allowed are 1 and 3");
   limit(header.features >= header.channels, "header has fewer features than color channels");
   limit(rows * columns <= MAX_CANVAS_PIXELS, `canvas of ${rows} x ${columns} pixels is too large`);

@@ -77,7 +77,10 @@ export function buildScene(header, weights, grids, level, maxBytes) {
   const outputs = runTrunk(header, weights, "geometry", planes, first, nLevels, level);
   const reachY = ceilShift(header.margin_y, level);
   const reachX = ceilShift(header.margin_x, level);
+  // 32 bits hold the product of a disparity and a view's position.
+  const most = Math.max(header.n_v, header.n_u) <= 256 ? 32767 : 16383;
   for (let i = 0; i < header.layers; i++) {
+    outputs[i] = outputs[i].map((value) => Math.max(-most, Math.min(most, value)));
     const lanes = textures[i];
     if (i < header.layers - 1) {
       const alpha = outputs[header.layers + i];

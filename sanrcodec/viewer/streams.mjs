@@ -3,6 +3,7 @@
  * @file The two coded sections: weights and latents (format_spec.md sections 6.1 and 6.2).
  * Must not know what the scene makes of them.
  */
+import { checkRowSums } from "./bounds.mjs";
 import { N_SCALES, SymbolDecoder } from "./coder.mjs";
 import { LimitError } from "./errors.mjs";
 import { codingOrder, GEOMETRY_GROUP, passes } from "./header.mjs";
@@ -13,7 +14,7 @@ const MAX_SHIFT = 8;
 const WIDTH_SCALE = 24;
 const SHIFT_SCALE = 20;
 const MAX_LATENT = 511;
-const MAX_LATENTS_PER_BYTE = 2 ** 20; // a latent costs at least 1.1e-4 bits
+const MAX_LATENTS_PER_BYTE = 2 ** 17; // a latent costs at least 1.1e-4 bits
 
 const MAX_CONTEXT = 127;
 const N_VALUES = 2 * MAX_CONTEXT + 1; // of a context
@@ -69,6 +70,7 @@ export function readWeights(header, payload, table) {
     weights[name] = values;
   });
   decoder.finish();
+  checkRowSums(header, weights);
   return weights;
 }
 

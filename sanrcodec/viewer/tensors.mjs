@@ -77,9 +77,8 @@ export function tensorSize(shape) {
 export function defaultWeights(header, tensor, number, table) {
   const { name, shape } = tensor;
   const trained = table[name];
-  const useTrained = trained !== undefined && sameShape(shapeOf(trained), shape);
-  const values = useTrained
-    ? Int32Array.from(trained.flat(Infinity))
+  const values = trained !== undefined && isWithin(shape, shapeOf(trained))
+    ? Int32Array.from(leadingBlock(trained, shape).flat(Infinity))
     : untrained(tensor, number);
   const [trunk, layer, kind] = name.split(".");
   if ((trunk === "texture" || trunk === "geometry") && kind === "weight") {
@@ -116,6 +115,12 @@ function shapeOf(nested) {
   return shape;
 }
 
-function sameShape(a, b) {
-  return a.length === b.length && a.every((n, i) => n === b[i]);
+function isWithin(shape, outer) {
+  return shape.length === outer.length && shape.every((n, i) => n <= outer[i]);
+}
+
+/** The first elements of nested arrays along every dimension. */
+function leadingBlock(nested, [n, ...rest]) {
+  const block = nested.slice(0, n);
+  return rest.length > 0 ? block.map((inner) => leadingBlock(inner, rest)) : block;
 }

@@ -6,6 +6,7 @@ import { Dense } from "./dense.mjs";
 import { LANES } from "./planes.mjs";
 
 const MAX_FEATURE = 32767;
+const MAX_ANGLE = 131071;
 const LANE_BITS = Math.log2(LANES);
 const LEAKY = { inBits: 12, outBits: 12, limit: MAX_FEATURE, isLeaky: true };
 const LINEAR = { inBits: 12, outBits: 12, limit: MAX_FEATURE, isLeaky: false };
@@ -41,8 +42,8 @@ export function poseOf({ header, viewWeights }, vq, uq) {
   if (header.mirrored) au = -au;
   if (header.axes_reversed) [av, au] = [-av, -au];
   return {
-    av: av + corrections[0],
-    au: au + corrections[1],
+    av: Math.max(-MAX_ANGLE, Math.min(MAX_ANGLE, av + corrections[0])),
+    au: Math.max(-MAX_ANGLE, Math.min(MAX_ANGLE, au + corrections[1])),
     shiftY: corrections[2],
     shiftX: corrections[3],
     offset: 4 * corrections[4],
