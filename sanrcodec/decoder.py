@@ -15,8 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import grids, level_shape, n_latents
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.latents import unpack_latents
+from sanrcodec.bitstream.source import Source, read_source
 from sanrcodec.bitstream.weights import unpack_weights
 from sanrcodec.errors import (
     LightFieldError,
@@ -44,7 +44,6 @@ __all__ = ["MAX_WORKERS", "SCALES", "SanrFile", "n_workers", "open_sanr"]
 
 T = TypeVar("T")
 
-Source = str | os.PathLike[str] | bytes | BinaryIO
 Region = tuple[int, int, int, int] | tuple[slice, slice]
 Scale = float | Fraction | str
 
@@ -82,12 +81,7 @@ class SanrFile(Renderings):
     """
 
     def __init__(self, source: Source, *, device: str | None = None) -> None:
-        if isinstance(source, bytes | bytearray | memoryview):
-            content, self.name = bytes(source), "<bytes>"
-        elif hasattr(source, "read"):
-            content, self.name = source.read(), str(getattr(source, "name", "<stream>"))
-        else:
-            content, self.name = Path(source).read_bytes(), os.fspath(source)
+        content, self.name = read_source(source)
         self.n_bytes = len(content)
         with located(self.name):
             self.format_version, self.sections = container.unpack(content)

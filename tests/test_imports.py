@@ -23,8 +23,8 @@ LAYERS_INSIDE = {
     "rendering": "source resample refocus paths pictures methods",
     "arithmetic": "ops axes dense torchops",
     "bitstream": (
-        "varint container header tables coder tensors defaults grids entropy_network weights "
-        "latents"
+        "varint container source header tables coder tensors defaults grids entropy_network "
+        "weights latents"
     ),
     "scene": (
         "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"

@@ -28,6 +28,7 @@ __all__ = [
     "Container",
     "Section",
     "SectionType",
+    "check_signature",
     "is_sanr",
     "pack",
     "unpack",
@@ -165,6 +166,19 @@ def unpack(content: bytes) -> Container:
     return Container(version, sections)
 
 
+def check_signature(content: bytes) -> None:
+    """Refuse what does not begin as a .sanr file; a file that ends within the signature does.
+
+    Args:
+        content: As many bytes of the file as there are at hand, from its first on.
+
+    Raises:
+        NotSanrError: the signature is missing.
+    """
+    if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
+        raise NotSanrError("the .sanr signature is missing; this is no .sanr file")
+
+
 def _where(section_type: int, offset: int) -> str:
     """Name a section for messages."""
     known = section_type in set(SectionType)
@@ -175,8 +189,7 @@ def _where(section_type: int, offset: int) -> str:
 def _check_start(content: bytes) -> tuple[tuple[int, int], int, int]:
     """Check signature and version; return version, number of sections, position of the first."""
     end = len(SIGNATURE) + len(VERSION) + 1
-    if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
-        raise NotSanrError("the .sanr signature is missing; this is no .sanr file")
+    check_signature(content)
     if len(content) < end:
         raise TruncatedError(f"{len(content)} bytes, expected at least {end}; truncated")
 

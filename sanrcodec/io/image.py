@@ -48,6 +48,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
 def read_frames(path: str | os.PathLike[str]) -> list[Image]:
     """Read all images of one file, in their order; otherwise like `read_image`."""
     try:
+        _check_kind(Path(path))
         return _decode(Path(path).read_bytes())
     except OSError as error:
         raise LightFieldError(f"{path}: cannot read: {error.strerror or error}") from error
@@ -91,6 +92,15 @@ def write_view(path: str | os.PathLike[str], samples: np.ndarray, bit_depth: int
         write_atomically(path, lambda file: png.write_png(file, [samples], len(samples), bit_depth))
     else:
         raise LightFieldError(f"{path}: cannot write {suffix or 'this'!r}, expected .png or .ppm")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is no image by its first bytes, before all of a large file is read."""
+    with path.open("rb") as file:
+        start = file.read(len(png.SIGNATURE))
+    if start[:2] not in pnm.MAGICS and start[:4] not in tiff.MAGICS and start != png.SIGNATURE:
+        with pillow_image.opened(path):
+            pass
 
 
 def _decode(content: bytes) -> list[Image]:

@@ -111,6 +111,8 @@ def read_input(
     path = Path(path)
     if not path.exists():
         raise LightFieldError(f"{path}: no such file or folder")
+    if not (path.is_file() or path.is_dir()):
+        raise LightFieldError(f"{path}: a device or a pipe, expected a file or a folder")
     if grid is not None:
         check_grid(grid)
     if order is not None and order not in ORDERS:

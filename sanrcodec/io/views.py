@@ -120,6 +120,8 @@ def _list_folder(root: Path, folder: Path) -> tuple[dict[str, list[Path]], list[
         elif entry.is_dir():
             folders.append(entry)
         elif entry.suffix.lower() in SUFFIXES:
+            if entry.exists() and not entry.is_file():
+                raise LightFieldError(f"{entry}: a device or a pipe, expected an image")
             images.setdefault(name[: -len(entry.suffix)], []).append(entry)
         else:
             others.append(name)
