@@ -20,7 +20,9 @@ from sanrcodec.errors import (
     UnsupportedVersionError,
 )
 
-HEADER, WEIGHTS, LATENTS, METADATA = SectionType
+HEADER, WEIGHTS, LATENTS, METADATA = (
+    SectionType.HEADER, SectionType.WEIGHTS, SectionType.LATENTS, SectionType.METADATA,
+)  # fmt: skip
 VERSIONED = SIGNATURE + bytes(VERSION)
 SECTIONS = [(HEADER, b"head"), (WEIGHTS, bytes(130)), (LATENTS, b""), (METADATA, b"{}")]
 FILE = pack(SECTIONS)

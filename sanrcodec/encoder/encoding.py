@@ -128,7 +128,7 @@ def encode(
         light_field: The light field, or its samples of 8 bits, ``[V, U, H, W, C]``.
         lmbda: Weight of the rate in ``D + lmbda * R``: D in squared 8-bit levels, R in bits of the
             file per pixel of one view. Higher gives smaller files.
-        preset: Effort: fast, medium or slow.
+        preset: Effort, a name of :data:`sanrcodec.presets.PRESETS`.
         profile: Scene model: default, or sanr (no geometry).
         steps: Instead of the preset's number of steps.
         schedule: What happens when in the fit.
