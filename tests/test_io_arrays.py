@@ -238,6 +238,16 @@ def test_damaged_files_of_arrays(tmp_path, name, save_arrays):
         refuses("damaged|no array", path)
 
 
+@pytest.mark.parametrize(("name", "save_arrays"), FORMATS)
+def test_damaged_samples_of_arrays(tmp_path, name, save_arrays):
+    path = tmp_path / name.lower()
+    save_arrays(path, {"LF": noise((2, 3, 64, 60, 3))})
+    content = path.read_bytes()
+    place = len(content) // 2  # within what is compressed
+    path.write_bytes(content[:place] + bytes(64) + content[place + 64 :])
+    refuses("damaged", path)
+
+
 @pytest.mark.parametrize(
     ("name", "save_arrays", "package"), [(*FORMATS[2], "scipy.io"), (*FORMATS[4], "h5py")]
 )

@@ -62,12 +62,16 @@ class ArrayViews(StoredSamples):
         """Read one view.
 
         Raises:
-            LightFieldError: a pixel is transparent.
+            LightFieldError: it is damaged, or a pixel is transparent.
         """
         v, u = int(index[0]), int(index[1])
         number = v * self.shape[1] + u if self._order == "rows" else u * self.shape[0] + v
         place = {"v": v, "u": u, "n": number}
-        view = np.asarray(self._array[tuple(place.get(axis, slice(None)) for axis in self._axes)])
+        chosen = tuple(place.get(axis, slice(None)) for axis in self._axes)
+        try:
+            view = np.asarray(self._array[chosen])
+        except Exception as error:  # of the codecs of HDF5, which read only now
+            raise LightFieldError(f"view {v},{u} of the array is damaged: {error}") from error
         left = [axis for axis in self._axes if axis in "hwc"]
         if "c" not in left:
             view, left = view[..., None], [*left, "c"]

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Optional packages: imported only when an input needs them; installs nothing."""
+"""Other packages: optional ones imported where an input needs them, and their logs kept quiet."""
 
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["import_extra"]
+__all__ = ["import_extra", "silent_log"]
 
 
 def import_extra(module: str, extra: str, reason: str) -> ModuleType:
@@ -28,3 +31,16 @@ def import_extra(module: str, extra: str, reason: str) -> ModuleType:
         raise LightFieldError(
             f'{reason}, which needs {module}: pip install "sanrcodec[{extra}]"'
         ) from None
+
+
+@contextmanager
+def silent_log(package: str) -> Iterator[None]:
+    """Keep what a package logs about odd files off the terminal; its errors say what counts."""
+    logger, handler = logging.getLogger(package), logging.NullHandler()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate

@@ -26,7 +26,7 @@ def list_npy(path: Path) -> dict[str, ArrayFile]:
         samples = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise LightFieldError(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError) as error:
+    except Exception as error:  # numpy raises nearly anything on damaged headers
         raise LightFieldError(f"{path}: the .npy file is damaged or holds objects") from error
     if not isinstance(samples, np.memmap):
         raise LightFieldError(f"{path}: this is an archive of arrays; name it .npz")
@@ -55,12 +55,12 @@ def list_npz(path: Path) -> dict[str, ArrayFile]:
             with np.load(path, allow_pickle=False) as arrays:
                 array: np.ndarray = arrays[name]
                 return array
-        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of numpy, zipfile and its codecs
             raise LightFieldError(f"{path}: array {name} is damaged or holds objects") from error
 
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n[: -len(".npy")] for n in archive.namelist() if n.endswith(".npy")]
         return {name: header(name) for name in names}
-    except (ValueError, EOFError, SyntaxError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of numpy, zipfile and its codecs
         raise LightFieldError(f"{path}: the .npz file is damaged") from error

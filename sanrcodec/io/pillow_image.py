@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io.extras import silent_log
 from sanrcodec.io.pixels import Image, orient, without_alpha
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def opened(content: bytes | Path) -> Iterator[PillowImage]:
 
     source = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), silent_log("PIL"):
             warnings.simplefilter("ignore")  # of large images, and of odd metadata
             with PillowModule.open(source) as image:
                 yield image
@@ -106,10 +107,10 @@ def orientation_of_exif(exif: bytes) -> int:
 
 def _samples(image: PillowImage, content: bytes) -> tuple[np.ndarray, int]:
     image.load()
-    # TIFF: pillow turns it while loading, and drops the tag.
     orientation = 1
-    with suppress(Exception):  # damaged metadata change no sample
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
+    if image.format != "TIFF":  # which pillow turns while loading
+        with suppress(Exception):  # damaged metadata change no sample
+            orientation = int(image.getexif().get(_ORIENTATION, 1))
     if image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.uint16)[..., None]
         samples, bit_depth = _restore_depth(image, samples, content)

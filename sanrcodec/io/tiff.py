@@ -15,7 +15,7 @@ import numpy as np
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import pillow_image
-from sanrcodec.io.extras import import_extra
+from sanrcodec.io.extras import import_extra, silent_log
 from sanrcodec.io.pixels import Image, orient, without_alpha
 
 __all__ = ["MAGICS", "count_images", "read_tiff"]
@@ -44,7 +44,7 @@ def read_tiff(content: bytes) -> list[Image]:
         return pillow_image.decode(content)
     tifffile = import_extra("tifffile", "tiff", f"this TIFF {reason}")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), silent_log("tifffile"):
             warnings.simplefilter("ignore")
             with tifffile.TiffFile(io.BytesIO(content)) as file:
                 return _decode(file)
