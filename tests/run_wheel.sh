@@ -25,6 +25,8 @@ sanr info "$vector"
 sanr verify "$vector"
 sanr decode "$vector" --view 1,1 -o view.png
 [[ -s view.png ]]
+sanr export "$vector" -o page.html
+[[ -s page.html ]]
 if message=$(sanr encode view.png -o view.sanr --grid 1x1 2>&1); then
     echo "sanr encode ran without PyTorch" >&2
     exit 1

@@ -157,7 +157,7 @@ def test_samples_are_those_of_the_vectors(page: Page, path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_samples_of_random_files(page: Page, seed: int) -> None:
-    """Also such whose sums 32 bits do not hold: these are never made by WebGL."""
+    """Corners of the format that no fit comes to, among them weights near the limit of 32 bits."""
     content = random_file(seed)
     opened = sanrcodec.open(content)
     page.open(content)

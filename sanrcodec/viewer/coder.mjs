@@ -113,6 +113,7 @@ export class SymbolDecoder {
   call(locations, scales, n, values) {
     if (n === 0) return;
     this.hasSymbols = true;
+    this.#checkWords();
     const { counts } = this;
     counts.fill(0);
     for (let i = 0; i < n; i++) counts[8 * scales[i] + ((locations[i] + 4) & 7) + 1]++;
@@ -142,6 +143,11 @@ export class SymbolDecoder {
     if (!isDone || this.words.length !== nWords) {
       throw this.corrupt("the stream does not end with its last symbol");
     }
+  }
+
+  /** Refuse a stream of fewer words than even its symbols so far need (6.3). */
+  #checkWords() {
+    if (this.position - 1 > this.words.length) throw this.corrupt("coded words are missing");
   }
 
   corrupt(reason) {
@@ -195,6 +201,7 @@ export class SymbolDecoder {
       if (sizeHigh < MIN_STEP) {
         const word = this.position < this.words.length ? this.words[this.position] : 0;
         this.position += 1;
+        this.#checkWords();
         this.step = sizeHigh * 2 ** 32 + sizeLow * 2 ** 8;
         this.rest = 0;
         this.high = restHigh * 2 ** 32 + restLow * 2 ** 8 + (word >>> 24);

@@ -33,7 +33,7 @@ export class GlRenderer {
 
   /**
    * Take a scene.
-   * @returns {boolean} false if this renderer cannot make its views exactly
+   * @returns {boolean} false if the graphics card cannot make its views
    */
   setScene(scene, height, width) {
     const { gl } = this;
@@ -124,12 +124,13 @@ export class GlRenderer {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
-  /** Wait until the mean is computed. */
+  /** Wait until the mean is computed, which tells how long views take; false if there is none. */
   async finish() {
     const { gl } = this;
-    if (this.waiting !== null) return;
+    if (this.waiting !== null) return false;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.targets[0].frame);
     gl.readPixels(0, 0, 1, 1, gl.RGBA_INTEGER, gl.UNSIGNED_INT, new Uint32Array(4));
+    return true;
   }
 
   /** The sums of the views so far: Uint32Array `[height, width, 4]`, disparity + 32768 last. */

@@ -85,7 +85,9 @@ export class PoolRenderer {
     this.context.putImageData(image, 0, 0);
   }
 
-  async finish() {}
+  async finish() {
+    return true;
+  }
 
   async sums() {
     return this.totals.slice();
@@ -99,13 +101,22 @@ export function ask(worker, message) {
   nAsked += 1;
   const id = nAsked;
   return new Promise((resolve, reject) => {
+    const end = () => {
+      worker.removeEventListener("message", listen);
+      worker.removeEventListener("error", fail);
+    };
     const listen = ({ data }) => {
       if (data.id !== id) return;
-      worker.removeEventListener("message", listen);
+      end();
       if (data.error) reject(Object.assign(new Error(data.error.message), data.error));
       else resolve(data);
     };
+    const fail = ({ message: reason }) => {
+      end();
+      reject(new Error(reason || "the browser does not start threads of this page"));
+    };
     worker.addEventListener("message", listen);
+    worker.addEventListener("error", fail);
     worker.postMessage({ ...message, id });
   });
 }

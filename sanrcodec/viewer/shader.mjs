@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 /**
- * @file The fragment shader that makes views, and whether 32 bits hold its sums.
- * Must not call WebGL. Its integers are those of format_spec.md section 8.
+ * @file The fragment shaders that make views and show them. Must not call WebGL.
+ * Integers of 32 bits hold all sums of format_spec.md section 8 (section 7.4 there).
  */
 import { LANES } from "./planes.mjs";
 
-const MAX_INT = 2 ** 31 - 1;
 const MAX_FEATURE = 32767;
-const MAX_ANGLE = 8192;
-const MAX_COORDINATE = 4096;
 const MAX_TERMS = 6000; // of the view network, each a product in the shader's text
 
 /** Slices of lanes that a layer's textures have. */
@@ -16,26 +13,9 @@ export function nSlices({ layers, features }) {
   return Math.ceil((layers > 1 ? features + 1 : features) / LANES);
 }
 
-/** Whether a shader can make the views of a scene exactly, and is not too long. */
-export function isShadable({ header, viewWeights }) {
-  if (header.view_depth === 0) return true;
-  let nTerms = 0;
-  for (const { name, nInputs, nOutputs } of viewLayers(header)) {
-    const weight = viewWeights[`${name}.weight`];
-    const bias = viewWeights[`${name}.bias`];
-    nTerms += nInputs * nOutputs;
-    for (let j = 0; j < nOutputs; j++) {
-      let bound = Math.abs(bias[j]) * 2 ** 9 + 64;
-      for (let k = 0; k < nInputs; k++) {
-        let largest = MAX_FEATURE;
-        if (name === "view.hidden0" && k >= header.features) {
-          largest = k < header.features + 2 ? MAX_ANGLE : MAX_COORDINATE;
-        }
-        bound += Math.abs(weight[j * nInputs + k]) * largest;
-      }
-      if (bound > MAX_INT) return false;
-    }
-  }
+/** Whether the shader of a scene has a length that compilers take. */
+export function isShadable({ header }) {
+  const nTerms = viewLayers(header).reduce((n, layer) => n + layer.nInputs * layer.nOutputs, 0);
   return nTerms <= MAX_TERMS;
 }
 

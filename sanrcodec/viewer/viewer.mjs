@@ -12,7 +12,9 @@ import { renderDisparity } from "./views.mjs";
 const PREVIEW_LEVEL = 2; // a quarter of the size
 const MIN_PREVIEW_PIXELS = 128 * 128;
 const BUDGET_MS = 30; // of a frame
-const MIN_BATCH = 8; // views before a mean is shown
+const FIRST_BUDGET_MS = 100; // of the first frame of a mean, which few views would make rough
+const MIN_BATCH = 8; // views in that frame, if they fit
+const LIKELY_MS = 10; // for a view, before any was made
 const TURN_MS = 6000; // of a whole turn
 const EASE_MS = 60; // until a step of the viewpoint is two thirds done
 const OVERLAY = 0.7; // opacity
@@ -32,7 +34,7 @@ export class Viewer extends EventTarget {
     this.pending = []; // poses that the mean still lacks
     this.isDirty = false;
     this.isRunning = false;
-    this.msPerView = 0;
+    this.msPerView = LIKELY_MS;
     this.nDrawn = 0; // views since the page was opened
     this.idle = Promise.resolve();
   }
@@ -174,17 +176,19 @@ export class Viewer extends EventTarget {
   /** Add as many of the pending views as a frame has time for, and show the mean. */
   async addSome(isFirst) {
     const { renderer, state } = this;
-    const fitting = Math.floor(BUDGET_MS / Math.max(this.msPerView, 0.5));
-    const n = Math.min(this.pending.length, Math.max(isFirst ? MIN_BATCH : 1, fitting));
+    const fitting = (budget) => Math.max(1, Math.floor(budget / this.msPerView));
+    const rough = isFirst ? Math.min(MIN_BATCH, fitting(FIRST_BUDGET_MS)) : 1;
+    const n = Math.min(this.pending.length, Math.max(rough, fitting(BUDGET_MS)));
     if (n === 0) return;
     const start = performance.now();
     for (const [i, pose] of this.pending.splice(0, n).entries()) {
       await renderer.add(pose, isFirst && i === 0);
     }
     renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range });
-    await renderer.finish();
-    const took = (performance.now() - start) / n;
-    this.msPerView = this.msPerView === 0 ? took : 0.8 * this.msPerView + 0.2 * took;
+    if (await renderer.finish()) {
+      const took = Math.max((performance.now() - start) / n, 0.1);
+      this.msPerView = 0.8 * this.msPerView + 0.2 * took;
+    }
     this.nDrawn += n;
     this.tell("drawn");
   }
