@@ -149,6 +149,19 @@ def test_hci(tmp_path, name):
     assert_reads(tmp_path / "lf", rest, grid=(2, 4))
 
 
+def test_parameters_of_hci_tell_the_grid(tmp_path):
+    samples = noise((2, 8, 4, 5, 3))
+    save_views(tmp_path, samples, "input_Cam{n:03d}.png")
+    text = "[intrinsics]\nfstop = 100\n[extrinsics]\nnum_cams_x = 8\nnum_cams_y = 2\n[meta]\n"
+    (tmp_path / "parameters.cfg").write_text(text)
+    assert_reads(tmp_path, samples)
+    refuses("parameters.cfg says 2x8 views, which contradicts --grid 4x4", tmp_path, grid=(4, 4))
+    (tmp_path / "input_Cam015.png").unlink()
+    refuses("1 views are missing: input_Cam015", tmp_path)
+    (tmp_path / "parameters.cfg").write_text("[extrinsics]\nnum_cams_x = many\n")
+    refuses("15 images", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "victim", "message"),
     [
@@ -220,6 +233,18 @@ def test_two_sets_of_equal_size_are_asked(tmp_path):
     for eye in ("left", "right"):
         save_views(tmp_path, noise((2, 2, 4, 5, 3)), eye + "_{v}_{u}.png")
     refuses("left_0_0, ... and right_0_0, ... are 4 images each", tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a/input_Cam{n:03d}.png", "b/input_Cam{n:03d}.png"),
+                                   ("left{n}.png", "right{n}.png")])  # fmt: skip
+def test_two_counted_sets_of_equal_size_are_asked(tmp_path, names):
+    samples = noise((2, 2, 4, 5, 3))
+    for name in names:
+        save_views(tmp_path, samples, name)
+    refuses("0, ... and .*0, ... are 4 images each; give a folder of one", tmp_path)
+    refuses("are 4 images each", tmp_path, grid=(2, 2))
+    both = np.concatenate([samples, samples])
+    assert_reads(tmp_path, both, grid=(4, 2))
 
 
 def test_a_few_images_that_make_a_grid_are_not_taken_for_the_views(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import camera_raw
+from sanrcodec.io import camera_raw, hci_parameters
 from sanrcodec.io.conventions import find_convention
 from sanrcodec.io.image import SUFFIXES, Image, probe_image, read_image
 from sanrcodec.io.names import (
@@ -151,7 +151,8 @@ def _arrange(
     if grid is not None:
         rows, scheme = _by_index(request, grid)
     else:
-        rows, scheme = _by_number(request, found, views, files)
+        first = [found, *(one for one in sets if one is not found)]
+        rows, scheme = _by_number(request, first, files)
     kept = {name for row in rows for name in row}
     paths = [[_one_file(request.path, files[name]) for name in row] for row in rows]
     left = [name for name in files if name not in kept]
@@ -166,10 +167,7 @@ def _choose_set(request: Request, sets: list[NameSet]) -> tuple[NameSet, NamedGr
         return sets[0], None
     (first, grid), *rest = grids
     if rest and len(rest[0][0].names) == len(first.names):
-        raise LightFieldError(
-            f"{request.path}: {first.names[0]}, ... and {rest[0][0].names[0]}, ... are "
-            f"{len(first.names)} images each; move those away that are no views"
-        )
+        _refuse_rivals(request.path, first, rest[0][0])
     is_sequence = (
         grid.missing
         and request.grid is not None
@@ -192,19 +190,26 @@ def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]
 
 
 def _by_number(
-    request: Request, found: NameSet, views: list[str], files: dict[str, list[Path]]
+    request: Request, sets: list[NameSet], files: dict[str, list[Path]]
 ) -> tuple[list[list[str]], str]:
-    """Take views in natural order of their names."""
+    """Take views of the first set in natural order of their names."""
+    found, views = sets[0], [name for one in sets for name in one.names]
     names, grid = list(found.names), request.grid
     convention = find_convention(names[0].rsplit("/", 1)[-1])
     hint = ", or look for missing views"
     counted = convention is not None and convention.pattern.groups == 1
     if counted:
-        names, lacking = _count_off(request.path, found)
+        stated = hci_parameters.read_grid((request.path / names[0]).parent)
+        if stated is not None:
+            request.refuse_other_grid(stated, f"{hci_parameters.FILE_NAME} says")
+        names, lacking = _count_off(request.path, found, math.prod(stated or (0,)))
         hint = f", or look for {list_names(lacking)}" if lacking else ""
         side = math.isqrt(len(names))
-        if grid is None and side * side == len(names):
-            grid = side, side
+        square = (side, side) if side * side == len(names) else None
+        grid = stated or grid or square
+    rivals = [one for one in sets if len(one.names) == len(found.names)]
+    if len(rivals) > 1 and (grid is None or math.prod(grid) == len(names)):
+        _refuse_rivals(request.path, *rivals[:2])
     if grid is None:
         raise LightFieldError(
             f"{request.path}: {len(names)} images such as {names[0]} do not tell their grid; add "
@@ -224,8 +229,20 @@ def _by_number(
     return table.tolist(), scheme
 
 
-def _count_off(path: Path, found: NameSet) -> tuple[list[str], list[str]]:
+def _refuse_rivals(path: Path, first: NameSet, second: NameSet) -> None:
+    raise LightFieldError(
+        f"{path}: {first.names[0]}, ... and {second.names[0]}, ... are {len(first.names)} images "
+        "each; give a folder of one of them, or move those away that are no views"
+    )
+
+
+def _count_off(path: Path, found: NameSet, n_least: int) -> tuple[list[str], list[str]]:
     """Return names in order of their last number, none of which may lack from 0 on.
+
+    Args:
+        path: For messages.
+        found: Names with a number at the end.
+        n_least: Number of views if it is known, else 0.
 
     Returns:
         The names, and those that lack at the end for a square grid, if that is a row at most.
@@ -233,7 +250,7 @@ def _count_off(path: Path, found: NameSet) -> tuple[list[str], list[str]]:
     numbers = [int(values[-1]) for values in found.values]
     by_number = dict(zip(numbers, found.names, strict=True))
     text, digits = re.fullmatch(r"(.*?)(\d+)", found.names[0]).groups()  # type: ignore[union-attr]
-    n_views = max(numbers) + 1
+    n_views = max(*numbers, n_least - 1) + 1
 
     def lacking(stop: int) -> list[str]:
         return [f"{text}{n:0{len(digits)}d}" for n in range(stop) if n not in by_number]
