@@ -18,15 +18,18 @@ from sanrcodec.color import luma, ycc
 
 __all__ = [
     "PSNR_CAP",
+    "SSIM_MIN_SIZE",
     "LightFieldPsnr",
     "bpp",
     "light_field_psnr_yuv",
+    "psnr",
     "psnr_yuv",
     "ssim",
 ]
 
 PSNR_CAP = 100.0  # dB, given to a plane that is reproduced exactly
 _WINDOW_RADIUS, _WINDOW_SIGMA = 5, 1.5
+SSIM_MIN_SIZE = 2 * _WINDOW_RADIUS + 1  # rows and columns that a view must have for SSIM
 
 
 class LightFieldPsnr(NamedTuple):
@@ -34,6 +37,18 @@ class LightFieldPsnr(NamedTuple):
 
     mean: float
     minimum: float
+
+
+def psnr(mean_square: npt.NDArray[np.float64] | np.floating, peak: int) -> npt.NDArray[np.float64]:
+    """PSNR in dB of mean squared errors, elementwise; at most `PSNR_CAP`.
+
+    Args:
+        mean_square: In the unit of the samples, squared, of any shape.
+        peak: Largest sample.
+    """
+    with np.errstate(divide="ignore"):
+        levels: npt.NDArray[np.float64] = 10 * np.log10(float(peak) ** 2 / np.float64(mean_square))
+    return np.minimum(PSNR_CAP, levels)
 
 
 def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> float:
@@ -51,7 +66,7 @@ def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> 
     error = reference.astype(np.float64) - decoded
     planes = np.moveaxis(error if error.shape[-1] == 1 else ycc(error), -1, 0)
     peak = 2**bit_depth - 1
-    values = [_psnr(float(np.mean(np.square(plane))), peak) for plane in planes]
+    values = [float(psnr(np.mean(np.square(plane)), peak)) for plane in planes]
     return values[0] if len(values) == 1 else (6 * values[0] + values[1] + values[2]) / 8
 
 
@@ -95,7 +110,7 @@ def ssim(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> floa
     IEEE Transactions on Image Processing, 2004.
     """
     _check_pair(reference, decoded)
-    if min(reference.shape[:2]) < 2 * _WINDOW_RADIUS + 1:
+    if min(reference.shape[:2]) < SSIM_MIN_SIZE:
         raise ValueError(f"a view of {reference.shape[:2]} is smaller than the window of SSIM")
     first, second = luma(reference), luma(decoded)
     peak = 2**bit_depth - 1
@@ -111,11 +126,6 @@ def _check_pair(reference: np.ndarray, decoded: np.ndarray) -> None:
     found = [f"{view.dtype} {view.shape}" for view in (reference, decoded)]
     if found[0] != found[1] or reference.ndim != 3 or reference.shape[-1] not in (1, 3):
         raise ValueError(f"cannot compare {found[0]} with {found[1]}, expected equal [H, W, C]")
-
-
-def _psnr(mean_square: float, peak: int) -> float:
-    with np.errstate(divide="ignore"):
-        return float(min(PSNR_CAP, 10 * np.log10(peak**2 / np.float64(mean_square))))
 
 
 def _blur(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -20,12 +20,11 @@ from sanrcodec.io import (
     read_input,
 )
 
-__all__ = ["input_options", "read_source"]
+__all__ = ["input_options", "original_options", "read_source"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.argument("source", metavar="INPUT", type=PATH),
     click.option(
         "--grid", type=GRID, metavar="VxU",
         help="Number of views, rows first, if the input does not tell it.",
@@ -64,7 +63,17 @@ _OPTIONS = (
 
 def input_options(command: _Command) -> _Command:
     """Give a command the argument INPUT and all options about it."""
-    for option in reversed(_OPTIONS):
+    return _add(command, "INPUT")
+
+
+def original_options(command: _Command) -> _Command:
+    """The same, for a command that compares something with the light field ORIGINAL."""
+    return _add(command, "ORIGINAL")
+
+
+def _add(command: _Command, metavar: str) -> _Command:
+    argument = click.argument("source", metavar=metavar, type=PATH)
+    for option in (*reversed(_OPTIONS), argument):
         command = option(command)
     return command
 
