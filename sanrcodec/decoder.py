@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,21 +21,16 @@ import numpy.typing as npt
 from sanrcodec.arithmetic.ops import NUMPY, Ops
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
-from sanrcodec.bitstream.grids import grids, level_shape, n_latents
+from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.bitstream.latents import unpack_latents
 from sanrcodec.bitstream.source import Source, read_source
-from sanrcodec.bitstream.weights import unpack_weights
+from sanrcodec.decoding import Decoding
 from sanrcodec.errors import (
     LightFieldError,
-    LimitError,
     MissingEncoderError,
-    SanrError,
     located,
 )
 from sanrcodec.rendering.methods import Renderings
-from sanrcodec.scene.parts import check_weights, default_weights
-from sanrcodec.scene.pyramid import finest_level
 from sanrcodec.scene.scene import Scene
 
 __all__ = ["MAX_WORKERS", "SCALES", "SanrFile", "n_workers", "open_sanr"]
@@ -49,8 +42,6 @@ Scale = float | Fraction | str
 
 SCALES = tuple(Fraction(1, 1 << level) for level in range(4))  # of a view; index: its level
 
-# A symbol of the narrowest table costs 1.1e-4 bits: no stream holds as many as this allows.
-MAX_LATENTS_PER_BYTE = 1 << 17
 MAX_WORKERS = 4  # threads; each holds a view, and little of its time holds the interpreter
 
 
@@ -61,10 +52,18 @@ class SanrFile(Renderings):
     view, as far as its scale needs them, and kept as the canonical scene. Views may be decoded by
     several threads at once.
 
+    A file can be pickled and copied, by its bytes; is a context manager, which frees what was
+    decoded; and may be used in processes that were forked.
+
     Args:
         source: Path, bytes, or a binary file object.
         device: Where views are computed: by torch on a device that it names so, such as ``cuda``
             or ``cpu``; by numpy if None. The samples are the same.
+        max_pixels: Pixels that the canvases of all layers may have. By default a warning comes
+            above :data:`sanrcodec.limits.MAX_PIXELS`, and an error above twice that.
+        max_work: Multiply-accumulates that the first view may take, likewise; the default is
+            :data:`sanrcodec.limits.MAX_WORK`, and less for files of few bytes. Both are compared
+            before a view of a new scale is decoded: that file may still have smaller views.
 
     Attributes:
         name: For messages.
@@ -80,19 +79,42 @@ class SanrFile(Renderings):
         OSError: the file cannot be read.
     """
 
-    def __init__(self, source: Source, *, device: str | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        device: str | None = None,
+        max_pixels: float | None = None,
+        max_work: float | None = None,
+    ) -> None:
         content, self.name = read_source(source)
         self.n_bytes = len(content)
         with located(self.name):
             self.format_version, self.sections = container.unpack(content)
-        with self._located(SectionType.HEADER) as payload:
-            self.header = StreamHeader.unpack(payload)
-        self._device = device
+        header = self.sections[SectionType.HEADER]
+        with located(f"{self.name}: {header.where}"):
+            self.header = StreamHeader.unpack(header.payload)
+        self._content, self._device = content, device
         self._ops: Ops = NUMPY if device is None else _torch_ops(device)
-        self._lock = threading.RLock()
-        self._unread: Iterator[npt.NDArray[np.int32]] | None = None  # grids that are still coded
-        self._latents: list[npt.NDArray[np.int32]] = []
-        self._scenes: dict[int, Scene] = {}
+        self._decoding = Decoding(
+            self.name, self.n_bytes, self.sections, self.header, self._ops, max_pixels, max_work
+        )
+
+    def close(self) -> None:
+        """Free what was decoded; views cannot be decoded any more."""
+        self._decoding.close()
+
+    def __enter__(self) -> SanrFile:
+        """Return the file itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the file."""
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the bytes of the file, and nothing that was decoded."""
+        return _reopened, (self._content, self.name, self._device, *self._decoding.limits)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -139,23 +161,21 @@ class SanrFile(Renderings):
             f"{'gray' if c == 1 else 'RGB'}, {self.bit_depth} bit, {self.n_bytes} bytes>"
         )
 
-    @cached_property
+    @property
     def weights(self) -> dict[str, npt.NDArray[np.int32]]:
         """Network weights, int32 per tensor."""
-        with self._located(SectionType.WEIGHTS) as payload:
-            weights = unpack_weights(default_weights(self.header), payload)
-            check_weights(self.header, weights)
-            return weights
+        return self._decoding.weights
 
     @property
     def latents(self) -> list[npt.NDArray[np.int32]]:
         """Latent grids in coding order, int32 ``[Hg, Wg]``."""
-        return self._latents_from(0)
+        self._decoding.check(0)
+        return self._decoding.latents_from(0)
 
     @property
     def scene(self) -> Scene:
         """The canonical scene, decoded once."""
-        return self._scene(0)
+        return self._decoding.scene(0)
 
     def view(
         self,
@@ -183,7 +203,8 @@ class SanrFile(Renderings):
         Raises:
             LightFieldError: the position or region lies outside the light field, or the scale is
                 another one.
-            SanrError: the file is damaged.
+            LimitError: the file costs more than it may.
+            SanrError: the file is damaged, or closed.
         """
         self.check_position(v, u)
         level = _level(scale)
@@ -195,7 +216,7 @@ class SanrFile(Renderings):
                     f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of "
                     f"{height} x {width} pixels"
                 )
-        samples = self._ops.to_numpy(self._scene(level).render(v, u, region))
+        samples = self._ops.to_numpy(self._decoding.scene(level).render(v, u, region))
         decoded: npt.NDArray[Any] = samples.astype(self.dtype, copy=False)
         return decoded
 
@@ -218,7 +239,7 @@ class SanrFile(Renderings):
 
     def scene_at(self, scale: Scale) -> Scene:
         """The canonical scene for views of a scale, decoded once."""
-        return self._scene(_level(scale))
+        return self._decoding.scene(_level(scale))
 
     def views(self, *, scale: Scale = 1) -> Iterator[npt.NDArray[Any]]:
         """Decode all views one after the other, ``v`` slowest; a few are decoded ahead.
@@ -241,7 +262,7 @@ class SanrFile(Renderings):
             What the task returned, ``v`` slowest.
         """
         n_threads = n_workers() if self._device is None else 1
-        self._scene(_level(scale))  # once, not in every thread
+        self._decoding.scene(_level(scale))  # once, not in every thread
 
         def decode(v: int, u: int) -> T:
             return task(v, u, self.view(v, u, scale=scale))
@@ -259,54 +280,25 @@ class SanrFile(Renderings):
                 for future in ahead:
                     future.cancel()
 
-    def _latents_from(self, level: int) -> list[npt.NDArray[np.int32]]:
-        """The grids of a level and of all coarser ones; decodes those that are not yet."""
-        n_wanted = sum(grid.level >= level for grid in grids(self.header))
-        with self._lock:
-            if self._unread is None:
-                self._unread = self._read_latents()
-            try:
-                while len(self._latents) < n_wanted:
-                    self._latents.append(next(self._unread))
-                if not level:
-                    next(self._unread, None)  # checks the end of the stream
-            except SanrError:
-                # It must be raised again by the next view.
-                self._unread, self._latents = None, []
-                raise
-            return self._latents[:n_wanted]
 
-    def _read_latents(self) -> Iterator[npt.NDArray[np.int32]]:
-        weights = self.weights
-        with self._located(SectionType.LATENTS) as payload:
-            # A tiny file must not claim a huge canvas.
-            claimed = n_latents(self.header)
-            if claimed > (len(payload) + 8) * MAX_LATENTS_PER_BYTE:
-                raise LimitError(f"{claimed} latents in {len(payload)} bytes; the file is damaged")
-            yield from unpack_latents(self.header, weights, payload)
-
-    def _scene(self, level: int) -> Scene:
-        """The scene at a level, decoded once."""
-        with self._lock:
-            if level not in self._scenes:
-                latents = self._latents_from(finest_level(level))
-                with located(self.name):
-                    self._scenes[level] = Scene(
-                        self.header, self.weights, latents, self._ops, level
-                    )
-            return self._scenes[level]
-
-    @contextmanager
-    def _located(self, section: SectionType) -> Iterator[bytes]:
-        """Yield a section's payload; faults that are found in it tell their place."""
-        found = self.sections[section]
-        with located(f"{self.name}: {found.where}"):
-            yield found.payload
-
-
-def open_sanr(source: Source, *, device: str | None = None) -> SanrFile:
+def open_sanr(
+    source: Source,
+    *,
+    device: str | None = None,
+    max_pixels: float | None = None,
+    max_work: float | None = None,
+) -> SanrFile:
     """Open a .sanr file; see :class:`SanrFile`."""
-    return SanrFile(source, device=device)
+    return SanrFile(source, device=device, max_pixels=max_pixels, max_work=max_work)
+
+
+def _reopened(
+    content: bytes, name: str, device: str | None, max_pixels: float | None, max_work: float | None
+) -> SanrFile:
+    """The copy of a file, from its bytes."""
+    opened = SanrFile(content, device=device, max_pixels=max_pixels, max_work=max_work)
+    opened.name = name
+    return opened
 
 
 def n_workers() -> int:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 __all__ = [
     "CorruptSectionError",
+    "LargeFileWarning",
     "LightFieldError",
     "LimitError",
     "MissingEncoderError",
@@ -45,7 +46,11 @@ class CorruptSectionError(SanrError):
 
 
 class LimitError(SanrError):
-    """The file asks for more than the format's limits allow."""
+    """The file asks for more than the format allows, or than its reader does."""
+
+
+class LargeFileWarning(UserWarning):
+    """The file asks for more than usual files do; see :mod:`sanrcodec.limits`."""
 
 
 class LightFieldError(SanrError, ValueError):

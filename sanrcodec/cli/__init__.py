@@ -8,6 +8,7 @@ lies elsewhere, 2 usage, 3 a fit that was ended early (its file is written).
 from __future__ import annotations
 
 import errno
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,7 @@ import click
 
 from sanrcodec import __version__
 from sanrcodec.cli.messages import describe, harmless, note
-from sanrcodec.errors import SanrError
+from sanrcodec.errors import LargeFileWarning, SanrError
 
 __all__ = ["main"]
 
@@ -41,7 +42,10 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("default", LargeFileWarning)
+                warnings.showwarning = lambda message, *_, **__: note(f"Warning: {message}")
+                return super().invoke(ctx)
         except (SanrError, OSError, MemoryError) as error:
             if ctx.params.get("debug") or getattr(error, "errno", None) == errno.EPIPE:
                 raise

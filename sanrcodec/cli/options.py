@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from sanrcodec import limits
 from sanrcodec.decoder import SCALES
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import parse_grid
@@ -28,6 +30,8 @@ __all__ = [
     "file_argument",
     "force_option",
 ]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Parsed(click.ParamType):
@@ -99,5 +103,31 @@ GRID, PIXEL, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Pixel(), _Scale(
 PATH = click.Path(path_type=Path)
 OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False)
 
-file_argument = click.argument("file", type=PATH)  # the .sanr file that is read
+
+def _set_limit(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+    """Limit what a file may cost in this call of the command."""
+    name = f"{param.name}".upper()
+    if value is not None:
+        ctx.call_on_close(partial(setattr, limits, name, getattr(limits, name)))
+        setattr(limits, name, value)
+
+
+def _limit(name: str, what: str) -> Callable[[Command], Command]:
+    return click.option(
+        name, type=click.FloatRange(0), callback=_set_limit, expose_value=False, metavar="N",
+        help=f"Warn of a file that asks for more {what}, refuse it at twice that; inf: no limit.",
+    )  # fmt: skip
+
+
+def file_argument(command: Command) -> Command:
+    """Add the .sanr file that is read, and what it may cost."""
+    for add in (
+        _limit("--max-work", "multiply-accumulates up to its first view"),
+        _limit("--max-pixels", "pixels on its canvas, all layers together"),
+        click.argument("file", type=PATH),
+    ):
+        command = add(command)
+    return command
+
+
 force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
