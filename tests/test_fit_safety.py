@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT, assert_ok, assert_refused, sanr
 
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError, SanrError
-from sanrcodec.lightfield import LightField
+from sanrcodec.lightfield import LightField, StoredSamples
 
 pytest.importorskip("torch")
 
@@ -126,6 +127,58 @@ def test_memory_of_the_cpu_full_is_told(
     monkeypatch.setattr(encoding, "estimate_geometry", allocate)
     with pytest.raises(SanrError, match=r"^out of memory on cpu"):
         fit(light_field, steps=9)
+
+
+class Vanishing(StoredSamples):
+    """Samples whose file goes away after a number of views."""
+
+    def __init__(self, samples: Any, n_views: int) -> None:
+        self.shape, self.dtype, self.samples = samples.shape, samples.dtype, samples
+        self.n_left = n_views
+
+    def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise LightFieldError("lf.npy: cannot read: Stale file handle")
+        view: np.ndarray = self.samples[index].copy()
+        return view
+
+
+@pytest.mark.parametrize("n_steps_read", [3, 30, 62])
+def test_input_that_cannot_be_read_any_more(
+    fit: Fit, light_field: LightField, caplog: pytest.LogCaptureFixture, n_steps_read: int
+) -> None:
+    samples = Vanishing(light_field.samples, 10**6)
+
+    def limit_once() -> bool:
+        if samples.n_left > 10**5:
+            samples.n_left = n_steps_read * 4
+        return False
+
+    with caplog.at_level(logging.WARNING):
+        if n_steps_read == 3:
+            with pytest.raises(LightFieldError, match="Stale file handle"):
+                fit(LightField(samples), steps=60, should_stop=limit_once)
+            return
+        result = fit(LightField(samples), steps=60, should_stop=limit_once)
+    assert SanrFile(result.content).shape == light_field.shape
+    assert math.isnan(result.psnr_yuv)
+    assert "the quality of the file is not measured: lf.npy: cannot read" in caplog.text
+    assert (result.steps, result.finished) == ((25, False) if n_steps_read == 30 else (60, True))
+
+
+def test_memory_full_at_the_check(
+    tmp_path: Path, mosaic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(encoding, "_check_twin", fail)
+    output = tmp_path / "out.sanr"
+    result = sanr("encode", mosaic, "-o", output, "--steps", 9, "--device", "cpu")
+    assert "quality not measured" in assert_ok(result)
+    assert "Warning: the quality of the file is not measured: out of memory on cpu" in result.stderr
+    assert_ok(sanr("verify", output))
 
 
 # ------------------------------------------------------------------- checkpoints

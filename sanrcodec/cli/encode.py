@@ -142,10 +142,14 @@ def command(
         if checkpoint is not None:
             _end_checkpoint(checkpoint, encoded.finished and reason is None, tell)
     n_bytes = len(encoded.content)
+    quality = (
+        "quality not measured"
+        if math.isnan(encoded.psnr_yuv)
+        else f"PSNR-YUV {encoded.psnr_yuv:.2f} dB (worst view {encoded.psnr_yuv_min:.2f})"
+    )
     early = "" if encoded.finished else f"ended early after {encoded.steps} steps  "
     result(
-        f"{place}: {n_bytes} bytes  {encoded.bpp:.5f} bpp  PSNR-YUV {encoded.psnr_yuv:.2f} dB "
-        f"(worst view {encoded.psnr_yuv_min:.2f})  "
+        f"{place}: {n_bytes} bytes  {encoded.bpp:.5f} bpp  {quality}  "
         f"estimate off by {100 * (encoded.estimated_bytes / n_bytes - 1):+.1f} %  {early}"
         f"encoded in {time.monotonic() - begun:.1f} s on {encoded.device}"
     )

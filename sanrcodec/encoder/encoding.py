@@ -7,6 +7,7 @@ Must leave the caller's process as it was.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
 from sanrcodec.encoder.geometry_report import describe_geometry
-from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
+from sanrcodec.encoder.memory import check_memory, is_out_of_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
@@ -67,7 +68,8 @@ class EncodeResult:
         bpp: Of ``content``, per pixel of all views.
         estimated_bytes: The fit's own rate estimate plus header and framing, for comparison; of
             several processes that of rank 0, from its share of the latents.
-        psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB.
+        psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB; NaN if it
+            could not be measured, since views cannot be read any more or memory is full.
         steps: Done.
         finished: Whether these are all that were planned.
         seconds: Whole encoding, self-check included.
@@ -227,10 +229,7 @@ def encode(
                 content, estimated_bytes, decoded = _write(
                     model, notes if metadata or not finished else None
                 )
-                _check_twin(decoded, chosen)
-                psnr, psnr_min = light_field_psnr_yuv(
-                    light_field.views(), decoded.views(), light_field.bit_depth
-                )
+                psnr, psnr_min = _check(decoded, light_field, chosen)
                 return EncodeResult(
                     content=content,
                     bpp=decoded.bpp,
@@ -290,6 +289,22 @@ def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int,
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _check(decoded: SanrFile, light_field: LightField, device: torch.device) -> tuple[float, float]:
+    """Check that the file decodes as it should, and measure its quality.
+
+    The file is what a long fit leaves: that it cannot be measured is no reason to lose it.
+    """
+    try:
+        _check_twin(decoded, device)
+        return light_field_psnr_yuv(light_field.views(), decoded.views(), light_field.bit_depth)
+    except (LightFieldError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, LightFieldError) and not is_out_of_memory(error):
+            raise
+        reason = error if isinstance(error, LightFieldError) else f"out of memory on {device}"
+        _logger.warning("the quality of the file is not measured: %s", reason)
+        return math.nan, math.nan
 
 
 def _check_twin(decoded: SanrFile, device: torch.device) -> None:

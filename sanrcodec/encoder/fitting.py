@@ -34,7 +34,7 @@ from sanrcodec.encoder.process import random_state, restore_random_state, seed_r
 from sanrcodec.encoder.quantize import noisy_round, straight_through
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule, Stage
 from sanrcodec.encoder.sweep import Geometry
-from sanrcodec.errors import SanrError
+from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Preset
 
@@ -276,7 +276,8 @@ def fit(
         seed: Of the order of views and of the noise.
         progress: Called every few steps, on rank 0.
         should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
-            A fit that diverges, or whose memory ends, ends early too, with its last good state.
+            A fit that diverges, whose memory ends or whose views cannot be read any more ends early
+            too, with its last good state.
         ranks: The processes that share the views of each step.
         state: Where to go on, as given to ``save``.
         save: Called on rank 0 with the state before the first step, now and then, and at the end.
@@ -347,10 +348,11 @@ def fit(
                 break
             try:
                 run.advance(clock.done / planned)
-            except (MemoryError, RuntimeError) as error:
-                if ranks.size > 1 or not good.done or not is_out_of_memory(error):
+            except (LightFieldError, MemoryError, RuntimeError) as error:
+                unread = isinstance(error, LightFieldError)
+                if ranks.size > 1 or not good.done or not (unread or is_out_of_memory(error)):
                     raise
-                broken = "the memory is full"
+                broken = str(error) if unread else "the memory is full"
                 continue
             clock.done += 1
             # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
