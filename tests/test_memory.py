@@ -81,7 +81,8 @@ def test_command_refuses_at_once(tmp_path: Path) -> None:
         "from sanrcodec.cli import main\n"
         "main(sys.argv[1:], prog_name='sanr')"
     )
-    command = [sys.executable, "-c", code, "encode", "lf.npy", "-o", "x.sanr", "--device", "cpu"]
+    command = [sys.executable, "-c", code, "encode", "lf.npy", "-o", "x.sanr", "--quiet"]
+    command += ["--device", "cpu"]
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False, timeout=60,
