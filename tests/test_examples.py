@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,37 @@ def test_scaling_usage(option: str) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "expected numbers such as" in done.stderr
+
+
+EXAMPLES = {
+    "encode_decode.py": ["PSNR-YUV", "a view between others: (32, 48, 3)"],
+    "refocus.py": ["refocused.png"],
+    "disparity.py": ["differs by"],
+    "video.py": ["48 frames"],
+    "embed.py": ["preview: (16, 24, 3)", "first view: (64, 96, 3)"],
+    "rate_curve.py": ["100 "],
+}
+
+
+def test_every_example_is_tried() -> None:
+    scripts = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert scripts == {*EXAMPLES, "sample.py", "synthetic.py"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    # Few steps: what is tried here is that the scripts run.
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    for path in (ROOT / "examples").glob("*.py"):
+        text = re.sub(r"steps=\d+", "steps=12", path.read_text(encoding="utf-8"))
+        (folder / path.name).write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, folder / name], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for expected in EXAMPLES[name]:
+        assert expected in done.stdout
