@@ -31,8 +31,9 @@ LAYERS_INSIDE = {
     ),
     "io": (
         "atomic lock extras pixels pnm png pillow_image tiff image stored reading conventions "
-        "names camera_raw hci_parameters mosaic_grid mosaic lenslet quilt stack views array_file "
-        "npy hdf5 matlab axes arrays selection contact registry float_map animation"
+        "names camera_raw hci_parameters lenslet_pattern mosaic_grid mosaic lenslet quilt stack "
+        "views array_file npy hdf5 matlab axes arrays selection contact registry float_map "
+        "animation"
     ),
     "encoder": (
         "functions quantize part parameters rate warp scene views loss model schedule optimizer "

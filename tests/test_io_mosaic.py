@@ -116,6 +116,20 @@ def test_lenslet_image_is_no_mosaic(tmp_path, n_views):
     )
 
 
+@pytest.mark.parametrize("pitch", [9.6, 12.0, 14.3])
+def test_raw_lenslet_image_names_what_decodes_it(tmp_path, pitch):
+    picture = render((1, 1), (320, 400), seed=2)[0, 0]
+    y, x = np.mgrid[:320, :400].astype(float)
+    row = np.rint(y / (pitch * 0.866))  # hexagonal: every other row is shifted by half a lens
+    shift = row % 2 / 2
+    column = np.rint(x / pitch - shift) + shift
+    radius = np.hypot(x - column * pitch, y - row * pitch * 0.866) / (pitch / 2)
+    lenses = picture * (1 - 0.8 * np.minimum(radius, 1) ** 4)[..., None]
+    save(tmp_path / "lf.png", lenses.astype(np.uint8))
+    refuses("looks like a lenslet image.* decode it to views first, with LFT", tmp_path / "lf.png")
+    assert_reads(tmp_path / "lf.png", lenses.astype(np.uint8)[None, None], grid=(1, 1))
+
+
 def test_mosaic_with_visible_blocks_of_jpeg_is_no_lenslet_image(tmp_path):
     samples = render((5, 5), (72, 96), seed=3)
     save(tmp_path / "lf.jpg", tile(samples), quality=30)

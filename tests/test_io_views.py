@@ -271,6 +271,12 @@ def test_parent_folder_of_plenopticam(tmp_path):
     assert "5 other files are left out" in notes
 
 
+def test_larger_folder_in_the_folder_is_named(tmp_path):
+    save_views(tmp_path, noise((1, 2, 4, 5, 3)), "photo{n}.png")
+    save_views(tmp_path, noise((3, 3, 4, 5, 3)), "lf/{v}_{u}.png")
+    refuses("2 images such as photo0 do not tell .*; .*lf holds 9 images", tmp_path)
+
+
 def test_folder_without_images_names_what_may_be_meant(tmp_path):
     refuses("there are no images in this folder$", tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io.lenslet_pattern import has_lenslet_pattern
 from sanrcodec.lightfield import MAX_GRID, format_grid
 
 __all__ = ["infer_grid"]
@@ -55,6 +56,12 @@ def infer_grid(samples: np.ndarray) -> tuple[int, int]:
             f"add --layout lenslet --grid {grid}, or --grid VxU if it is a mosaic"
         )
     counts = axes[0].n_views, axes[1].n_views
+    if not {*counts}.isdisjoint((None, 1)) and has_lenslet_pattern(samples):
+        raise LightFieldError(
+            "the content looks like a lenslet image. If its macro-pixels are whole pixels, add "
+            "--layout lenslet --grid VxU; else decode it to views first, with LFToolbox or "
+            "plenopticam (one ordinary image is --grid 1x1)"
+        )
     if counts[0] is None or counts[1] is None:
         unclear = [name for name, n in zip(("rows", "columns"), counts, strict=True) if n is None]
         raise LightFieldError(

@@ -214,6 +214,7 @@ def _by_number(
         raise LightFieldError(
             f"{request.path}: {len(names)} images such as {names[0]} do not tell their grid; add "
             f"--grid VxU, rows of views first{_suggest(len(names))}{hint}"
+            f"{_inner_folder(request.path, len(names))}"
         )
     if len(names) != math.prod(grid):
         names = _fit_to_grid(request.path, grid, names, views, files)
@@ -261,6 +262,17 @@ def _count_off(path: Path, found: NameSet, n_least: int) -> tuple[list[str], lis
     side = math.isqrt(n_views - 1) + 1
     at_end = lacking(side * side)
     return [by_number[n] for n in range(n_views)], at_end if len(at_end) <= side else []
+
+
+def _inner_folder(path: Path, n_images: int) -> str:
+    """Name a folder in the folder that has more images, which may be meant."""
+    counts = {
+        folder: sum(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+        for folder in sorted(path.iterdir())
+        if folder.is_dir()
+    }
+    best = max(counts, key=lambda folder: counts[folder], default=path)
+    return f"; {best} holds {counts[best]} images" if counts.get(best, 0) > n_images else ""
 
 
 def _suggest(n_views: int) -> str:
