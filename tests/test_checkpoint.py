@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +21,7 @@ from sanrcodec.errors import SanrError
 from sanrcodec.lightfield import LightField
 
 torch = pytest.importorskip("torch")
+checkpoint = pytest.importorskip("sanrcodec.encoder.checkpoint")
 
 Fit = Callable[..., Any]
 STEPS = 40
@@ -142,6 +146,75 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, fit: Fit, light_field: 
             fit(light_field, checkpoint=path)
         assert "\n" not in str(caught.value)
         assert path.read_bytes() == wrong
+
+
+def _nested(content: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy of nested dicts and lists with another value at a place."""
+    if not path:
+        return value
+    key, *rest = path
+    twin = copy.copy(content)
+    if value is KeyError and not rest:
+        del twin[key]
+    else:
+        twin[key] = _nested(content[key], tuple(rest), value) if rest else value
+    return twin
+
+
+CRAFTED: list[tuple[tuple[Any, ...], Any]] = [
+    ((), []), (("fit",), KeyError), (("fit",), None), (("fit",), [1, 2]), (("fit", "more"), 1),
+    (("fit", "done"), -1), (("fit", "done"), 10**18), (("fit", "done"), 2.5),
+    (("fit", "done"), True),
+    (("fit", "planned"), 10**18), (("fit", "planned"), "40"), (("fit", "planned"), KeyError),
+    (("fit", "seconds"), float("nan")), (("fit", "seconds"), -1.0), (("fit", "seconds"), "1"),
+    (("fit", "tensors"), KeyError), (("fit", "tensors"), []), (("fit", "tensors", 0), 3),
+    (("fit", "tensors", 0), "t"), (("fit", "tensors", 0), torch.zeros(3)),
+    (("fit", "tensors", 0), torch.zeros(3).to_sparse()),
+    (("fit", "random"), []), (("fit", "random"), [[]]),
+    (("fit", "random", 0, 0), torch.zeros(5056)),
+    (("fit", "random", 0, 0), torch.zeros(3, dtype=torch.uint8)),
+    (("fit", "random", 0, 0), torch.full((5056,), 255, dtype=torch.uint8)),
+    (("geometry",), None), (("geometry",), KeyError), (("geometry",), 3),
+    (("geometry", "near"), None), (("geometry", "near"), torch.zeros(2, 2)),
+    (("geometry", "far"), torch.full((24, 32), float("inf"))),
+    (("geometry", "parallax"), {}), (("geometry", "parallax", "extent"), float("inf")),
+    (("geometry", "parallax", "extent"), -1.0), (("geometry", "parallax", "mirrored"), "no"),
+    (("geometry", "parallax", "more"), 1),
+]  # fmt: skip
+
+
+def test_crafted_checkpoints_are_refused(tmp_path: Path, fit: Fit, light_field: LightField) -> None:
+    """Of the right identity, which anybody can copy."""
+    path = tmp_path / "ck"
+    interrupted(fit, light_field, path)
+    content = torch.load(path, weights_only=True)
+    for place, value in CRAFTED:
+        state = _nested(content["state"], place, value)
+        torch.save({"identity": content["identity"], "state": state}, path)
+        with pytest.raises(SanrError, match="checkpoint") as caught:
+            fit(light_field, checkpoint=path)
+        assert "\n" not in str(caught.value), place
+    torch.save(content, path)
+    assert fit(light_field, checkpoint=path).finished
+
+
+def test_a_checkpoint_that_unpacks_to_more_is_refused(
+    tmp_path: Path, fit: Fit, light_field: LightField
+) -> None:
+    path = tmp_path / "ck"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(1 << 28))
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(SanrError, match="this is no checkpoint"):
+            checkpoint.Checkpoint(path, {}).load()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 24
+    with pytest.raises(SanrError, match="this is no checkpoint"):
+        fit(light_field, checkpoint=path)
 
 
 def test_checkpoint_that_cannot_be_written_is_told_at_once(

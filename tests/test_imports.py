@@ -38,7 +38,7 @@ LAYERS_INSIDE = {
     "encoder": (
         "functions quantize part parameters rate warp scene views loss model schedule optimizer "
         "batches importance sweep geometry_report guide process memory last_good clock graphs "
-        "distributed fitting export checkpoint encoding"
+        "distributed fitting resumable export checkpoint encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

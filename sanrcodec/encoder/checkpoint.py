@@ -49,11 +49,16 @@ class Checkpoint:
         try:
             # torch.save writes a ZIP archive, but torch.load leaves its checksums alone.
             with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                # Nothing in it is compressed: what unpacks to more than it takes is no such file.
+                if sum(entry.file_size for entry in archive.infolist()) > len(packed):
+                    raise ValueError("size")
                 if archive.testzip():
                     raise ValueError("checksum")
             content = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
             found: dict[str, Any] = content["identity"]
             state: dict[str, Any] = content["state"]
+            if not isinstance(found, dict) or not isinstance(state, dict):
+                raise ValueError("kind")
             differences = [
                 f"{name} is {found.get(name)}, here {value}"
                 for name, value in self.identity.items()

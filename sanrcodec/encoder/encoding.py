@@ -32,9 +32,10 @@ from sanrcodec.encoder.geometry_report import describe_geometry
 from sanrcodec.encoder.memory import check_memory, is_out_of_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.process import working_on
+from sanrcodec.encoder.resumable import checked_fit, checked_geometry
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.errors import LightFieldError, SanrError
+from sanrcodec.errors import LightFieldError, SanrError, located
 from sanrcodec.io import write_atomically
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
@@ -47,7 +48,6 @@ from sanrcodec.presets import (
     MIN_LMBDA,
     PRESETS,
     PROFILES,
-    Parallax,
     gain_of,
     make_header,
 )
@@ -192,7 +192,10 @@ def encode(
                 ranks.share(lambda: held.enter_context(kept.held()))
             height, width = light_field.shape[2:4]
             ranks.each(lambda: check_memory(height * width, sweeps, chosen))
-            geometry, state = ranks.share(lambda: _start(light_field, sweeps, chosen, kept))
+            n_steps = steps or PRESETS[preset].steps
+            geometry, state = ranks.share(
+                lambda: _start(light_field, sweeps, chosen, kept, n_steps, ranks.size)
+            )
             header = make_header(
                 light_field,
                 PROFILES[profile],
@@ -216,7 +219,7 @@ def encode(
 
             done, finished = fit(
                 model, light_field, geometry.to(chosen) if geometry else None, PRESETS[preset],
-                lmbda=lmbda, steps=steps or PRESETS[preset].steps, schedule=schedule,
+                lmbda=lmbda, steps=n_steps, schedule=schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
                 ranks=ranks, state=state, save=save if kept else None,
                 save_seconds=checkpoint_seconds,
@@ -246,7 +249,12 @@ def encode(
 
 
 def _start(
-    light_field: LightField, sweeps: bool, device: torch.device, checkpoint: Checkpoint | None
+    light_field: LightField,
+    sweeps: bool,
+    device: torch.device,
+    checkpoint: Checkpoint | None,
+    steps: int,
+    n_ranks: int,
 ) -> tuple[Geometry | None, FitState | None]:
     """Geometry on the CPU, and the state of the fit to go on from, if there is one.
 
@@ -254,11 +262,12 @@ def _start(
     one, and with it another model.
     """
     kept = checkpoint.load() if checkpoint else None
-    if kept:
-        found = kept["geometry"]
-        if found:
-            found = Geometry(found["near"], found["far"], Parallax(**found["parallax"]))
-        return found, kept["fit"]
+    if kept is not None and checkpoint is not None:
+        n_v, n_u, height, width, _ = light_field.shape
+        size = (height, width) if sweeps and n_v * n_u > 1 else None
+        with located(str(checkpoint.path)):
+            geometry = checked_geometry(kept.get("geometry"), size)
+            return geometry, checked_fit(kept.get("fit"), steps, n_ranks)
     with torch.no_grad():
         geometry = estimate_geometry(light_field, device) if sweeps else None
     return geometry.to("cpu") if geometry else None, None

@@ -181,9 +181,12 @@ class _Steps:
         """Go on where another process was."""
         if [t.shape for t in state["tensors"]] != [t.shape for t in self.state()]:
             raise SanrError("the checkpoint is of another scene model; remove it to begin anew")
-        for tensor, kept in zip(self.state(), state["tensors"], strict=True):
-            tensor.copy_(kept)
-        restore_random_state(self.device, state["random"][self.ranks.rank])
+        try:
+            for tensor, kept in zip(self.state(), state["tensors"], strict=True):
+                tensor.copy_(kept)
+            restore_random_state(self.device, state["random"][self.ranks.rank])
+        except (RuntimeError, TypeError):  # numbers of another kind
+            raise SanrError("the checkpoint's state is damaged; remove it to begin anew") from None
 
     def _step(self, stage: Stage) -> None:
         self._backward(stage)
