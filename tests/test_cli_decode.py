@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import io
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import assert_ok, assert_refused, sanr
+from PIL import Image
 
 import sanrcodec
+from sanrcodec.cli import main
 from sanrcodec.io import read_light_field
 
 
@@ -59,7 +64,6 @@ def test_decode_a_quilt(
     np.testing.assert_array_equal(read_light_field(name).samples[0], expected)
     refused = sanr("decode", "lf.sanr", "--quilt", "-o", "q.png", "--scale", scale)
     assert_refused(refused, 2, f"{name} exists; add --force")
-    assert_refused(sanr("decode", "lf.sanr", "--quilt"), 2, "--quilt -o FILE.png")
     assert_refused(sanr("decode", "lf.sanr", "--quilt", "-o", "x_qs2x2a1.png"), 1, "says 2 x 2")
     assert_refused(sanr("decode", "lf.sanr", "--quilt", "--all", "-o", "x"), 2, "exactly one of")
 
@@ -97,8 +101,6 @@ def test_decode_refuses_a_view_outside(tmp_path: Path, file: Path, position: str
         ["--view", "nan,0"],
         ["--view", "1,1", "--all", "-o", "x"],
         ["--all", "--mosaic", "-o", "x"],
-        ["--all"],
-        ["--mosaic"],
         ["--mosaic", "-o", "x.ppm"],
         ["--view", "1,1", "-o", "x.jpg"],
         ["--view", "1,1", "--scale", "1/3"],
@@ -141,3 +143,46 @@ def test_decode_all_overwrites_only_if_told(tmp_path: Path, file: Path) -> None:
     assert (folder / "view_02_02.png").read_bytes() != b"old"
     assert (folder / "other.txt").read_text() == "kept"
     assert_refused(sanr("decode", file, "--all", "-o", file), 2, "is a file")
+
+
+def read_png(source: Any) -> np.ndarray:
+    with Image.open(source) as image:
+        return np.asarray(image)
+
+
+def test_several_views_and_defaults(content: bytes, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lf.sanr").write_bytes(content)
+    opened = sanrcodec.open(content)
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(main, ["decode", "lf.sanr", *arguments])
+        assert done.exit_code == code, done.output
+        return done
+
+    run("--view", "0,0", "--view", "1,1.5")
+    for name, place in (("lf_v00_u00.png", (0, 0)), ("lf_v01_u01.5.png", (1, 1.5))):
+        np.testing.assert_array_equal(read_png(name), opened.view(*place))
+    run("--view", "0,0", "--view", "2,2", "-o", "some")
+    assert sorted(p.name for p in Path("some").iterdir()) == ["lf_v00_u00.png", "lf_v02_u02.png"]
+    assert "twice" in run("--view", "0,0", "--view", "0,0", code=2).output
+    assert (
+        "expected a folder" in run("--view", "0,0", "--view", "1,1", "-o", "lf.sanr", code=2).output
+    )
+    run("--all")
+    assert len(list(Path("lf_views").iterdir())) == 9
+    run("--mosaic")
+    assert read_png("lf_mosaic.png").shape == (3 * 24, 3 * 32, 3)
+
+
+def test_a_view_on_stdout(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "lf.sanr"
+    path.write_bytes(content)
+    done = CliRunner().invoke(main, ["decode", str(path), "--view", "1,1", "-o", "-"])
+    assert done.exit_code == 0
+    image = read_png(io.BytesIO(done.stdout_bytes))
+    np.testing.assert_array_equal(image, sanrcodec.open(content).view(1, 1))
+    for arguments in (["--all"], ["--view", "0,0", "--view", "1,1"]):
+        done = CliRunner().invoke(main, ["decode", str(path), *arguments, "-o", "-"])
+        assert done.exit_code == 2
+        assert "only one view" in done.output

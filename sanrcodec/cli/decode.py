@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from fractions import Fraction
 from itertools import islice
@@ -18,16 +19,25 @@ from sanrcodec.cli.messages import result
 from sanrcodec.cli.options import PATH, SCALE, VIEW_POSITION, file_argument
 from sanrcodec.cli.outputs import check_image, check_images
 from sanrcodec.decoder import SanrFile
-from sanrcodec.io import choose_tiles, quilt_path, write_mosaic, write_quilt, write_view
+from sanrcodec.io import (
+    choose_tiles,
+    encode_view,
+    quilt_path,
+    write_mosaic,
+    write_quilt,
+    write_view,
+)
 
 __all__ = ["command"]
+
+STDOUT = Path("-")
 
 
 @click.command("decode", short_help="Decode one view or all views.")
 @file_argument
 @click.option(
-    "--view", "position", type=VIEW_POSITION,
-    help="One view, row and column from 0; fractions lie in between.",
+    "--view", "positions", type=VIEW_POSITION, multiple=True,
+    help="One view, row and column from 0; fractions lie in between. May be given several times.",
 )  # fmt: skip
 @click.option("--all", "all_views", is_flag=True, help="All views, as view_VV_UU.png in a folder.")
 @click.option("--mosaic", is_flag=True, help="All views, tiled in one PNG.")
@@ -42,12 +52,13 @@ __all__ = ["command"]
 @click.option("--device", help="Decode with PyTorch, on cuda for example; the same samples.")
 @click.option(
     "-o", "--output", type=PATH, metavar="PATH",
-    help="Image, or folder for --all.  [default for --view: FILE_vVV_uUU.png]",
+    help="Image, or folder for --all and several --view; - is a PNG of one view on stdout.  "
+    "[default: FILE_vVV_uUU.png, FILE_views, FILE_mosaic.png or FILE_qs...png here]",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite existing images.")
 def command(
     file: Path,
-    position: tuple[float, float] | None,
+    positions: tuple[tuple[float, float], ...],
     all_views: bool,
     mosaic: bool,
     quilt: bool,
@@ -61,26 +72,32 @@ def command(
     A quilt holds the views of one row, the middle one if there are several, from the left to the
     right; its name tells their tiles.
     """
-    if (position is not None) + all_views + mosaic + quilt != 1:
+    if bool(positions) + all_views + mosaic + quilt != 1:
         raise click.UsageError("give exactly one of --view V,U, --all, --mosaic and --quilt")
-    begun = time.monotonic()
-    if position is not None:
-        output = output or _default_output(file, position, scale)
-        check_image(output, (".png", ".ppm", ".pgm"), force)
+    if output == STDOUT:
+        if len(positions) != 1:
+            raise click.UsageError("only one view fits on stdout: give one --view V,U with -o -")
         opened = SanrFile(file, device=device)
-        view = opened.view(*position, scale=scale)
-        write_view(output, view, opened.bit_depth)
-        what = "view {:g},{:g}".format(*position)
-    elif output is None:
-        wanted = (
-            "--all -o FOLDER" if all_views else f"--{'quilt' if quilt else 'mosaic'} -o FILE.png"
-        )
-        raise click.UsageError(f"the output is missing: {wanted}")
+        content = encode_view(opened.view(*positions[0], scale=scale), opened.bit_depth)
+        sys.stdout.buffer.write(content)
+        return
+    begun = time.monotonic()
+    if positions:
+        paths = _view_paths(file, positions, scale, output)
+        for path in paths:
+            check_image(path, (".png", ".ppm", ".pgm"), force)
+        opened = SanrFile(file, device=device)
+        for position, path in zip(positions, paths, strict=True):
+            write_view(path, opened.view(*position, scale=scale), opened.bit_depth)
+        what = ", ".join("view {:g},{:g}".format(*position) for position in positions)
+        output = paths[0] if len(paths) == 1 else paths[0].parent
     elif quilt:
+        output = output or Path(f"{file.stem}.png")
         check_image(output, (".png",), force=True)
         opened = SanrFile(file, device=device)
         output, what = _write_quilt(opened, output, scale, force)
     elif mosaic:
+        output = output or Path(f"{file.stem}_mosaic.png")
         check_image(output, (".png",), force)
         opened = SanrFile(file, device=device)
         n_v, n_u = opened.grid
@@ -89,6 +106,7 @@ def command(
         write_mosaic(output, rows, opened.grid, opened.bit_depth)
         what = f"{n_v} x {n_u} views"
     else:
+        output = output or Path(f"{file.stem}_views")
         opened = SanrFile(file, device=device)
         what = f"{_write_all(opened, output, scale, force)} views"
     height, width = _size(opened, scale)
@@ -96,6 +114,26 @@ def command(
         f"{output}: {what} of {width} x {height} pixels  "
         f"decoded in {time.monotonic() - begun:.2f} s"
     )
+
+
+def _view_paths(
+    file: Path,
+    positions: tuple[tuple[float, float], ...],
+    scale: Fraction,
+    output: Path | None,
+) -> list[Path]:
+    """Where views go: one to the output, several to a folder."""
+    names = [_default_output(file, position, scale) for position in positions]
+    if len(positions) == 1:
+        return [output or names[0]]
+    if len(set(names)) < len(names):
+        raise click.UsageError("a view is given twice")
+    if output is None:
+        return names
+    if output.exists() and not output.is_dir():
+        raise click.UsageError(f"{output} is a file, expected a folder for several views")
+    output.mkdir(parents=True, exist_ok=True)
+    return [output / name for name in names]
 
 
 def _default_output(file: Path, position: tuple[float, float], scale: Fraction) -> Path:

@@ -5,7 +5,7 @@ from sanrcodec.io.animation import ANIMATION_SUFFIXES, check_animation, write_an
 from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.contact import contact_sheet
 from sanrcodec.io.float_map import FLOAT_MAP_SUFFIXES, write_float_map
-from sanrcodec.io.image import write_view
+from sanrcodec.io.image import encode_view, write_view
 from sanrcodec.io.mosaic import write_mosaic
 from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
 from sanrcodec.io.reading import ORDERS
@@ -22,6 +22,7 @@ __all__ = [
     "check_animation",
     "choose_tiles",
     "contact_sheet",
+    "encode_view",
     "parse_every",
     "parse_ranges",
     "quilt_path",

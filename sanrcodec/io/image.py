@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -17,6 +18,7 @@ __all__ = [
     "SUFFIXES",
     "Image",
     "count_frames",
+    "encode_view",
     "probe_image",
     "read_frames",
     "read_image",
@@ -71,6 +73,13 @@ def count_frames(path: Path) -> int:
 def probe_image(path: Path) -> tuple[tuple[int, int], str] | None:
     """Tell size and kind of samples from the header alone; None if the file can be no view."""
     return pillow_image.probe(path)
+
+
+def encode_view(samples: np.ndarray, bit_depth: int) -> bytes:
+    """Return a PNG of one view ``[H, W, C]``, uint8 or uint16 of 8 to 16 significant bits."""
+    packed = io.BytesIO()
+    png.write_png(packed, [samples], len(samples), bit_depth)
+    return packed.getvalue()
 
 
 def write_view(path: str | os.PathLike[str], samples: np.ndarray, bit_depth: int) -> None:
