@@ -27,7 +27,9 @@ pytestmark = pytest.mark.slow
 
 WITH_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 WITHOUT_GL = ("--disable-gpu", "--disable-3d-apis")
-KINDS = {"WebGL2": WITH_GL, "worker threads": WITHOUT_GL}
+# Options of the browser, and what the address asks for: the browser only imitates a graphics card,
+# for which the page prefers threads.
+KINDS = {"WebGL2": (WITH_GL, "#renderer=webgl2"), "worker threads": (WITHOUT_GL, "")}
 VECTORS = sorted(FOLDER.glob("*.sanr"))
 HEIGHT, WIDTH = 64, 96  # of two_planes_file
 
@@ -37,15 +39,16 @@ ARROWS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 class Page:
     """A page of the viewer in a browser."""
 
-    def __init__(self, browser: Browser, folder: Path) -> None:
-        self.browser, self.folder = browser, folder
+    def __init__(self, browser: Browser, folder: Path, fragment: str) -> None:
+        self.browser, self.folder, self.fragment = browser, folder, fragment
 
     def open(self, content: bytes, *, wait: bool = True) -> None:
         path = self.folder / "page.html"
         path.write_text(build_page(content, "lf.sanr"), encoding="utf-8")
         self.browser.requests.clear()
         self.browser.console.clear()
-        self.browser.navigate(path.as_uri())
+        self.browser.navigate("about:blank")  # an address that only differs after # loads nothing
+        self.browser.navigate(path.as_uri() + self.fragment)
         if wait:
             self.evaluate("sanrViewer.ready.then(() => true)")
 
@@ -120,10 +123,11 @@ def page(
     if path is None:
         pytest.skip("no Chromium is installed (SANR_CHROMIUM can name one)")
     folder = tmp_path_factory.mktemp("browser")
-    browser = Browser(path, folder, *KINDS[request.param])
+    options, fragment = KINDS[request.param]
+    browser = Browser(path, folder, *options)
     try:
         browser.size(1000, 700)
-        page = Page(browser, folder)
+        page = Page(browser, folder, fragment)
         page.open(VECTORS[0].read_bytes())
         if page.renderer != request.param:
             pytest.skip(f"this browser shows by {page.renderer}, not by {request.param}")
@@ -163,6 +167,13 @@ def test_samples_of_random_files(page: Page, seed: int) -> None:
     page.open(content)
     for v, u in ((0, 0), (opened.grid[0] - 1, 0.40625 * (opened.grid[1] - 1))):
         np.testing.assert_array_equal(page.samples(v, u), opened.view(v, u).ravel())
+
+
+def test_threads_are_preferred_to_an_imitated_card(page: Page) -> None:
+    page.fragment, chosen = "", page.fragment
+    page.open(VECTORS[0].read_bytes())
+    assert page.renderer == "worker threads"
+    page.fragment = chosen
 
 
 def test_the_page_asks_for_nothing(page: Page) -> None:

@@ -19,6 +19,7 @@ from make_vectors import FOLDER, digest
 from viewer_files import faulty_files, random_file
 
 import sanrcodec
+from sanrcodec.bitstream.container import VERSION
 from sanrcodec.errors import SanrError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,6 +166,21 @@ def test_types_name_what_the_decoder_exports() -> None:
     url = (VIEWER / "decoder.mjs").as_uri()
     code = f"process.stdout.write(JSON.stringify(Object.keys(await import({url!r}))))"
     assert declared == set(json.loads(node("--input-type=module", "--eval", code)))
+
+
+def test_it_is_a_package_of_node(tmp_path: Path) -> None:
+    """Installed, which is a copy of the folder, it is found by its name."""
+    package = json.loads((VIEWER / "package.json").read_text(encoding="utf-8"))
+    assert package["version"] == sanrcodec.__version__
+    assert "dependencies" not in package
+    assert (VIEWER / package["types"]).is_file()
+    shutil.copytree(VIEWER, tmp_path / "node_modules" / package["name"])
+    script = tmp_path / "script.mjs"
+    code = (
+        f"import {{ FORMAT_VERSION }} from {package['name']!r}; console.log(FORMAT_VERSION.join())"
+    )
+    script.write_text(code, encoding="utf-8")
+    assert node(script).strip() == ",".join(map(str, VERSION))
 
 
 @pytest.mark.parametrize("path", sorted(VIEWER.rglob("*.mjs")), ids=lambda path: path.name)

@@ -15,11 +15,13 @@ export class GlRenderer {
 
   /**
    * @param {HTMLCanvasElement} canvas
+   * @param {boolean} isForced use an imitated graphics card, too
    * @returns {GlRenderer | null} null where there is no WebGL2
    */
-  static on(canvas) {
+  static on(canvas, isForced) {
     const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
-    return gl === null ? null : new GlRenderer(canvas, gl);
+    if (gl === null || (isImitated(gl) && !isForced)) return null;
+    return new GlRenderer(canvas, gl);
   }
 
   constructor(canvas, gl) {
@@ -203,6 +205,13 @@ export class GlRenderer {
     this.owned = [];
     this.targets = [];
   }
+}
+
+/** Whether the processor plays the graphics card, which takes longer than threads do. */
+function isImitated(gl) {
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  return /swiftshader|llvmpipe|softpipe|basic render/i.test(name);
 }
 
 /** Some planes as lanes of one: `n` lanes from plane `first` on; 0 where there is no plane. */

@@ -15,9 +15,8 @@ function startPage() {
     new Blob([element("program").textContent], { type: "text/javascript" }),
   );
   const options = new URLSearchParams(location.hash.slice(1));
-  const viewer = new Viewer(element("stage"), () => new Worker(program), {
-    withoutGl: options.get("renderer") === "workers",
-  });
+  const makeWorker = () => new Worker(program);
+  const viewer = new Viewer(element("stage"), makeWorker, options.get("renderer"));
   const controls = new Controls(viewer, document);
   const fail = (error) => {
     element("message").textContent = `This light field cannot be shown. ${describe(error)}`;

@@ -33,7 +33,8 @@ export class PoolRenderer {
     return true;
   }
 
-  async add(pose, isFirst) {
+  /** Add a view to the mean; the first one begins it, and may bring disparities. */
+  async add(pose, isFirst, withDisparity) {
     const { height, width, totals } = this;
     const { channels } = this.scene.header;
     const n = this.workers.length;
@@ -42,7 +43,7 @@ export class PoolRenderer {
       const y1 = Math.floor((height * (i + 1)) / n);
       if (y0 === y1) return null;
       const region = [y0, y1, 0, width];
-      return ask(worker, { kind: "render", pose, region, withDisparity: isFirst });
+      return ask(worker, { kind: "render", pose, region, withDisparity });
     });
     this.nViews = isFirst ? 1 : this.nViews + 1;
     let to = 0;

@@ -12,6 +12,7 @@ import { renderDisparity } from "./views.mjs";
 const PREVIEW_LEVEL = 2; // a quarter of the size
 const MIN_PREVIEW_PIXELS = 128 * 128;
 const BUDGET_MS = 30; // of a frame
+const FRAME_MS = 16; // of most screens
 const FIRST_BUDGET_MS = 100; // of the first frame of a mean, which few views would make rough
 const MIN_BATCH = 8; // views in that frame, if they fit
 const LIKELY_MS = 10; // for a view, before any was made
@@ -24,11 +25,11 @@ export class Viewer extends EventTarget {
   /**
    * @param {HTMLElement} stage where canvases go
    * @param {() => Worker} makeWorker
-   * @param {{withoutGl: boolean}} options
+   * @param {"webgl2" | "workers" | null} wanted how views are made; null leaves it to the browser
    */
-  constructor(stage, makeWorker, { withoutGl }) {
+  constructor(stage, makeWorker, wanted) {
     super();
-    Object.assign(this, { stage, makeWorker, withoutGl });
+    Object.assign(this, { stage, makeWorker, wanted });
     this.state = { v: 0, u: 0, aperture: 0, focus: 0, overlay: false, turning: false };
     this.target = null; // of a step that is under way
     this.pending = []; // poses that the mean still lacks
@@ -71,7 +72,8 @@ export class Viewer extends EventTarget {
     const [height, width] = viewShape(scene.header, scene.level);
     this.range = rangeOf(scene);
     if (this.renderer && this.renderer.setScene(scene, height, width)) return;
-    const renderer = this.withoutGl ? null : GlRenderer.on(this.newCanvas());
+    const isForced = this.wanted === "webgl2";
+    const renderer = this.wanted === "workers" ? null : GlRenderer.on(this.newCanvas(), isForced);
     if (renderer && renderer.setScene(scene, height, width)) {
       this.renderer = renderer;
       this.canvas.addEventListener("webglcontextlost", () => this.loseGl());
@@ -87,7 +89,7 @@ export class Viewer extends EventTarget {
   }
 
   loseGl() {
-    this.withoutGl = true;
+    this.wanted = "workers";
     this.useWorkers();
     this.draw();
   }
@@ -136,7 +138,7 @@ export class Viewer extends EventTarget {
   async samples(v, u) {
     await this.idle;
     const [pose] = posesOf(this.scene, { v, u, aperture: 0 });
-    await this.renderer.add(pose, true);
+    await this.renderer.add(pose, true, false);
     const sums = await this.renderer.sums();
     const { channels } = this.header;
     const out = new Uint16Array((sums.length / 4) * channels);
@@ -158,9 +160,10 @@ export class Viewer extends EventTarget {
   }
 
   async run() {
-    let before = await nextFrame();
+    let before = performance.now();
+    await nextFrame();
     while (this.isDirty || this.pending.length > 0 || this.target || this.state.turning) {
-      const now = await nextFrame();
+      const now = performance.now();
       this.move(now - before);
       before = now;
       let isFirst = false;
@@ -170,6 +173,8 @@ export class Viewer extends EventTarget {
         this.pending = posesOf(this.scene, this.state);
       }
       await this.addSome(isFirst);
+      // Waiting for the screen would only add to what took longer than its frame.
+      await (performance.now() - now < FRAME_MS ? nextFrame() : nextTask());
     }
   }
 
@@ -182,7 +187,8 @@ export class Viewer extends EventTarget {
     if (n === 0) return;
     const start = performance.now();
     for (const [i, pose] of this.pending.splice(0, n).entries()) {
-      await renderer.add(pose, isFirst && i === 0);
+      const begins = isFirst && i === 0;
+      await renderer.add(pose, begins, begins && state.overlay);
     }
     renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range });
     if (await renderer.finish()) {
@@ -222,6 +228,10 @@ export class Viewer extends EventTarget {
 
 function nextFrame() {
   return new Promise((resolve) => requestAnimationFrame(resolve));
+}
+
+function nextTask() {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 /** Disparities of what is far and of what is near, Q9: all but one in a hundred lie between. */
