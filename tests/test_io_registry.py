@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from conftest import ROOT
 from io_inputs import noise, refuses, save, save_views
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import LAYOUTS, read_input, read_light_field, write_mosaic, write_view
 
 
-def test_layouts():
-    assert set(LAYOUTS) == {"views", "array", "quilt", "stack", "mosaic", "lenslet"}
+def test_layouts_are_those_of_the_page():
+    page = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8")
+    table = page.partition("## Layouts")[2].partition("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(LAYOUTS)
 
 
 def test_wrong_paths(tmp_path):
