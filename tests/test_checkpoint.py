@@ -42,6 +42,7 @@ def whole(fit: Fit, light_field: LightField) -> Any:
     return fit(light_field, steps=STEPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [[0], [1, 2], [20], [39, 39]], ids=str)
 def test_resumed_fit_gives_the_same_file(
     tmp_path: Path, fit: Fit, light_field: LightField, whole: Any, stops: list[int]
@@ -90,6 +91,7 @@ def test_states_are_saved_at_intervals(
     assert saved == [0, 5]
 
 
+@pytest.mark.slow
 def test_time_budget_is_that_of_all_runs(tmp_path: Path, fit: Fit, light_field: LightField) -> None:
     path, options = tmp_path / "ck", {"steps": 10**5, "time_budget": 30.0}
     interrupted(fit, light_field, path, **options)
@@ -217,6 +219,7 @@ def test_a_checkpoint_that_unpacks_to_more_is_refused(
         fit(light_field, checkpoint=path)
 
 
+@pytest.mark.slow
 def test_checkpoint_that_cannot_be_written_is_told_at_once(
     tmp_path: Path, fit: Fit, light_field: LightField
 ) -> None:
@@ -233,6 +236,7 @@ def command(folder: Path, *options: Any) -> list[str]:
     return list(map(str, arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 @pytest.mark.usefixtures("mosaic")
 def test_killed_command_goes_on(tmp_path: Path, whole: Any) -> None:

@@ -14,6 +14,7 @@ from sanrcodec.io import read_light_field
 from sanrcodec.lightfield import LightField
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fit")
 def test_round_trip(tmp_path: Path, mosaic: Path, light_field: LightField) -> None:
     file = tmp_path / "out.sanr"

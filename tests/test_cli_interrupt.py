@@ -40,6 +40,7 @@ def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -
     return process.returncode, stdout + stderr
 
 
+@pytest.mark.slow
 @needs_signals
 @pytest.mark.usefixtures("fit")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -55,6 +56,7 @@ def test_signals_write_the_state_reached(tmp_path: Path, mosaic: Path, name: str
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
 
 
+@pytest.mark.slow
 @needs_signals
 @pytest.mark.usefixtures("fit")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])

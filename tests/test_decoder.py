@@ -316,6 +316,7 @@ def test_flipped_bits_raise_our_errors(content: bytes) -> None:
             decode_all(bytes(damaged))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", ["WEIGHTS", "LATENTS"])
 def test_damage_with_a_right_checksum(content: bytes, section: str) -> None:
     """The range coder may not notice; then it decodes something, or raises our errors."""
@@ -337,6 +338,7 @@ def test_damage_with_a_right_checksum(content: bytes, section: str) -> None:
     assert n_noticed
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(list(FIELD_RANGES)), seed=st.integers(0, 2**32 - 1))
 def test_other_headers_with_a_right_checksum(contents: list[bytes], name: str, seed: int) -> None:

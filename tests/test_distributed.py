@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
     pytest.skip("this PyTorch has no torch.distributed", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
 WORKER = ROOT / "tests" / "distributed_worker.py"
 
 

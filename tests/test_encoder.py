@@ -66,6 +66,7 @@ def check_twin(opened: SanrFile) -> None:
         np.testing.assert_array_equal(ours, opened.view(v, u))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["default", "sanr"])
 def test_round_trip(
     fit: Fit, light_field: LightField, profile: str, monkeypatch: pytest.MonkeyPatch
@@ -102,12 +103,14 @@ def test_array_is_a_light_field_of_8_bits(fit: Fit, light_field: LightField) -> 
     assert SanrFile(fit(light_field.samples, steps=3).content).shape == light_field.shape
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_bytes(fit: Fit, light_field: LightField) -> None:
     first, again, other = (fit(light_field, steps=30, seed=seed) for seed in (4, 4, 5))
     assert first.content == again.content
     assert first.content != other.content
 
 
+@pytest.mark.slow
 def test_estimate_is_close_to_the_file(fit: Fit, light_field: LightField) -> None:
     result = fit(light_field, steps=120, lmbda=0.3)
     opened = SanrFile(result.content)
@@ -117,6 +120,7 @@ def test_estimate_is_close_to_the_file(fit: Fit, light_field: LightField) -> Non
     assert abs(error) <= 0.04 * len(result.content) + framing
 
 
+@pytest.mark.slow
 def test_more_steps_give_better_quality(fit: Fit, encoded: Any, light_field: LightField) -> None:
     longer = fit(light_field, steps=200)
     cost = [8 * len(r.content) + 1e4 * 10 ** (-r.psnr_yuv / 10) for r in (encoded, longer)]
@@ -124,6 +128,7 @@ def test_more_steps_give_better_quality(fit: Fit, encoded: Any, light_field: Lig
     assert cost[1] < 1.5 * cost[0]
 
 
+@pytest.mark.slow
 def test_higher_lmbda_gives_a_smaller_file(fit: Fit, light_field: LightField) -> None:
     low, high = (fit(light_field, steps=120, lmbda=lmbda) for lmbda in (0.5, 60.0))
     assert len(high.content) < 0.8 * len(low.content)
@@ -143,6 +148,7 @@ def test_time_budget_shortens_the_fit(fit: Fit, light_field: LightField) -> None
     check(result, light_field)
 
 
+@pytest.mark.slow
 def test_views_may_stay_on_disk(
     tmp_path: Path, fit: Fit, light_field: LightField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +168,7 @@ def test_eight_bits_in_uint16_samples(fit: Fit, light_field: LightField) -> None
         fit(samples + 256, steps=2)
 
 
+@pytest.mark.slow
 def test_views_are_read_a_few_at_a_time(fit: Fit, light_field: LightField) -> None:
     class Counted(StoredSamples):
         shape, dtype = light_field.samples.shape, light_field.samples.dtype
@@ -231,6 +238,7 @@ def test_the_caller_s_samples_are_left_alone(fit: Fit) -> None:
     np.testing.assert_array_equal(light_field.samples, before)
 
 
+@pytest.mark.slow
 def test_views_far_below_the_mean_count_for_more(fit: Fit) -> None:
     from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Importance
 
@@ -245,6 +253,7 @@ def test_views_far_below_the_mean_count_for_more(fit: Fit) -> None:
     assert gap() < gap(schedule=all_alike) - 1
 
 
+@pytest.mark.slow
 def test_near_is_low_whichever_way_the_views_run(fit: Fit) -> None:
     samples = synthetic((3, 3), (40, 56)).samples
     flags = []
@@ -256,6 +265,7 @@ def test_near_is_low_whichever_way_the_views_run(fit: Fit) -> None:
     assert flags[0].mirrored == flags[1].mirrored != flags[2].mirrored
 
 
+@pytest.mark.slow
 def test_coarser_weights_lower_the_cost() -> None:
     from sanrcodec.encoder.model import SceneModel
     from sanrcodec.presets import PROFILES, Parallax, make_header

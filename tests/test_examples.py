@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 
 
+@pytest.mark.slow
 def test_scaling(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     arguments = ["--views", "4", "--size", "16", "--sizes", "", "--steps", "3", "--device", "cpu"]

@@ -71,5 +71,6 @@ def test_random_numbers_of_the_caller_go_on(
     assert torch.equal(torch.rand(4), expected)
 
 
+@pytest.mark.slow
 def test_precision_is_as_the_caller_set_it() -> None:
     subprocess.run([sys.executable, "-c", SCRIPT, *SETTINGS], cwd=ROOT, check=True)

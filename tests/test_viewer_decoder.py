@@ -118,6 +118,7 @@ def test_scales_and_regions_of_every_vector() -> None:
     assert decoded_by_node(jobs) == [decoded_by_python(*job) for job in jobs]
 
 
+@pytest.mark.slow
 def test_random_files() -> None:
     """Corners of the format that no fit comes to: all combinations of the header's fields."""
     random = np.random.default_rng(2)
@@ -130,6 +131,7 @@ def test_random_files() -> None:
         assert one == other, f"random_file({seed})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default.sanr", "single_view.sanr", "random_three_layers.sanr"])
 def test_faulty_files_raise_the_same_errors(name: str) -> None:
     files = faulty_files((FOLDER / name).read_bytes())
