@@ -201,14 +201,14 @@ def test_smaller_views_do_not_shift(level: int, layers: int) -> None:
             latent[grid.shape[0] // 2, grid.shape[1] // 2] = 60
     whole = blocks_of(Scene(header, weights, latents).render(0, 2), 1 << level)[..., 0]
     small = Scene(header, weights, latents, level=level).render(0, 2)[..., 0].astype(float)
-    # One bright spot: what the filters do to its shape does not move its centre of gravity.
-    centres = []
+    # One bright spot: what the filters do to its shape does not move its center of gravity.
+    centers = []
     for view in (whole, small):
         spot = view - view[0, 0]
         assert spot.max() > 1000
         y, x = np.mgrid[: view.shape[0], : view.shape[1]]
-        centres.append(((y * spot).sum() / spot.sum(), (x * spot).sum() / spot.sum()))
-    np.testing.assert_allclose(centres[0], centres[1], atol=0.06)
+        centers.append(((y * spot).sum() / spot.sum(), (x * spot).sum() / spot.sum()))
+    np.testing.assert_allclose(centers[0], centers[1], atol=0.06)
 
 
 @pytest.mark.parametrize("scale", [0, 2, 0.3, 1 / 3, 1 / 16, -0.5, float("nan")])

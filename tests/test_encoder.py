@@ -32,9 +32,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "single view": {"grid": (1, 1)},
     "odd sizes": {"size": (17, 23)},
     "tiny views": {"grid": (2, 2), "size": (1, 3)},
-    "grey": {"channels": 1},
+    "gray": {"channels": 1},
     "10 bit": {"bit_depth": 10},
-    "grey 16 bit": {"channels": 1, "bit_depth": 16, "grid": (2, 2)},
+    "gray 16 bit": {"channels": 1, "bit_depth": 16, "grid": (2, 2)},
 }
 
 

@@ -67,7 +67,7 @@ def test_all_png_filters_are_undone():
     np.testing.assert_array_equal(restored, samples)
 
 
-def test_grey_16_bit_png_of_pillow(tmp_path):
+def test_gray_16_bit_png_of_pillow(tmp_path):
     samples = noise((5, 7, 1), 16)
     Image.fromarray(samples[..., 0]).save(tmp_path / "view.png")
     image = read_image(tmp_path / "view.png")

@@ -46,8 +46,8 @@ def test_every_weight_is_possible_and_the_sum_exact(fraction: int) -> None:
 
 def test_weights_follow_the_laplace_distribution() -> None:
     for scale, fraction in TABLES:
-        b, centre = 2 ** (scale / 4 - 4.25), fraction / 8
-        edges = [r - 0.5 - centre for r in range(-MAX_RESIDUAL, MAX_RESIDUAL + 2)]
+        b, center = 2 ** (scale / 4 - 4.25), fraction / 8
+        edges = [r - 0.5 - center for r in range(-MAX_RESIDUAL, MAX_RESIDUAL + 2)]
         cdf = [laplace_cdf(x, b) for x in edges]
         ideal = [*np.diff(cdf), cdf[0] + 1 - cdf[-1]]
         # Besides its share, a symbol gets 1, and the largest one what rounding leaves over.

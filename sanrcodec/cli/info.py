@@ -89,7 +89,7 @@ def _to_json(summary: dict[str, Any]) -> list[str]:
 
 def _describe(summary: dict[str, Any]) -> list[str]:
     h, mac = summary["header"], summary["mac_per_pixel"]
-    color = "grey" if h["channels"] == 1 else "RGB"
+    color = "gray" if h["channels"] == 1 else "RGB"
     layers = f"{h['layers']} depth layers" if h["layers"] else "no geometry"
     sizes = [
         f"{s['name'] or 'type 0x{:02x}'.format(s['type'])} {s['payload_bytes']}"
