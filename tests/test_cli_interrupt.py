@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -128,3 +129,29 @@ def test_interrupts_that_write_nothing(
     assert ("Aborted!" if n_interrupts == 2 else "nothing is written") in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["lf.png"]
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@needs_signals
+@pytest.mark.usefixtures("fit")
+def test_process_without_streams(tmp_path: Path, mosaic: Path) -> None:
+    """As daemons are started; number 2 may then be any file."""
+    file, kept = tmp_path / "out.sanr", tmp_path / "ck"
+    command = [sys.executable, "-m", "sanrcodec", "encode", mosaic, "-o", file, "--device", "cpu"]
+    command += ["--checkpoint", kept, "--checkpoint-every", 0]
+    states: set[int] = set()  # the file of each state is another one
+    with subprocess.Popen(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *map(str, command)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        try:
+            while len(states) < 2:
+                assert process.poll() is None
+                time.sleep(0.02)
+                states |= {kept.stat().st_ino} if kept.exists() else set()
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=100)
+        finally:
+            process.kill()
+    assert process.returncode == 3
+    assert_ok(sanr("verify", file))
+    assert b"stopping" not in mosaic.read_bytes()

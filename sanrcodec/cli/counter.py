@@ -26,7 +26,8 @@ def counted(label: str) -> Iterator[Callable[[int, int], None]]:
 
     def show(done: int, total: int) -> None:
         nonlocal width
-        if not sys.stderr.isatty() or time.monotonic() - begun < _PATIENCE_S:
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        if not is_terminal or time.monotonic() - begun < _PATIENCE_S:
             return
         filled = 24 * done // max(1, total)
         line = f"{label} [{'#' * filled}{'-' * (24 - filled)}] {done}/{total}"

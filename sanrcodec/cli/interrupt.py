@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -47,7 +48,7 @@ class Stop:
                 raise KeyboardInterrupt
             return  # torchrun repeats the Ctrl-C that its processes have seen themselves
         self._asked = True
-        if self.reply:
+        if self.reply and sys.stderr is not None:  # else 2 may be another file
             with suppress(OSError):  # not through sys.stderr, which may be in use right now
                 os.write(2, f"\n{self.reply}\n".encode())
 

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import click
 
@@ -19,13 +20,13 @@ __all__ = ["describe", "harmless", "logged", "note", "result"]
 def result(*lines: str) -> None:
     """Print lines of the result on stdout."""
     for line in lines:
-        click.echo(harmless(line, sys.stdout.encoding))
+        click.echo(harmless(line, _encoding(sys.stdout)))
 
 
 def note(line: str) -> None:
     """Print one line that is not the result on stderr; nobody may be there to read it."""
     with suppress(OSError):
-        click.echo(harmless(line, sys.stderr.encoding), err=True)
+        click.echo(harmless(line, _encoding(sys.stderr)), err=True)
 
 
 def describe(error: BaseException) -> str:
@@ -59,6 +60,10 @@ def logged(show: Callable[[str], None]) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
+
+
+def _encoding(stream: TextIO | None) -> str | None:
+    return stream.encoding if stream else None  # None where the process began without it
 
 
 class _Handler(logging.Handler):

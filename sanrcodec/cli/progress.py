@@ -26,7 +26,7 @@ class ProgressLine:
     """
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._interval_s = _TERMINAL_INTERVAL_S if self._is_terminal else _LINE_INTERVAL_S
         self._shown_at = -math.inf
         self._width = 0

@@ -17,7 +17,7 @@ __all__ = ["check_memory", "free_bytes", "is_out_of_memory", "told_when_out_of_m
 # Of a whole fit, per pixel of a view, without and with depth layers: what was measured of views of
 # 512 to 2048 pixels a side, rounded down. A fit that passes may still be too large, but none is
 # refused that fits.
-_BYTES_PER_PIXEL = {"cpu": (2400, 4000), "cuda": (5000, 9000)}
+_BYTES_PER_PIXEL = {"cpu": (2000, 3800), "cuda": (4000, 7000)}
 
 
 def check_memory(n_pixels: int, has_layers: bool, device: torch.device) -> None:
