@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,10 @@ def synthetic(
 
 def sanr(*arguments: Any) -> Result:
     """Run the command in this process."""
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    # Before version 8.2 click mixed both streams unless it was told not to.
+    mixes = "mix_stderr" in inspect.signature(CliRunner).parameters
+    runner = CliRunner(**({"mix_stderr": False} if mixes else {}))
+    return runner.invoke(main, [str(argument) for argument in arguments])
 
 
 def assert_ok(result: Result) -> str:
