@@ -21,6 +21,7 @@ _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.mjs";\n', re.MULTILIN
 _EXPORT_ALL = re.compile(r'^export \* from "\./(\w+)\.mjs";\n', re.MULTILINE)
 _EXPORT_LIST = re.compile(r"^export \{([^}]*)\};\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
+_INDENT = re.compile(r"^ +", re.MULTILINE)
 _COMMENTS = re.compile(r"^ *(?:/\*\*.*?\*/|// [^\n]*)\n", re.MULTILINE | re.DOTALL)
 
 
@@ -52,7 +53,8 @@ def bundle_modules() -> str:
     """The modules of the viewer as one script, which pages and threads run alike.
 
     Each module becomes a function that is called once and returns what the module exports.
-    Comments on lines of their own are left out.
+    Comments on lines of their own are left out, and so is what lines begin with: no string of the
+    modules depends on it.
 
     Raises:
         ValueError: a module has an import or export of a form that is not known here.
@@ -62,7 +64,7 @@ def bundle_modules() -> str:
     def add(name: str) -> None:
         if name in parts:
             return
-        text = _COMMENTS.sub("", _read(f"{name}.mjs"))
+        text = _INDENT.sub("", _COMMENTS.sub("", _read(f"{name}.mjs")))
         needed = [m[1] for m in _EXPORT_ALL.finditer(text)] + [m[2] for m in _IMPORT.finditer(text)]
         for other in needed:
             add(other)
