@@ -131,6 +131,7 @@ def test_interrupts_that_write_nothing(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.slow
 @needs_signals
 @pytest.mark.usefixtures("fit")
 def test_process_without_streams(tmp_path: Path, mosaic: Path) -> None:

@@ -65,6 +65,7 @@ def fill_memory(value: torch.Tensor) -> torch.Tensor:
     raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nMore")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [diverge, fill_memory])
 @pytest.mark.parametrize("with_checkpoint", [False, True])
 def test_last_good_state_is_written(
@@ -90,6 +91,7 @@ def test_last_good_state_is_written(
         assert all(bool(torch.isfinite(tensor).all()) for tensor in state["tensors"])
 
 
+@pytest.mark.slow
 def test_divergence_in_the_last_step(
     fit: Fit, light_field: LightField, spoil: Callable[..., None]
 ) -> None:
@@ -144,6 +146,7 @@ class Vanishing(StoredSamples):
         return view
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps_read", [3, 30, 62])
 def test_input_that_cannot_be_read_any_more(
     fit: Fit, light_field: LightField, caplog: pytest.LogCaptureFixture, n_steps_read: int
@@ -167,6 +170,7 @@ def test_input_that_cannot_be_read_any_more(
     assert (result.steps, result.finished) == ((25, False) if n_steps_read == 30 else (60, True))
 
 
+@pytest.mark.slow
 def test_memory_full_at_the_check(
     tmp_path: Path, mosaic: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +188,7 @@ def test_memory_full_at_the_check(
 # ------------------------------------------------------------------- checkpoints
 
 
+@pytest.mark.slow
 def test_failed_checkpoint_is_a_warning(
     tmp_path: Path, fit: Fit, light_field: LightField, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -207,6 +212,7 @@ def test_failed_checkpoint_is_a_warning(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of a process")
 def test_disk_full_at_a_checkpoint(tmp_path: Path, mosaic: Path) -> None:
     """The limit of a file's size fails in the middle of a state, as does a full disk."""
@@ -263,6 +269,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None
     monkeypatch.setattr(owner, name, pressed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "code", "steps"),
     [
@@ -331,6 +338,7 @@ def test_values_without_sense_are_refused(
     assert not (tmp_path / "out.sanr").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lmbda", [0.01, 10_000.0])
 def test_ends_of_the_range_of_lmbda(fit: Fit, light_field: LightField, lmbda: float) -> None:
     result = fit(light_field, steps=30, lmbda=lmbda)

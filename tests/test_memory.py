@@ -72,6 +72,7 @@ def test_free_bytes_are_those_of_this_machine() -> None:
     assert 1e6 < free <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") + 2**44
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs limits of a process")
 def test_command_refuses_at_once(tmp_path: Path) -> None:
     np.save(tmp_path / "lf.npy", np.zeros((1, 1, 4096, 4096, 1), np.uint8))

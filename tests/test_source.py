@@ -65,6 +65,7 @@ def run(folder: Path, command: list[str], path: Path) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @commands
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
 def test_device_without_end(tmp_path: Path, command: list[str]) -> None:
@@ -75,6 +76,7 @@ def test_device_without_end(tmp_path: Path, command: list[str]) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @commands
 @needs_pipes
 def test_pipe_without_a_writer(tmp_path: Path, command: list[str]) -> None:
@@ -97,6 +99,7 @@ def test_pipe_among_views(tmp_path: Path) -> None:
     assert told == f"Error: {folder / 'view_00_00.png'}: a device or a pipe, expected an image\n"
 
 
+@pytest.mark.slow
 @commands
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of a process")
 def test_large_file_of_another_kind(tmp_path: Path, command: list[str]) -> None:
