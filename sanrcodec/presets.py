@@ -16,6 +16,7 @@ from sanrcodec.lightfield import LightField
 
 __all__ = [
     "DEFAULT_LMBDA",
+    "FLAT_PROFILE",
     "MAX_LMBDA",
     "MAX_SECONDS",
     "MAX_SEED",
@@ -56,6 +57,9 @@ PROFILES: dict[str, Mapping[str, int]] = {
     },
 }  # fmt: skip
 
+# For light fields whose views no geometry explains.
+FLAT_PROFILE = "sanr"
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -93,11 +97,13 @@ class Parallax:
         extent: Largest ``abs(disparity)``, in pixels per view.
         mirrored: The u axis runs against the v axis.
         axes_reversed: Both run the other way, so that the smallest disparity is the nearest.
+        transposed: The rows of the grid move along x, the columns along y.
     """
 
     extent: float
     mirrored: bool = False
     axes_reversed: bool = False
+    transposed: bool = False
 
 
 def gain_of(lmbda: float) -> int:
@@ -127,7 +133,7 @@ def make_header(
     limit = max(height, width) // 4 + 1
     margin_y, margin_x = (
         min(limit, math.ceil(parallax.extent * (n - 1) / 2) + 1) if layers and not one_view else 0
-        for n in (n_v, n_u)
+        for n in ((n_u, n_v) if parallax.transposed else (n_v, n_u))
     )
     if profile["features"] < channels:
         raise LightFieldError(f"profile has {profile['features']} features for {channels} channels")
@@ -135,6 +141,7 @@ def make_header(
         "n_v": n_v, "n_u": n_u, "height": height, "width": width, "channels": channels,
         "bit_depth": light_field.bit_depth, "margin_y": margin_y, "margin_x": margin_x,
         "mirrored": int(parallax.mirrored), "axes_reversed": int(parallax.axes_reversed),
+        "transposed": int(parallax.transposed),
         "gain": gain,
     }  # fmt: skip
     restricted = {"layers": layers, "per_view": int(profile["per_view"] and not one_view)}

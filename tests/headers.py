@@ -12,8 +12,8 @@ from sanrcodec.lightfield import MAX_VIEWS
 
 HEADER = StreamHeader(
     n_v=9, n_u=5, height=49, width=70, channels=3, bit_depth=10, layers=2, margin_y=5, margin_x=3,
-    mirrored=1, axes_reversed=0, gain=16, texture_levels=7, occluded_first=1, texture_hidden=24,
-    features=7, color_filter=1, filter_hidden=8, attention=0,
+    mirrored=1, axes_reversed=0, transposed=1, gain=16, texture_levels=7, occluded_first=1,
+    texture_hidden=24, features=7, color_filter=1, filter_hidden=8, attention=0,
     geometry_first=1, geometry_levels=6, geometry_hidden=12, view_depth=1, view_hidden=12,
     spatial=1, arm_hidden=16, per_view=1, profile=0,
 )  # fmt: skip

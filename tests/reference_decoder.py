@@ -103,6 +103,7 @@ class Pose(NamedTuple):
     shift_y: int
     shift_x: int
     offset: int
+    gain: int
 
 
 def require(condition: bool, message: str) -> None:
@@ -324,6 +325,7 @@ def all_tensors(header: Header) -> list[Tensor]:
         tensors += arm_tensors("geometry", header["arm_hidden"], networks.count("geometry"))
     if header["per_view"]:
         tensors.append(Tensor("per_view", (header["n_v"] * header["n_u"], 5)))
+        tensors.append(Tensor("view_gain", (header["n_v"] * header["n_u"], 1)))
     return tensors
 
 
@@ -799,6 +801,8 @@ class ReferenceDecoder:
         corrections = self._corrections(vq, uq)
         av = vq - 128 * (self.header["n_v"] - 1)
         au = uq - 128 * (self.header["n_u"] - 1)
+        if self.header["transposed"]:
+            av, au = au, av
         if self.header["mirrored"]:
             au = -au
         if self.header["axes_reversed"]:
@@ -809,6 +813,7 @@ class ReferenceDecoder:
             shift_y=corrections[2],
             shift_x=corrections[3],
             offset=4 * corrections[4],
+            gain=min(max(1024 + corrections[5], 0), 4095),
         )
 
     def _add_geometry(self) -> None:
@@ -828,16 +833,18 @@ class ReferenceDecoder:
     def _corrections(self, vq: int, uq: int) -> list[int]:
         """``E`` of section 8.1."""
         if not self.header["per_view"]:
-            return [0] * 5
+            return [0] * 6
         n_v, n_u = self.header["n_v"], self.header["n_u"]
         v0 = min(vq >> 8, max(n_v - 2, 0))
         u0 = min(uq >> 8, max(n_u - 2, 0))
         fv, fu = vq - 256 * v0, uq - 256 * u0
-        total = np.zeros(5, np.int64)
+        total = np.zeros(6, np.int64)
         for v, v_weight in ((v0, 256 - fv), (v0 + 1, fv)):
             for u, u_weight in ((u0, 256 - fu), (u0 + 1, fu)):
                 if v < n_v and u < n_u:
-                    total += v_weight * u_weight * self.weights["per_view"][v * n_u + u]
+                    weight, row = v_weight * u_weight, v * n_u + u
+                    total[:5] += weight * self.weights["per_view"][row]
+                    total[5] += weight * int(self.weights["view_gain"][row, 0])
         return [int(value) for value in round_shift(total, 16)]
 
     def _composite(self, pose: Pose) -> Array:
@@ -888,6 +895,7 @@ class ReferenceDecoder:
                 x = leaky(dense(self.weights, f"view.hidden{layer}", x, (12, 12), (-32767, 32767)))
             output = dense(self.weights, "view.output", x, (12, 12), (-32767, 32767))
             colors += output.reshape(colors.shape)
+        colors = np.clip(round_shift(pose.gain * colors, 10), -65534, 65534)
         colors[..., 0] += pose.offset
         return colors
 

@@ -183,8 +183,8 @@ def test_smaller_views_do_not_shift(level: int, layers: int) -> None:
     header = StreamHeader(
         n_v=3, n_u=3, height=128, width=192, channels=1, bit_depth=16, layers=layers,
         margin_y=8 * (layers > 0) + 3 * (layers > 1), margin_x=8, mirrored=0,
-        axes_reversed=0, gain=16, texture_levels=8, occluded_first=1, texture_hidden=0,
-        features=1, color_filter=0,
+        axes_reversed=0, transposed=0, gain=16, texture_levels=8, occluded_first=1,
+        texture_hidden=0, features=1, color_filter=0,
         filter_hidden=0, attention=0, geometry_first=1, geometry_levels=7, geometry_hidden=0,
         view_depth=0, view_hidden=0, spatial=0, arm_hidden=4, per_view=1, profile=255,
     )  # fmt: skip

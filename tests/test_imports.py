@@ -37,8 +37,8 @@ LAYERS_INSIDE = {
     ),
     "encoder": (
         "functions quantize part parameters rate warp scene views loss model schedule optimizer "
-        "batches importance sweep geometry_report guide process memory last_good clock graphs "
-        "distributed fitting resumable export checkpoint encoding"
+        "batches exposure gains importance sweep geometry_report guide process memory last_good "
+        "clock graphs distributed fitting resumable export checkpoint encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

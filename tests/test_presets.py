@@ -42,7 +42,7 @@ def test_trained_weights_fit_the_shipped_profiles(
 def test_a_profile_fixes_all_that_the_light_field_does_not() -> None:
     of_light_field = {
         "n_v", "n_u", "height", "width", "channels", "bit_depth", "margin_y", "margin_x",
-        "mirrored", "axes_reversed", "gain",
+        "mirrored", "axes_reversed", "transposed", "gain",
     }  # fmt: skip
     for number, profile in enumerate(PROFILES.values()):
         assert profile["profile"] == number
@@ -58,6 +58,8 @@ def test_header_follows_the_light_field() -> None:
     assert (header.mirrored, header.axes_reversed, header.gain) == (1, 1, 20)
     far = make_header(views((3, 5)), PROFILES["default"], Parallax(100.0), 20)
     assert (far.margin_y, far.margin_x) == (16, 16)  # a quarter of the longer side, and 1
+    across = make_header(views((3, 5)), PROFILES["default"], Parallax(2.5, transposed=True), 20)
+    assert (across.transposed, across.margin_y, across.margin_x) == (1, 6, 4)
     one = make_header(views((1, 1)), PROFILES["default"], None, 20)
     assert (one.layers, one.per_view, one.margin_y, one.margin_x) == (1, 0, 0, 0)
     flat = make_header(views((3, 5)), PROFILES["sanr"], None, 20)

@@ -117,7 +117,11 @@ def test_a_view_in_between_agrees() -> None:
     total += 77 * 77 * table[2, 0] + 77 * 179 * table[2, 1]
     corrections = (total + 32768) >> 16
     assert opened.header.axes_reversed
-    pose = np.array([256 - 333, 256 - 179, 0, 0, 0]) + corrections * [1, 1, 1, 1, 4]
+    gains = opened.weights["view_gain"].reshape(3, 3).astype(np.int64)
+    gain = 179 * 77 * gains[1, 0] + 179 * 179 * gains[1, 1]
+    gain += 77 * 77 * gains[2, 0] + 77 * 179 * gains[2, 1]
+    corrections = np.append(corrections, (gain + 32768) >> 16)
+    pose = np.array([256 - 333, 256 - 179, 0, 0, 0, 1024]) + corrections * [1, 1, 1, 1, 4, 1]
     assert expected.pose(vq, uq) == tuple(pose.tolist())
 
     view = opened.view(vq / 256, uq / 256)

@@ -90,7 +90,7 @@ def test_adam_is_that_of_torch() -> None:
 
 def test_importance_grows_until_the_gap_is_closed() -> None:
     rule = Importance(max_gap_db=1.0, gain=0.1, maximum=4.0)
-    views = ViewImportance(3, rule, torch.device("cpu"))
+    views = ViewImportance(torch.zeros(3, dtype=torch.bool), rule, torch.device("cpu"))
     every = torch.arange(3)
     once, on = torch.ones(3), torch.tensor(True)
     assert views.of(every).tolist() == pytest.approx([1, 1, 1])
@@ -112,13 +112,24 @@ def test_importance_grows_until_the_gap_is_closed() -> None:
     assert views.log_factor.tolist() == pytest.approx([0, 0, 0], abs=1e-5)
 
 
+def test_dead_views_have_no_importance() -> None:
+    is_dead = torch.tensor([False, True, False])
+    views = ViewImportance(is_dead, Importance(max_gap_db=1.0, gain=0.1), torch.device("cpu"))
+    assert views.of(torch.arange(3)).tolist() == pytest.approx([1, 0, 1])
+    # An error of 0 that was never measured is no good view beside which the others look bad.
+    seen = (~is_dead).float()
+    views.observe(torch.tensor([10.0, 0.0, 10.0]) * seen, seen, torch.tensor(True))
+    assert views.log_factor.tolist() == [0, 0, 0]
+
+
 def test_every_view_has_its_turn() -> None:
-    order = order_of_views(6, 4, 30, seed=5)
+    views = np.array([0, 1, 3, 4, 6, 7])
+    order = order_of_views(views, 4, 30, seed=5)
     assert order.shape == (30, 4)
     for one_round in order.ravel().reshape(-1, 6):
-        assert sorted(one_round) == list(range(6))
-    assert (order == order_of_views(6, 4, 30, seed=5)).all()
-    assert (order != order_of_views(6, 4, 30, seed=6)).any()
+        assert sorted(one_round) == views.tolist()
+    assert (order == order_of_views(views, 4, 30, seed=5)).all()
+    assert (order != order_of_views(views, 4, 30, seed=6)).any()
 
 
 @pytest.mark.parametrize(("dtype", "bit_depth"), [(np.uint8, 8), (np.uint16, 16)])

@@ -131,8 +131,11 @@ def test_color_filter() -> None:
 
 @pytest.mark.parametrize("mirrored", [0, 1])
 @pytest.mark.parametrize("axes_reversed", [0, 1])
-def test_poses(mirrored: int, axes_reversed: int) -> None:
-    header = dataclasses.replace(DEFAULT, mirrored=mirrored, axes_reversed=axes_reversed)
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_poses(mirrored: int, axes_reversed: int, transposed: int) -> None:
+    header = dataclasses.replace(
+        DEFAULT, mirrored=mirrored, axes_reversed=axes_reversed, transposed=transposed
+    )
     model = Model(header)
     poses = pose.Poses(header, model.weights)
     floats = views.Poses(header)(torch.arange(12), model.floats)
@@ -141,6 +144,7 @@ def test_poses(mirrored: int, axes_reversed: int) -> None:
         assert [a / 256 for a in integers.angular] == floats.angular[i].tolist()
         assert [s / 32 for s in integers.shift] == floats.shift[i].tolist()
         assert integers.luma_offset * Q12 == floats.luma_offset[i]
+        assert integers.gain / 1024 == floats.gain[i]
 
 
 def test_warp() -> None:
@@ -152,7 +156,7 @@ def test_warp() -> None:
     layer = warp.Layer(
         DEFAULT, texture_q.reshape(8, -1).astype(np.float32), disparity_q.ravel(), NUMPY, 0
     )
-    place = pose.Pose((-300, 400), (7, -9), 0)
+    place = pose.Pose((-300, 400), (7, -9), 0, 1024)
     rows, columns = slice(0, DEFAULT.height), slice(0, DEFAULT.width)
     integers = layer.sample(layer.positions(place, rows, columns))
 
@@ -171,7 +175,7 @@ def test_view_network(header: StreamHeader) -> None:
     rng = np.random.default_rng(6)
     size = header.height, header.width
     features_q = rng.integers(-2048, 2049, (header.features, *size)).astype(np.float32)
-    place = pose.Pose((-200, 256), (0, 0), 0)
+    place = pose.Pose((-200, 256), (0, 0), 0, 1024)
     network = view_network.ViewNetwork(header, model.weights, NUMPY, 0)
     rows, columns = slice(0, size[0]), slice(0, size[1])
     integers = network(place, features_q.reshape(header.features, -1), rows, columns)

@@ -43,11 +43,13 @@ VECTORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 
 # Corners of the format that no profile uses: random integers, since no fit would come this way.
 RANDOM_COVERS = (
-    "random integers: mirrored u, reversed, three layers, color filter, no gates or MLPs, 16 bit"
+    "random integers: mirrored u, reversed, transposed, gains, three layers, color filter, "
+    "no gates or MLPs, 16 bit"
 )
 RANDOM_HEADER = {
     "n_v": 2, "n_u": 3, "height": 13, "width": 19, "channels": 3, "bit_depth": 16, "layers": 3,
-    "margin_y": 4, "margin_x": 5, "mirrored": 1, "axes_reversed": 1, "gain": 23,
+    "margin_y": 4, "margin_x": 5, "mirrored": 1, "axes_reversed": 1, "transposed": 1,
+    "gain": 23,
     "texture_levels": 4, "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1,
     "filter_hidden": 0, "attention": 0, "geometry_first": 1, "geometry_levels": 3,
     "geometry_hidden": 0, "view_depth": 0, "view_hidden": 0, "spatial": 0, "arm_hidden": 4,

@@ -46,6 +46,7 @@ class StreamHeader:
     axes_reversed: int = _field(
         0, 1, "1 if both axes run the other way, so that the smallest disparity is the nearest"
     )
+    transposed: int = _field(0, 1, "1 if the rows of views move along x, and the columns along y")
     gain: int = _field(
         1, 255, "size of a latent step that the default weights assume, in sixteenths"
     )

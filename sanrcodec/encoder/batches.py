@@ -22,12 +22,20 @@ __all__ = ["ViewBatches", "order_of_views"]
 _READ_AHEAD = 2  # steps
 
 
-def order_of_views(n_views: int, batch: int, steps: int, seed: int) -> np.ndarray:
-    """Views of each step, int64 ``[steps, batch]``: every view once per round, in random order."""
+def order_of_views(views: np.ndarray, batch: int, steps: int, seed: int) -> np.ndarray:
+    """Views of each step, int64 ``[steps, batch]``: every view once per round, in random order.
+
+    Args:
+        views: int64 ``[n]``, those that take part.
+        batch: Views of a step.
+        steps: Of the fit.
+        seed: Of the order.
+    """
     generator = torch.Generator().manual_seed(seed)
-    rounds = -(-steps * batch // n_views)
-    order = torch.cat([torch.randperm(n_views, generator=generator) for _ in range(rounds)])
-    return order[: steps * batch].reshape(steps, batch).numpy()
+    rounds = -(-steps * batch // len(views))
+    order = torch.cat([torch.randperm(len(views), generator=generator) for _ in range(rounds)])
+    places: np.ndarray = views[order[: steps * batch].reshape(steps, batch).numpy()]
+    return places
 
 
 class _HostBatch(NamedTuple):

@@ -27,7 +27,9 @@ from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
+from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
+from sanrcodec.encoder.gains import start_gains
 from sanrcodec.encoder.geometry_report import describe_geometry
 from sanrcodec.encoder.memory import check_memory, is_out_of_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
@@ -41,6 +43,7 @@ from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.presets import (
     DEFAULT_LMBDA,
+    FLAT_PROFILE,
     MAX_LMBDA,
     MAX_SECONDS,
     MAX_SEED,
@@ -70,6 +73,8 @@ class EncodeResult:
             several processes that of rank 0, from its share of the latents.
         psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB; NaN if it
             could not be measured, since views cannot be read any more or memory is full.
+        geometry: ``found``, ``not found`` (the file then has a scene without layers), or ``none``
+            for a profile without geometry.
         steps: Done.
         finished: Whether these are all that were planned.
         seconds: Whole encoding, self-check included.
@@ -81,6 +86,7 @@ class EncodeResult:
     estimated_bytes: int
     psnr_yuv: float
     psnr_yuv_min: float
+    geometry: str
     steps: int
     finished: bool
     seconds: float
@@ -186,26 +192,30 @@ def encode(
             raise SanrError("the processes of this job differ in input, options or kind of device")
         ranks.use(chosen)
         kept = Checkpoint(Path(checkpoint), identity) if checkpoint is not None else None
-        sweeps = PROFILES[profile]["layers"] > 0
+        sweeps = PROFILES[profile]["layers"] > 0 and light_field.grid != (1, 1)
         with ExitStack() as held, working_on(chosen), told_when_out_of_memory(chosen):
             if kept:
                 ranks.share(lambda: held.enter_context(kept.held()))
             height, width = light_field.shape[2:4]
             ranks.each(lambda: check_memory(height * width, sweeps, chosen))
             n_steps = steps or PRESETS[preset].steps
+            exposure = ranks.share(lambda: measure_exposure(light_field))
             geometry, state = ranks.share(
-                lambda: _start(light_field, sweeps, chosen, kept, n_steps, ranks.size)
+                lambda: _start(light_field, exposure, sweeps, chosen, kept, n_steps, ranks.size)
             )
+            outcome = _outcome(geometry, sweeps)
+            shape = PROFILES[profile]
+            if outcome == "not found":
+                # Layers whose disparities mean nothing cost more than they give.
+                shape = {**PROFILES[FLAT_PROFILE], "per_view": int(exposure.is_dead.any())}
             header = make_header(
-                light_field,
-                PROFILES[profile],
-                geometry.parallax if geometry else None,
-                gain_of(lmbda),
+                light_field, shape, geometry.parallax if geometry else None, gain_of(lmbda)
             )
             if ranks.rank == 0:
-                on_geometry(describe_geometry(geometry, light_field.grid))
+                on_geometry(describe_geometry(geometry, light_field.grid, sweeps))
                 _warn_of_untrained(header)
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
+            start_gains(model, exposure)
 
             def save(state: FitState) -> None:
                 if not kept:
@@ -219,6 +229,7 @@ def encode(
 
             done, finished = fit(
                 model, light_field, geometry.to(chosen) if geometry else None, PRESETS[preset],
+                exposure=exposure if header.per_view else None,
                 lmbda=lmbda, steps=n_steps, schedule=schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
                 ranks=ranks, state=state, save=save if kept else None,
@@ -239,6 +250,7 @@ def encode(
                     estimated_bytes=estimated_bytes,
                     psnr_yuv=psnr,
                     psnr_yuv_min=psnr_min,
+                    geometry=outcome,
                     steps=done,
                     finished=finished,
                     seconds=time.monotonic() - begun,
@@ -248,8 +260,16 @@ def encode(
             return ranks.share(finish)
 
 
+def _outcome(geometry: Geometry | None, sweeps: bool) -> str:
+    """Of the plane sweep, as a result tells it."""
+    if not sweeps:
+        return "none"
+    return "found" if geometry else "not found"
+
+
 def _start(
     light_field: LightField,
+    exposure: Exposure,
     sweeps: bool,
     device: torch.device,
     checkpoint: Checkpoint | None,
@@ -269,7 +289,7 @@ def _start(
             geometry = checked_geometry(kept.get("geometry"), size)
             return geometry, checked_fit(kept.get("fit"), steps, n_ranks)
     with torch.no_grad():
-        geometry = estimate_geometry(light_field, device) if sweeps else None
+        geometry = estimate_geometry(light_field, device, exposure) if sweeps else None
     return geometry.to("cpu") if geometry else None, None
 
 

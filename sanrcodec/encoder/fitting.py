@@ -23,6 +23,8 @@ from torch import Tensor
 from sanrcodec.encoder.batches import ViewBatches, order_of_views
 from sanrcodec.encoder.clock import Clock
 from sanrcodec.encoder.distributed import ALONE, Ranks
+from sanrcodec.encoder.exposure import Exposure
+from sanrcodec.encoder.gains import held_gains
 from sanrcodec.encoder.graphs import Rounding, StepGraphs, fuse
 from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.importance import ViewImportance
@@ -91,6 +93,7 @@ class _Steps:
         n_steps: int,
         lmbda: float,
         geometry: Geometry | None,
+        exposure: Exposure,
         ranks: Ranks,
         fuse_first: bool,
     ) -> None:
@@ -108,7 +111,9 @@ class _Steps:
             Adam(model.weights, schedule.weight_epsilon),
         )
         self.guide = GeometryGuide(header, geometry) if header.layers and geometry else None
-        self.importance = ViewImportance(header.n_v * header.n_u, schedule.importance, device)
+        is_dead = torch.from_numpy(exposure.is_dead.ravel())
+        self.importance = ViewImportance(is_dead, schedule.importance, device)
+        self.held = held_gains(model, exposure)
         self.round: Rounding = noisy_round
         self.fuse_first = fuse_first
         # Gradients of latents and weights, what the log shows, and the sum of each view's errors
@@ -213,6 +218,8 @@ class _Steps:
             loss = loss + guide * schedule.guide_share(progress)
         optimizers = self.optimizers[1:] if phase.latents_rest else self.optimizers
         gradients = torch.autograd.grad(loss, [o.parameter for o in optimizers])
+        if self.held is not None:
+            gradients[-1].masked_fill_(self.held, 0.0)
         errors = torch.stack([figures["view_mse"], torch.ones_like(figures["view_mse"])])
         errors = errors.new_zeros(2, len(self.importance.mse)).index_add(1, index, errors)
         shown = torch.stack([figures["bits"], figures["mse"].log()])
@@ -248,6 +255,7 @@ def fit(
     geometry: Geometry | None,
     preset: Preset,
     *,
+    exposure: Exposure | None = None,
     lmbda: float,
     steps: int,
     schedule: Schedule = DEFAULT_SCHEDULE,
@@ -269,6 +277,8 @@ def fit(
             estimates the rate of its own share of the latents.
         light_field: What to fit.
         geometry: From the plane sweep, or None.
+        exposure: Of the light field; by default all views are alike. Dead ones take no part, and
+            keep the gain that :func:`~sanrcodec.encoder.gains.start_gains` gave them.
         preset: Rates, and views per step. The ranks share these evenly, with a few more if they do
             not divide, and one each at least: neither fewer steps nor larger batches pay off.
         lmbda: Weight of the rate in ``D + lmbda * R``.
@@ -294,15 +304,18 @@ def fit(
     """
     device = model.latents.device
     n_pixels = int(np.prod(light_field.shape[:4]))
-    n_views = n_pixels // (model.header.height * model.header.width)
-    batch = min(-(-preset.views_per_step // ranks.size), n_views)
-    order = order_of_views(n_views, batch * ranks.size, steps, seed)
+    exposure = exposure or Exposure(np.ones(light_field.grid))
+    seen = np.flatnonzero(~exposure.is_dead)
+    batch = min(-(-preset.views_per_step // ranks.size), len(seen))
+    order = order_of_views(seen, batch * ranks.size, steps, seed)
     mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
     # Each rank draws noise of its own, so that their average is less noisy.
     seed_random_numbers(device, (seed + ranks.rank * _RANK_SEED) % 2**63)
     with closing(ViewBatches(light_field, mine, device)) as views:
         fuse_first = device.type == "cuda" and schedule.compiles(steps, time_budget)
-        run = _Steps(model, views, preset, schedule, steps, lmbda, geometry, ranks, fuse_first)
+        run = _Steps(
+            model, views, preset, schedule, steps, lmbda, geometry, exposure, ranks, fuse_first
+        )
         earlier = (state["planned"], state["done"], state["seconds"]) if state else None
         clock = Clock(steps, time_budget, earlier)
         if state:

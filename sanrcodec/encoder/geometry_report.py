@@ -29,29 +29,39 @@ def inspect_geometry(
         A line about the parallax, and the picture of the disparity if there is one.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    looked_for = light_field.grid != (1, 1)
     with torch.no_grad():
         geometry = estimate_geometry(light_field, usable_device(device))
-    line = describe_geometry(geometry, light_field.grid)
+    line = describe_geometry(geometry, light_field.grid, looked_for)
     return line, None if geometry is None else draw_disparity(geometry)
 
 
-def describe_geometry(geometry: Geometry | None, grid: tuple[int, int]) -> str:
+def describe_geometry(
+    geometry: Geometry | None, grid: tuple[int, int], looked_for: bool = True
+) -> str:
     """Say range and direction of the parallax in one line.
 
     Args:
-        geometry: None for a single view, or a profile without geometry.
+        geometry: As the sweep gave it.
         grid: Number of views ``(V, U)``.
+        looked_for: Whether there was a sweep: not for a single view, nor for a profile without
+            geometry.
     """
-    if geometry is None:
+    if not looked_for:
         return "parallax: not looked for"
+    if geometry is None:
+        return (
+            "parallax: not found; no order of the axes explains the views, so that "
+            "they are encoded without geometry"
+        )
     near, far = _range(geometry)
-    sign = -1.0 if geometry.parallax.axes_reversed else 1.0
-    directions = []
-    if grid[0] > 1:
-        directions.append("down" if sign > 0 else "up")
-    if grid[1] > 1:
-        directions.append("right" if (sign > 0) != geometry.parallax.mirrored else "left")
+    parallax = geometry.parallax
+    sign = -1.0 if parallax.axes_reversed else 1.0
+    vertical = "down" if sign > 0 else "up"
+    horizontal = "right" if (sign > 0) != parallax.mirrored else "left"
+    ways = (horizontal, vertical) if parallax.transposed else (vertical, horizontal)
     axes = [name for name, n in zip("vu", grid, strict=True) if n > 1]
+    directions = [way for way, n in zip(ways, grid, strict=True) if n > 1]
     return (
         f"parallax: {sign * near:+.2f} (nearest) to {sign * far:+.2f} pixels per view; "
         f"the camera moves {' and '.join(directions)} as {' and '.join(axes)} grow"

@@ -20,7 +20,7 @@ class ViewImportance:
     """Factor of each view's error in the cost: an integral controller of its PSNR.
 
     Args:
-        n_views: Of the light field.
+        is_dead: bool ``[n_views]``, views that no step sees.
         rule: Target and speed.
         device: Of all tensors.
 
@@ -29,14 +29,16 @@ class ViewImportance:
         log_factor: ``[n_views]``.
     """
 
-    def __init__(self, n_views: int, rule: Importance, device: torch.device) -> None:
+    def __init__(self, is_dead: Tensor, rule: Importance, device: torch.device) -> None:
         self.rule = rule
-        self.mse = torch.zeros(n_views, device=device)
+        self.mse = torch.zeros(len(is_dead), device=device)
+        self.n_seen = len(is_dead) - int(is_dead.sum())
+        self._left_out = torch.zeros(len(is_dead)).masked_fill(is_dead, -math.inf).to(device)
         self.log_factor = torch.zeros_like(self.mse)
 
     def of(self, index: Tensor) -> Tensor:
-        """Factors of some views, int64 ``[B]`` -> ``[B]``; their mean over all views is 1."""
-        factor = len(self.log_factor) * self.log_factor.softmax(0)
+        """Factors of some views, int64 ``[B]`` -> ``[B]``; their mean over all seen views is 1."""
+        factor = self.n_seen * (self.log_factor + self._left_out).softmax(0)
         return factor.index_select(0, index)
 
     def observe(self, total: Tensor, times: Tensor, active: Tensor) -> None:

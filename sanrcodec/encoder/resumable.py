@@ -19,9 +19,11 @@ from sanrcodec.presets import Parallax
 
 __all__ = ["checked_fit", "checked_geometry"]
 
+_DIRECTIONS = ("mirrored", "axes_reversed", "transposed")
+
 
 def checked_geometry(kept: Any, size: tuple[int, int] | None) -> Geometry | None:
-    """The swept geometry of a checkpoint.
+    """The swept geometry of a checkpoint; None where none was found.
 
     Args:
         kept: What the checkpoint has of it.
@@ -30,16 +32,14 @@ def checked_geometry(kept: Any, size: tuple[int, int] | None) -> Geometry | None
     Raises:
         SanrError: it is none of such views.
     """
-    if size is None:
-        _require(kept is None)
+    if kept is None:
         return None
+    _require(size is not None)
     _require(isinstance(kept, dict) and set(kept) == {"near", "far", "parallax"})
     parallax = kept["parallax"]
-    _require(
-        isinstance(parallax, dict) and set(parallax) == {"extent", "mirrored", "axes_reversed"}
-    )
+    _require(isinstance(parallax, dict) and set(parallax) == {"extent", *_DIRECTIONS})
     _require(_is_number(parallax["extent"]))
-    _require(isinstance(parallax["mirrored"], bool) and isinstance(parallax["axes_reversed"], bool))
+    _require(all(isinstance(parallax[name], bool) for name in _DIRECTIONS))
     for plane in (kept["near"], kept["far"]):
         _require(_is_plain(plane) and plane.shape == size and plane.dtype == torch.float32)
         _require(bool(plane.isfinite().all()))

@@ -1,27 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""Plane sweep: a first disparity of the center view, and one of what its outlines hide.
+"""Plane sweep: how the views move, a first disparity of the center, and one of what outlines hide.
 
-A start for the fit only; nothing of it reaches the file directly.
+A start for the fit only; nothing of it reaches the file but the direction of the parallax.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Parallax
 
 __all__ = ["Geometry", "estimate_geometry"]
 
-_N_PLANES = 48
-_MAX_VIEWS = 24
+_MIN_PLANES, _MAX_PLANES = 48, 112
+_MAX_STEP_PX = 0.75  # between two planes, in the outermost view
+_MAX_COARSE_STEP_PX = 1.0  # likewise while the range is searched, in pixels of the reduced views
+_MIN_COARSE_PLANES = 16
+_MAX_CROSS, _MAX_DIAGONAL = 16, 8  # views that are compared with the one at the center
+# Of the longer side, for the outermost view: more than the margins hold, of which the canvas then
+# lacks the outermost parts.
+_MAX_TOTAL_SHIFT = 0.4
 _MAX_SWEPT_PIXELS = 2**22  # of all views that are compared at once
-_MAX_TOTAL_SHIFT = 0.12  # of the smaller image side, for the outermost view
+_MAX_ERROR = 0.1  # of a pixel, as a share of the peak
+_LEAST_GAIN = 0.03  # of the score, for which an unusual order of the views is believed
+_FOUND = 0.95  # of the score of the worst order; a geometry must do better
+_ALIKE = 0.6  # of the score of unlike views, below which views are alike
+_STILL = 1.1  # of the score of the best planes, up to which no disparity is as good
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,76 +57,255 @@ class Geometry:
         return Geometry(self.near.to(device), self.far.to(device), self.parallax)
 
 
-def estimate_geometry(light_field: LightField, device: torch.device | str) -> Geometry | None:
-    """Sweep planes of constant disparity through the views; None if there is but one view.
+class _Order(NamedTuple):
+    """Which axes the parallax has in the grid as it was given."""
+
+    mirrored: bool
+    transposed: bool
+
+    def angular(self, positions: Tensor) -> Tensor:
+        """Offsets ``[N, 2]`` along the parallax of offsets in the grid."""
+        if self.transposed:
+            positions = positions.flip(1)
+        return positions * positions.new_tensor([1.0, -1.0 if self.mirrored else 1.0])
+
+
+class _Views(NamedTuple):
+    """Some views, the reference first.
+
+    Attributes:
+        positions: ``[N, 2]``, offsets from the reference in the grid.
+        luma: ``[N, 1, H, W]``, less its local mean.
+    """
+
+    positions: Tensor
+    luma: Tensor
+
+
+class _Match(NamedTuple):
+    """How well planes match.
+
+    Attributes:
+        planes: Disparities.
+        cost: ``[n_planes, H, W]``, of the side of the center that matches best.
+        score: Mean over pixels of the smallest cost, where all sides must match.
+    """
+
+    planes: Tensor
+    cost: Tensor
+    score: float
+
+
+def estimate_geometry(
+    light_field: LightField, device: torch.device | str, exposure: Exposure | None = None
+) -> Geometry | None:
+    """Sweep planes of constant disparity through the views.
 
     The matching cost of a plane is the smallest of four means over the views above, below, left
     and right of the center, so that a view in which the point is occluded does not spoil it (Kang,
-    Szeliski and Chai, CVPR 2001), truncated and averaged over a small window.
+    Szeliski and Chai, CVPR 2001), truncated and averaged over a small window. The range of the
+    disparities is searched from the inner views outward: those next to the center cannot be
+    mistaken by much, and each larger ring narrows what the last one found.
+
+    Args:
+        light_field: Views, of which the usable ones are compared.
+        device: Where to compute.
+        exposure: Of the light field; measured if it is not given.
+
+    Returns:
+        None where there is but one usable view, or where no order of the axes explains the views
+        better than any other.
     """
-    n_v, n_u = light_field.grid
-    if n_v * n_u == 1:
+    exposure = exposure or measure_exposure(light_field)
+    chosen = _choice(light_field.grid, exposure)
+    if len(chosen) < 2:
         return None
     h, w = light_field.shape[2:4]
-    radius = max(n_v - 1, n_u - 1) / 2
-    reach = max(1.0, _MAX_TOTAL_SHIFT * min(h, w)) / radius
+    radius = max(light_field.grid[0] - 1, light_field.grid[1] - 1) / 2
+    reach = max(1.0, _MAX_TOTAL_SHIFT * max(h, w)) / radius
     factor = max(1, min(4, min(h, w) // 64))
-    positions, coarse = _luma(light_field, device, factor)
-    # The range first, at low resolution and for both directions of the u axis.
-    best, mirrored = None, False
-    planes = torch.linspace(-reach, reach, 2 * _N_PLANES + 1, device=device)
-    for mirror in (False, True) if n_v > 1 and n_u > 1 else (False,):
-        cost = _sweep(coarse, positions, planes / factor, mirror)
-        score = float(cost.min(0).values.mean())
-        if best is None or score < 0.97 * best[0]:
-            best, mirrored = (score, cost), mirror
-    assert best is not None
-    index = best[1].argmin(0)
-    # Flat places match everywhere: only those with a distinct minimum vote for the range.
-    contrast = best[1].mean(0) - best[1].min(0).values
-    voters = planes[index[contrast >= contrast.median()]]
-    step = float(planes[1] - planes[0])
-    low, high = (float(torch.quantile(voters, q)) for q in (0.01, 0.99))
-    planes = torch.linspace(low - 1.5 * step, high + 1.5 * step, _N_PLANES, device=device)
-
-    positions, luma = _luma(light_field, device, 1)
-    cost = _sweep(luma, positions, planes, mirrored)
-    disparity = _median(_subplane_minimum(cost, planes))
-    near_is_low = _near_is_low(luma, positions, disparity, mirrored)
+    views = _load(light_field, exposure, chosen, factor, device)
+    found = _best_order(views, light_field.grid, reach / factor)
+    if found is None:
+        return None
+    order, match = found
+    low, high = (factor * end for end in _range(match))
+    margin = 1.5 * factor * float(match.planes[1] - match.planes[0])
+    low, high = max(low - margin, -reach), min(high + margin, reach)
+    n_planes = math.ceil((high - low) * radius / _MAX_STEP_PX) + 1
+    planes = torch.linspace(
+        low, high, max(_MIN_PLANES, min(n_planes, _MAX_PLANES)), device=views.luma.device
+    )
+    if factor > 1:
+        views = _load(light_field, exposure, chosen, 1, device)
+    angular = order.angular(views.positions)
+    match = _sweep(views.luma, angular, planes)
+    disparity = _median(_subplane_minimum(match))
+    near_is_low = _near_is_low(views.luma, angular, disparity)
     near = disparity if near_is_low else -disparity
-    parallax = Parallax(float(disparity.abs().max()), mirrored, not near_is_low)
+    extent = float(disparity.abs().max())
+    parallax = Parallax(extent, order.mirrored, not near_is_low, order.transposed)
+    # The views were compared with one of them; the canvas may lie between two.
+    away = torch.tensor(
+        [[(n - 1) / 2 - c for n, c in zip(light_field.grid, chosen[0], strict=True)]]
+    )
+    if bool(away.any()):
+        near = _moved(near, order.angular(-away.to(near)) * (1 if near_is_low else -1))
     return Geometry(near, _highest_around(near, radius), parallax)
 
 
-def _luma(
-    light_field: LightField, device: torch.device | str, factor: int
-) -> tuple[Tensor, Tensor]:
-    """Up to _MAX_VIEWS views: offsets ``[N, 2]`` from the center, luma ``[N, 1, H, W]``, 0..1."""
-    n_v, n_u = light_field.grid
-    center = (n_v // 2, n_u // 2)
-    every = [(v, u) for v in range(n_v) for u in range(n_u) if (v, u) != center]
-    # Both axes of the cross say most about occlusion; the corners give the longest baselines.
-    cross = [p for p in every if p[0] == center[0] or p[1] == center[1]]
-    corners = [p for p in every if p[0] in (0, n_v - 1) and p[1] in (0, n_u - 1) and p not in cross]
-    chosen = (cross + corners)[:: max(1, -(-len(cross + corners) // _MAX_VIEWS))]
+def _choice(grid: tuple[int, int], exposure: Exposure) -> list[tuple[int, int]]:
+    """Views to compare, the reference first: the usable one that is nearest to the center."""
+    n_v, n_u = grid
+    usable = [(v, u) for v, u in np.ndindex(n_v, n_u) if not exposure.is_dark[v, u]]
+    if not usable:
+        return []
+    center = min(usable, key=lambda p: abs(p[0] - n_v // 2) + abs(p[1] - n_u // 2))
+    others = [p for p in usable if p != center]
+    # Both axes of the cross say most about occlusion; the corners give the longest baselines, and
+    # tell the order of the axes.
+    cross = [p for p in others if p[0] == center[0] or p[1] == center[1]]
+    diagonal = [p for p in others if abs(p[0] - center[0]) == abs(p[1] - center[1])]
+    return [
+        center,
+        *_thinned(cross, center, _MAX_CROSS),
+        *_thinned(diagonal, center, _MAX_DIAGONAL),
+    ]
+
+
+def _thinned(
+    places: list[tuple[int, int]], center: tuple[int, int], n: int
+) -> list[tuple[int, int]]:
+    """About ``n`` of some places, at the nearest and farthest distance and evenly between."""
+    rings: dict[int, list[tuple[int, int]]] = {}
+    for p in places:
+        rings.setdefault(max(abs(p[0] - center[0]), abs(p[1] - center[1])), []).append(p)
+    distances = sorted(rings)
+    n_rings = min(len(distances), max(1, n * len(distances) // max(1, len(places))))
+    step = (len(distances) - 1) / max(1, n_rings - 1)
+    return [p for i in range(n_rings) for p in rings[distances[round(i * step)]]]
+
+
+def _load(
+    light_field: LightField,
+    exposure: Exposure,
+    chosen: list[tuple[int, int]],
+    factor: int,
+    device: torch.device | str,
+) -> _Views:
+    """Luma of some views, reduced by a factor, without what the exposure does to it."""
     planes = []
-    for v, u in [center, *chosen]:
-        view = torch.as_tensor(light_field.view(v, u).astype("float32"), device=device) / (
-            (1 << light_field.bit_depth) - 1
-        )
+    for v, u in chosen:
+        view = torch.as_tensor(light_field.view(v, u).astype("float32"), device=device)
+        view = view / ((1 << light_field.bit_depth) - 1) / float(exposure.gain[v, u])
         planes.append(
             view @ view.new_tensor(YCC_FROM_RGB[0]) if view.shape[2] == 3 else view[..., 0]
         )
     stack = torch.stack(planes)[:, None]
     if factor > 1:
         stack = F.avg_pool2d(stack, factor)
-    # Exposure and vignetting differ per view: compare what is left after the local mean.
+    # Vignetting differs per view: compare what is left after the local mean.
     stack = stack - _box(stack, max(3, 15 // factor | 1))
-    return torch.tensor(
-        [[v - center[0], u - center[1]] for v, u in [center, *chosen]],
-        device=device,
-        dtype=torch.float32,
-    ), stack
+    positions = torch.tensor(chosen, device=device, dtype=torch.float32)
+    return _Views(positions - positions[:1], stack)
+
+
+def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> tuple[_Order, _Match] | None:
+    """The order of the axes with which the views fit best; None if none fits."""
+    found = [(o, _outward(views, o.angular(views.positions), reach)) for o in _orders(grid)]
+    usual, best = found[0], min(found, key=lambda f: f[1].score)
+    if best[1].score > (1 - _LEAST_GAIN) * usual[1].score:
+        best = usual
+    worst = max(match.score for _, match in found)
+    if best[1].score < _FOUND * worst or _are_still(views, best[1]):
+        return best
+    return None
+
+
+def _are_still(views: _Views, match: _Match) -> bool:
+    """Whether the views are alike as they are, so that no order of the axes is better."""
+    if match.score > _ALIKE * _contrast(views):
+        return False
+    zero = views.luma.new_zeros(1)
+    return _sweep(views.luma, views.positions, zero).score <= _STILL * match.score
+
+
+def _contrast(views: _Views) -> float:
+    """The score of views that have nothing to do with each other."""
+    center = views.luma[:1]
+    h, w = center.shape[2:]
+    moved = [center.roll((h * i // 4, w * j // 4), (2, 3)) for i, j in ((1, 2), (2, 1), (2, 3))]
+    return float((torch.cat(moved) - center).abs().clamp(max=_MAX_ERROR).mean())
+
+
+def _orders(grid: tuple[int, int]) -> list[_Order]:
+    """All orders that can be told apart; the usual one first."""
+    mirrored = (False, True) if min(grid) > 1 else (False,)
+    return [_Order(m, t) for t in (False, True) for m in mirrored]
+
+
+def _outward(views: _Views, angular: Tensor, reach: float) -> _Match:
+    """Search the range of disparities up to ``reach``, ring by ring."""
+    distance = angular.abs().amax(1)
+    low, high = -reach, reach
+    rings = list(_rings(distance))
+    # The last one again, with the finer steps that its narrower range allows.
+    for ring in (*rings, rings[-1]):
+        within = distance <= ring
+        n = math.ceil((high - low) * ring / _MAX_COARSE_STEP_PX)
+        n = max(_MIN_COARSE_PLANES, min(n, _MAX_PLANES)) | 1
+        planes = torch.linspace(low, high, n, device=angular.device)
+        match = _sweep(views.luma[within], angular[within], planes)
+        low, high = _range(match)
+        margin = 1.5 * float(planes[1] - planes[0])
+        low, high = max(low - margin, -reach), min(high + margin, reach)
+    return match
+
+
+def _rings(distance: Tensor) -> Iterator[float]:
+    """Growing distances from the center, the last of which holds all views."""
+    distances = sorted(set(distance.tolist()) - {0.0})
+    ring = distances[0]
+    while ring < distances[-1]:
+        yield ring
+        ring = max(
+            d for d in distances if d <= max(2 * ring, min(e for e in distances if e > ring))
+        )
+    yield distances[-1]
+
+
+def _range(match: _Match) -> tuple[float, float]:
+    """Smallest and largest disparity that pixels vote for, outliers aside."""
+    least, index = match.cost.min(0)
+    # Flat places match everywhere: only those with a distinct minimum vote for the range.
+    contrast = match.cost.mean(0) - least
+    voters = match.planes[index[contrast >= contrast.median()]]
+    low, high = (float(torch.quantile(voters, q)) for q in (0.01, 0.99))
+    return low, high
+
+
+def _sweep(luma: Tensor, angular: Tensor, planes: Tensor) -> _Match:
+    """Match planes of constant disparity."""
+    angular = angular[1:]
+    center, others = luma[:1], luma[1:]
+    sides = torch.stack(
+        [angular[:, 0] < 0, angular[:, 0] > 0, angular[:, 1] < 0, angular[:, 1] > 0]
+    ).float()
+    sides = sides[sides.sum(1) > 0]
+    shares = sides / sides.sum(1, keepdim=True)
+    # A few views at a time, so that large ones do not take many times their memory.
+    n = max(1, _MAX_SWEPT_PIXELS // center.numel())
+    parts = list(zip(others.split(n), angular.split(n), shares.split(n, 1), strict=True))
+    costs, least = [], torch.full_like(center[0, 0], math.inf)
+    for d in planes:
+        means = center.new_zeros(len(sides), *center.shape[1:])
+        for views, offsets, share in parts:
+            difference = (_warp(views, offsets * d) - center).abs().clamp(max=_MAX_ERROR)
+            means += torch.tensordot(share, difference, 1)
+        means = _box(_box(means, 3), 3)
+        costs.append(means.amin(0)[0])
+        least = torch.minimum(least, means.mean(0)[0])
+    return _Match(planes, torch.stack(costs), float(least.mean()))
 
 
 def _box(x: Tensor, size: int) -> Tensor:
@@ -134,34 +328,9 @@ def _warp(x: Tensor, shift: Tensor) -> Tensor:
     )
 
 
-def _angular(positions: Tensor, mirrored: bool) -> Tensor:
-    return positions * positions.new_tensor([1.0, -1.0 if mirrored else 1.0])
-
-
-def _sweep(luma: Tensor, positions: Tensor, planes: Tensor, mirrored: bool) -> Tensor:
-    """Matching cost ``[n_planes, H, W]``."""
-    angular = _angular(positions, mirrored)[1:]
-    center, others = luma[:1], luma[1:]
-    sides = torch.stack(
-        [angular[:, 0] < 0, angular[:, 0] > 0, angular[:, 1] < 0, angular[:, 1] > 0]
-    ).float()
-    sides = sides[sides.sum(1) > 0]
-    shares = sides / sides.sum(1, keepdim=True)
-    # A few views at a time, so that large ones do not take many times their memory.
-    n = max(1, _MAX_SWEPT_PIXELS // center.numel())
-    parts = list(zip(others.split(n), angular.split(n), shares.split(n, 1), strict=True))
-    costs = []
-    for d in planes:
-        means = center.new_zeros(len(sides), *center.shape[1:])
-        for views, offsets, share in parts:
-            difference = (_warp(views, offsets * d) - center).abs().clamp(max=0.1)
-            means += torch.tensordot(share, difference, 1)
-        costs.append(_box(_box(means, 3), 3).amin(0)[0])
-    return torch.stack(costs)
-
-
-def _subplane_minimum(cost: Tensor, planes: Tensor) -> Tensor:
+def _subplane_minimum(match: _Match) -> Tensor:
     """Disparity of the smallest cost, refined by a parabola through its neighbors."""
+    planes, cost = match.planes, match.cost
     index = cost.argmin(0).clamp(1, len(planes) - 2)
     left, middle, right = (cost.gather(0, (index + k)[None])[0] for k in (-1, 0, 1))
     curvature = left - 2 * middle + right
@@ -190,14 +359,22 @@ def _highest_around(disparity: Tensor, radius: float) -> Tensor:
     return _box(F.max_pool2d(padded, size, 1), 5)[0, 0]
 
 
-def _near_is_low(luma: Tensor, positions: Tensor, disparity: Tensor, mirrored: bool) -> bool:
+def _moved(disparity: Tensor, offset: Tensor) -> Tensor:
+    """The disparity map ``[H, W]`` of a place ``[1, 2]`` views away, as far as it is seen."""
+    moved = disparity
+    for _ in range(3):
+        shift = offset[:, None, None] * moved[None, ..., None]
+        moved = _warp(disparity[None, None], shift)[0, 0]
+    return moved
+
+
+def _near_is_low(luma: Tensor, angular: Tensor, disparity: Tensor) -> bool:
     """Which end of the disparity range is in front: the order whose splatted views fit better."""
     errors = []
     h, w = disparity.shape
     y, x = torch.meshgrid(
         torch.arange(h, device=luma.device), torch.arange(w, device=luma.device), indexing="ij"
     )
-    angular = _angular(positions, mirrored)
     far_views = angular.abs().sum(1).argsort(descending=True)[:4].tolist()
     for sign in (1.0, -1.0):
         total = 0.0
@@ -208,7 +385,7 @@ def _near_is_low(luma: Tensor, positions: Tensor, disparity: Tensor, mirrored: b
             depth = torch.full((h * w,), float("inf"), device=luma.device)
             depth.scatter_reduce_(0, target, (sign * disparity).flatten(), "amin")
             in_front = (sign * disparity).flatten() <= depth[target] + 1e-4
-            difference = (luma[k, 0].flatten()[target] - luma[0, 0].flatten()).abs().clamp(max=0.1)
-            total += float(difference[in_front].mean())
+            difference = (luma[k, 0].flatten()[target] - luma[0, 0].flatten()).abs()
+            total += float(difference.clamp(max=_MAX_ERROR)[in_front].mean())
         errors.append(total)
     return errors[0] <= errors[1]

@@ -18,6 +18,7 @@ from sanrcodec.encoder.functions import dense
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.scene import FloatScene, layer_of
 from sanrcodec.encoder.warp import Warp
+from sanrcodec.scene.pose import GAIN_BITS, GAIN_MAX
 
 __all__ = ["Pose", "Poses", "ViewNetwork", "Views"]
 
@@ -31,11 +32,13 @@ class Pose(NamedTuple):
         angular: ``[B, 2]``, offsets from the center of the grid along the parallax, in views.
         shift: ``[B, 2]``, of the image, in pixels.
         luma_offset: ``[B]``, added to the luma.
+        gain: ``[B]``, factor of all colors before that.
     """
 
     angular: Tensor
     shift: Tensor
     luma_offset: Tensor
+    gain: Tensor
 
 
 class Poses(Part):
@@ -54,13 +57,20 @@ class Poses(Part):
         header = self.header
         v = torch.div(index, header.n_u, rounding_mode="floor").float() - (header.n_v - 1) / 2
         u = (index % header.n_u).float() - (header.n_u - 1) / 2
-        angular = torch.stack([v, -u if header.mirrored else u], 1)
+        along_y, along_x = (u, v) if header.transposed else (v, u)
+        angular = torch.stack([along_y, -along_x if header.mirrored else along_x], 1)
         if header.axes_reversed:
             angular = -angular
         if not header.per_view:
-            return Pose(angular, torch.zeros_like(angular), torch.zeros_like(v))
+            return Pose(angular, torch.zeros_like(angular), torch.zeros_like(v), torch.ones_like(v))
         extra = weights["per_view"].index_select(0, index)
-        return Pose(angular + extra[:, :2] / 256, extra[:, 2:4] / 32, extra[:, 4] / 1024)
+        gain = weights["view_gain"].index_select(0, index)[:, 0] * 2.0**-GAIN_BITS
+        return Pose(
+            angular=angular + extra[:, :2] / 256,
+            shift=extra[:, 2:4] / 32,
+            luma_offset=extra[:, 4] / 1024,
+            gain=(1 + gain).clamp(0, GAIN_MAX * 2.0**-GAIN_BITS),
+        )
 
 
 class ViewNetwork(Part):
@@ -143,7 +153,8 @@ class Views(Part):
         if header.per_view:
             luma = torch.zeros_like(colors[:1, :, :1, :1])
             luma[:, 0] = 1
-            colors = colors + pose.luma_offset[:, None, None, None] * luma
+            offset = pose.luma_offset[:, None, None, None] * luma
+            colors = torch.addcmul(offset, pose.gain[:, None, None, None], colors)
         return colors
 
     def _composite(self, scene: FloatScene, pose: Pose) -> Tensor:

@@ -9,12 +9,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import TensorSpec, Weights
 from sanrcodec.scene.formats import ANGULAR_BITS
 
-__all__ = ["Pose", "Poses", "tensors"]
+__all__ = ["GAIN_BITS", "GAIN_MAX", "Pose", "Poses", "tensors"]
+
+GAIN_BITS = 10
+GAIN_MAX = 4095
+_N_CORRECTIONS = 5
 
 _ANGLE_MAX = 131071  # half of the largest grid; 32 bits hold its product with a disparity
 
@@ -26,18 +31,25 @@ class Pose(NamedTuple):
         angular: Offsets ``(v, u)`` from the center of the grid along the parallax, Q8 views.
         shift: Of the image, ``(y, x)``, Q5 pixels.
         luma_offset: Added to the luma, Q12.
+        gain: Factor of all colors before that, Q10.
     """
 
     angular: tuple[int, int]
     shift: tuple[int, int]
     luma_offset: int
+    gain: int
 
 
 def tensors(header: StreamHeader) -> list[TensorSpec]:
-    """Corrections ``(v, u, y, x, luma)`` of every view, where the file carries them."""
+    """Corrections ``(v, u, y, x, luma)`` and gain of every view, where the file carries them.
+
+    Gains differ from view to view where all else is alike, or the other way round: their
+    differences are coded with a width of their own.
+    """
     if not header.per_view:
         return []
-    return [TensorSpec("per_view", (header.n_v * header.n_u, 5), 0)]
+    n = header.n_v * header.n_u
+    return [TensorSpec("per_view", (n, _N_CORRECTIONS), 0), TensorSpec("view_gain", (n, 1), 0)]
 
 
 class Poses:
@@ -50,7 +62,10 @@ class Poses:
 
     def __init__(self, header: StreamHeader, weights: Weights) -> None:
         self.header = header
-        self._corrections = weights.get("per_view")
+        self._corrections: npt.NDArray[np.int64] | None = None
+        if header.per_view:
+            parts = weights["per_view"], weights["view_gain"]
+            self._corrections = np.concatenate(parts, axis=1).astype(np.int64)
 
     def __call__(self, v: float, u: float) -> Pose:
         """Place of the view at row ``v`` and column ``u``, integer or fractional."""
@@ -59,27 +74,30 @@ class Poses:
         v_q, u_q = round(v * one), round(u * one)
         a_v = v_q - (header.n_v - 1) * one // 2
         a_u = u_q - (header.n_u - 1) * one // 2
+        if header.transposed:
+            a_v, a_u = a_u, a_v
         if header.mirrored:
             a_u = -a_u
         if header.axes_reversed:
             a_v, a_u = -a_v, -a_u
-        d_v, d_u, y, x, luma = self._correction(v_q, u_q)
+        d_v, d_u, y, x, luma, gain = self._correction(v_q, u_q)
         a_v, a_u = (max(-_ANGLE_MAX, min(_ANGLE_MAX, a)) for a in (a_v + d_v, a_u + d_u))
-        return Pose((a_v, a_u), (y, x), luma << 2)
+        gain = min(max((1 << GAIN_BITS) + gain, 0), GAIN_MAX)
+        return Pose((a_v, a_u), (y, x), luma << 2, gain)
 
     def _correction(self, v_q: int, u_q: int) -> list[int]:
         """Correction of a view; between views they are interpolated."""
         if self._corrections is None:
-            return [0] * 5
+            return [0] * (_N_CORRECTIONS + 1)
         header, one = self.header, 1 << ANGULAR_BITS
         v0 = min(v_q >> ANGULAR_BITS, max(header.n_v - 2, 0))
         u0 = min(u_q >> ANGULAR_BITS, max(header.n_u - 2, 0))
         f_v, f_u = v_q - (v0 << ANGULAR_BITS), u_q - (u0 << ANGULAR_BITS)
-        total = np.zeros(5, np.int64)
+        total = np.zeros(_N_CORRECTIONS + 1, np.int64)
         for i, w_v in ((0, one - f_v), (1, f_v)):
             for j, w_u in ((0, one - f_u), (1, f_u)):
                 if w_v and w_u:
                     row = self._corrections[(v0 + i) * header.n_u + u0 + j]
-                    total += w_v * w_u * row.astype(np.int64)
+                    total += w_v * w_u * row
         rounded: list[int] = ((total + (one * one >> 1)) >> (2 * ANGULAR_BITS)).tolist()
         return rounded

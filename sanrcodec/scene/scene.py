@@ -11,20 +11,23 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arithmetic.dense import round_shift
 from sanrcodec.arithmetic.ops import NUMPY, Array, Ops
 from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, grids, level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.color import RGB_FROM_YCC_Q12
 from sanrcodec.scene.color_filter import ColorFilter
-from sanrcodec.scene.formats import FEATURE_BITS
+from sanrcodec.scene.formats import FEATURE_BITS, FEATURE_MAX
 from sanrcodec.scene.layers import DepthLayers, FlatPlane, Textures
-from sanrcodec.scene.pose import Pose, Poses
+from sanrcodec.scene.pose import GAIN_BITS, Pose, Poses
 from sanrcodec.scene.pyramid import finest_level
 from sanrcodec.scene.trunk import Trunk
 from sanrcodec.scene.view_network import ViewNetwork
 
 __all__ = ["Scene"]
+
+_COLOR_MAX = 2 * FEATURE_MAX  # a feature and its correction
 
 Latents = list[npt.NDArray[np.int32]]
 
@@ -132,6 +135,10 @@ class Scene:
         """
         ops = self.ops
         colors = ops.cast(colors, ops.float64)
+        if pose.gain != 1 << GAIN_BITS:
+            colors *= pose.gain
+            colors = round_shift(colors, GAIN_BITS, ops)
+            ops.clip(colors, -_COLOR_MAX, _COLOR_MAX, out=colors)
         colors[0] += pose.luma_offset
         samples = ops.matmul(self._color_matrix, colors)
         samples += 0.5

@@ -19,6 +19,7 @@ export const HEADER_FIELDS = [
   ["margin_x", 0, 2048],
   ["mirrored", 0, 1],
   ["axes_reversed", 0, 1],
+  ["transposed", 0, 1],
   ["gain", 1, 255],
   ["texture_levels", 1, 12],
   ["occluded_first", 0, 11],

@@ -59,7 +59,7 @@ export function buildScene(header, weights, grids, level, maxBytes) {
   }
   const [rows, columns] = levelShape(header, level);
   const viewWeights = Object.fromEntries(
-    Object.entries(weights).filter(([name]) => name.startsWith("view.") || name === "per_view"),
+    Object.entries(weights).filter(([name]) => /^(view[._]|per_view)/.test(name)),
   );
   const scene = { header, level, rows, columns, viewWeights, layers: [], features: [] };
   const used = grids.filter((grid) => grid.level >= finestLevel(level));

@@ -57,7 +57,10 @@ export function tensorList(header) {
   const nGeometry = grids.filter((grid) => grid.group === GEOMETRY_GROUP).length;
   addArm("texture", grids.length - nGeometry);
   if (layers > 0) addArm("geometry", nGeometry);
-  if (header.per_view) add("per_view", [header.n_v * header.n_u, 5]);
+  if (header.per_view) {
+    add("per_view", [header.n_v * header.n_u, 5]);
+    add("view_gain", [header.n_v * header.n_u, 1]);
+  }
   return list;
 }
 

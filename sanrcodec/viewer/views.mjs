@@ -6,6 +6,7 @@ import { Dense } from "./dense.mjs";
 import { LANES } from "./planes.mjs";
 
 const MAX_FEATURE = 32767;
+const MAX_COLOR = 65534;
 const MAX_ANGLE = 131071;
 const LANE_BITS = Math.log2(LANES);
 const LEAKY = { inBits: 12, outBits: 12, limit: MAX_FEATURE, isLeaky: true };
@@ -16,29 +17,31 @@ const LINEAR = { inBits: 12, outBits: 12, limit: MAX_FEATURE, isLeaky: false };
  * @param {import("./scene.mjs").Scene} scene
  * @param {number} vq row of the view in 1/256
  * @param {number} uq column, likewise
- * @returns {{av: number, au: number, shiftY: number, shiftX: number, offset: number}}
+ * @returns {{av: number, au: number, shiftY: number, shiftX: number, offset: number, gain: number}}
  */
 export function poseOf({ header, viewWeights }, vq, uq) {
   const { n_v: nV, n_u: nU } = header;
-  const corrections = [0, 0, 0, 0, 0];
+  const corrections = [0, 0, 0, 0, 0, 0];
   if (header.per_view) {
     const v0 = Math.min(vq >> 8, Math.max(nV - 2, 0));
     const u0 = Math.min(uq >> 8, Math.max(nU - 2, 0));
     const fv = vq - 256 * v0;
     const fu = uq - 256 * u0;
-    const sums = [0, 0, 0, 0, 0];
+    const sums = [0, 0, 0, 0, 0, 0];
     for (const [v, weightV] of [[v0, 256 - fv], [v0 + 1, fv]]) {
       for (const [u, weightU] of [[u0, 256 - fu], [u0 + 1, fu]]) {
         if (v >= nV || u >= nU) continue;
         for (let i = 0; i < 5; i++) {
           sums[i] += weightV * weightU * viewWeights.per_view[(v * nU + u) * 5 + i];
         }
+        sums[5] += weightV * weightU * viewWeights.view_gain[v * nU + u];
       }
     }
     sums.forEach((sum, i) => (corrections[i] = Math.floor((sum + 2 ** 15) / 2 ** 16)));
   }
   let av = vq - 128 * (nV - 1);
   let au = uq - 128 * (nU - 1);
+  if (header.transposed) [av, au] = [au, av];
   if (header.mirrored) au = -au;
   if (header.axes_reversed) [av, au] = [-av, -au];
   return {
@@ -47,6 +50,7 @@ export function poseOf({ header, viewWeights }, vq, uq) {
     shiftY: corrections[2],
     shiftX: corrections[3],
     offset: 4 * corrections[4],
+    gain: Math.max(0, Math.min(4095, 1024 + corrections[5])),
   };
 }
 
@@ -90,6 +94,12 @@ export function renderView(scene, pose, [y0, y1, x0, x1]) {
     else cutRow(scene, y, x0, x1, features, n);
     colors.set(features.subarray(0, colors.length));
     if (network) network.addTo(colors, y);
+    if (pose.gain !== 1024) {
+      for (let i = 0; i < colors.length; i++) {
+        const color = Math.floor((colors[i] * pose.gain + 512) / 1024);
+        colors[i] = Math.max(-MAX_COLOR, Math.min(MAX_COLOR, color));
+      }
+    }
     for (let i = 0; i < n; i++) colors[i] += pose.offset;
     toSamples(header, colors, n, samples, (y - y0) * n * header.channels);
   }

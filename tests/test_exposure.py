@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Dark and black views: what is measured, and that they do not spoil the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import load_example
+
+import sanrcodec
+from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import light_field_psnr_yuv
+from sanrcodec.presets import PROFILES, Parallax, make_header
+
+torch = pytest.importorskip("torch")
+exposure = pytest.importorskip("sanrcodec.encoder.exposure")
+
+
+@pytest.fixture(scope="module")
+def views() -> np.ndarray:
+    made: np.ndarray = load_example("synthetic").render((5, 5), (48, 64), 2, (-0.8, 0.6))
+    return made
+
+
+@pytest.mark.parametrize("n_dead", [0, 4, 24])
+def test_measured(views: np.ndarray, n_dead: int) -> None:
+    views = views.copy()
+    views[0, 1] = (views[0, 1] * 0.3).astype(np.uint8)
+    order = [(4, 4), (4, 0), (0, 4), (0, 0), *((v, u) for v in range(5) for u in range(5))]
+    dead = list(dict.fromkeys(p for p in order if p != (0, 1)))[:n_dead]
+    for place in dead:
+        views[place] = 0
+    measured = exposure.measure_exposure(LightField(views, 8))
+    assert sorted(zip(*np.nonzero(measured.is_dead), strict=True)) == sorted(dead)
+    assert bool(measured.is_dark[0, 1]) == (n_dead < 24)
+    if n_dead < 24:
+        assert measured.gain[0, 1] == pytest.approx(0.3, rel=0.15)
+
+
+def test_nothing_but_black_is_not_dead() -> None:
+    measured = exposure.measure_exposure(LightField(np.zeros((2, 2, 8, 8, 1), np.uint8), 8))
+    assert not measured.is_dead.any()
+
+
+def test_start_and_rest_of_gains(views: np.ndarray) -> None:
+    from sanrcodec.encoder.gains import held_gains, start_gains
+    from sanrcodec.encoder.model import SceneModel
+
+    header = make_header(LightField(views, 8), PROFILES["default"], Parallax(1.0), 16)
+    model = SceneModel(header)
+    gain = np.ones((5, 5))
+    gain[0, 0], gain[4, 2], gain[1, 1] = 0.0, 0.25, 1.1
+    measured = exposure.Exposure(gain)
+    start_gains(model, measured)
+    started = model.integers()[0]["view_gain"].reshape(5, 5)
+    assert (started[0, 0], started[4, 2], started[1, 1]) == (-1024, -768, 0)
+    held = held_gains(model, measured)
+    assert held is not None
+    assert int(held.sum()) == 1
+    assert held_gains(model, exposure.Exposure(np.ones((5, 5)))) is None
+
+
+@pytest.mark.slow
+def test_black_views_do_not_spoil_the_others(fit: Callable[..., Any], views: np.ndarray) -> None:
+    """As good as without them, at about the same size, and black stays black."""
+    black = views.copy()
+    corners = [(v, u) for v in (0, 4) for u in (0, 4)]
+    for corner in corners:
+        black[corner] = 0
+    good = [(v, u) for v in range(5) for u in range(5) if (v, u) not in corners]
+
+    def quality(samples: np.ndarray) -> tuple[float, int]:
+        result = fit(LightField(samples, 8), steps=150, preset="fast")
+        opened = sanrcodec.open(result.content)
+        decoded = [opened.view(*place) for place in good]
+        for corner in corners if samples is black else []:
+            assert not opened.view(*corner).any()
+        mean, _ = light_field_psnr_yuv((samples[place] for place in good), iter(decoded), 8)
+        return mean, len(result.content)
+
+    psnr, size = quality(views)
+    psnr_black, size_black = quality(black)
+    assert psnr_black > psnr - 0.5
+    assert size_black < 1.1 * size
+
+
+@pytest.mark.slow
+def test_exposure_of_a_view_is_corrected(fit: Callable[..., Any], views: np.ndarray) -> None:
+    gain = np.random.default_rng(3).uniform(0.8, 1.2, (5, 5, 1, 1, 1))
+    lit = np.clip(views * 0.8 * gain, 0, 255).astype(np.uint8)
+    result = fit(LightField(lit, 8), steps=300, preset="fast", lmbda=2.0)
+    found = sanrcodec.open(result.content).weights["view_gain"].ravel() / 1024
+    assert np.corrcoef(found, gain.ravel())[0, 1] > 0.9
+
+
+def test_no_geometry_is_told(fit: Callable[..., Any], views: np.ndarray) -> None:
+    """Views in a random order are coded by the profile without geometry."""
+    rng = np.random.default_rng(0)
+    moved = load_example("synthetic").render((5, 5), (48, 64), 2, (-3, 3))
+    shuffled = moved.reshape(25, *views.shape[2:])[rng.permutation(25)].reshape(views.shape)
+    lines: list[str] = []
+    result = fit(LightField(shuffled, 8), steps=3, on_geometry=lines.append)
+    assert result.geometry == "not found"
+    assert sanrcodec.open(result.content).header.layers == 0
+    assert lines == [
+        "parallax: not found; no order of the axes explains the views, so that they are encoded "
+        "without geometry"
+    ]
+    assert fit(LightField(views, 8), steps=1).geometry == "found"
+    assert fit(LightField(views, 8), steps=1, profile="sanr").geometry == "none"

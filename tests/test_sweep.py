@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""What the plane sweep concludes of light fields whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import load_example
+
+from sanrcodec.lightfield import LightField
+
+torch = pytest.importorskip("torch")
+sweep = pytest.importorskip("sanrcodec.encoder.sweep")
+
+Views = np.ndarray
+
+# The grid as it is given -> mirrored, reversed, transposed.
+ORDERS: dict[str, tuple[Callable[[Views], Views], tuple[bool, bool, bool]]] = {
+    "as it should be": (lambda a: a, (False, False, False)),
+    "columns from the right": (lambda a: a[:, ::-1], (True, False, False)),
+    "rows from below": (lambda a: a[::-1], (True, True, False)),
+    "both": (lambda a: a[::-1, ::-1], (False, True, False)),
+    "column first": (lambda a: a.swapaxes(0, 1), (False, False, True)),
+    "column first, from the right": (lambda a: a[:, ::-1].swapaxes(0, 1), (True, False, True)),
+}
+# Neighbors differ by -1.5 pixels where it is nearest: p = q + a * d, near is small.
+NEAR, FAR = -1.5, 0.5
+
+
+@pytest.fixture(scope="module")
+def render() -> Callable[..., Views]:
+    example = load_example("synthetic")
+
+    def render(
+        grid: tuple[int, int] = (5, 5),
+        size: tuple[int, int] = (72, 96),
+        near: float = NEAR,
+        far: float = FAR,
+    ) -> Views:
+        # The example's larger disparity is nearer, and its views run the other way.
+        views: Views = example.render(grid, size, seed=4, disparity=(-far, -near))
+        return views[::-1, ::-1]
+
+    return render
+
+
+def found(views: Views) -> Any:
+    return sweep.estimate_geometry(LightField(np.ascontiguousarray(views), 8), "cpu")
+
+
+def ends(geometry: Any) -> list[float]:
+    near = geometry.near[4:-4, 4:-4]
+    return [float(near.quantile(q)) for q in (0.03, 0.97)]
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_of_the_views(name: str, render: Callable[..., Views]) -> None:
+    arrange, truth = ORDERS[name]
+    geometry = found(arrange(render((5, 7))))
+    parallax = geometry.parallax
+    assert (parallax.mirrored, parallax.axes_reversed, parallax.transposed) == truth
+    assert ends(geometry) == pytest.approx([NEAR, FAR], abs=0.2)
+
+
+@pytest.mark.parametrize("grid", [(1, 9), (9, 1)])
+def test_a_single_row_or_column(grid: tuple[int, int], render: Callable[..., Views]) -> None:
+    views = render(grid)
+    geometry = found(views)
+    assert not geometry.parallax.transposed
+    assert not geometry.parallax.axes_reversed
+    assert ends(geometry) == pytest.approx([NEAR, FAR], abs=0.2)
+    # A row of views whose camera moved down.
+    assert found(views.swapaxes(0, 1)).parallax.transposed
+
+
+def test_a_hundred_views_in_a_row(render: Callable[..., Views]) -> None:
+    geometry = found(render((1, 100), (48, 96), -0.3, 0.1))
+    assert ends(geometry) == pytest.approx([-0.3, 0.1], abs=0.05)
+    assert not geometry.parallax.axes_reversed
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize(
+    ("grid", "near", "far"), [((9, 9), -4.5, -3.5), ((8, 8), -7.0, -2.0), ((3, 3), -20.0, -8.0)]
+)
+def test_wide_baseline(
+    grid: tuple[int, int], near: float, far: float, flipped: bool, render: Callable[..., Views]
+) -> None:
+    """Up to a quarter of a view between the center and the outermost view."""
+    views = render(grid, (72, 96), near, far)
+    geometry = found(views[:, ::-1] if flipped else views)
+    parallax = geometry.parallax
+    assert (parallax.mirrored, parallax.transposed) == (flipped, False)
+    assert not parallax.axes_reversed
+    assert ends(geometry) == pytest.approx([near, far], abs=0.12 * (far - near) + 0.1)
+
+
+def test_exposure_does_not_matter(render: Callable[..., Views]) -> None:
+    views = render()
+    gain = np.random.default_rng(1).uniform(0.8, 1.2, (5, 5, 1, 1, 1))
+    geometry = found(np.clip(views * 0.8 * gain, 0, 255).astype(np.uint8))
+    assert ends(geometry) == pytest.approx([NEAR, FAR], abs=0.2)
+
+
+def test_dark_views_are_not_compared(render: Callable[..., Views]) -> None:
+    views = render().copy()
+    for corner in ((0, 0), (0, 4), (4, 0), (4, 4)):
+        views[corner] = 0
+    views[2, 2] //= 20  # the center too
+    geometry = found(views)
+    parallax = geometry.parallax
+    assert (parallax.mirrored, parallax.axes_reversed, parallax.transposed) == (False,) * 3
+    assert ends(geometry) == pytest.approx([NEAR, FAR], abs=0.2)
+
+
+def test_views_without_geometry(render: Callable[..., Views]) -> None:
+    views = render(near=-4.0, far=2.0)
+    rng = np.random.default_rng(0)
+    shuffled = views.reshape(25, *views.shape[2:])[rng.permutation(25)].reshape(views.shape)
+    assert found(shuffled) is None
+    assert found(rng.integers(0, 256, views.shape).astype(np.uint8)) is None
+    assert found(views[:1, :1]) is None
+
+
+def test_still_views_have_a_geometry(render: Callable[..., Views]) -> None:
+    still = np.broadcast_to(render((1, 1)), (3, 3, 72, 96, 3))
+    assert found(still).parallax.extent < 0.3
+    noise = np.random.default_rng(0).normal(0, 6, still.shape)
+    assert found(np.clip(still + noise, 0, 255).astype(np.uint8)) is not None
+
+
+def test_between_two_views(render: Callable[..., Views]) -> None:
+    """The canvas of an even grid lies between its views: so does the disparity."""
+    fine = found(render((9, 9), (72, 96), -2.0, 1.0))
+    coarse = found(render((9, 9), (72, 96), -2.0, 1.0)[:8, :8])
+    # The center of 8 views is half a view before that of 9.
+    y, x = np.mgrid[12:60, 12:84]
+    d = fine.near.numpy()[y, x]
+    row, column = (np.rint(c - 0.5 * d).astype(int) for c in (y, x))
+    error = np.abs(coarse.near.numpy()[row, column] - d)
+    assert np.median(error) < 0.1
+    assert (error > 0.5).mean() < 0.1
