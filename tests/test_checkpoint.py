@@ -297,6 +297,14 @@ def test_checkpoint_path_is_checked_before_any_work(tmp_path: Path) -> None:
         assert message in result.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_input_that_is_a_link_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "lf.png").symlink_to("lf.png")
+    result = sanr(*command(tmp_path))
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path / 'lf.png'}: no such file or folder\n"
+
+
 @pytest.mark.usefixtures("mosaic")
 def test_refused_checkpoint_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "ck").write_bytes(b"something else")

@@ -165,7 +165,7 @@ def _check_paths(source: Path, output: Path, checkpoint: Path | None, force: boo
         raise click.UsageError(f"{output} is the input; choose another output")
     if checkpoint is not None:
         check_output(checkpoint, force=True)
-        if checkpoint.resolve() in (output.resolve(), source.resolve()):
+        if os.path.realpath(checkpoint) in map(os.path.realpath, (output, source)):
             raise click.UsageError(f"{checkpoint} is the input or the output; choose another file")
 
 
