@@ -190,32 +190,33 @@ function runTrunk(header, weights, name, planes, first, nLevels, level) {
 function correctColors(header, weights, planes, level) {
   const [rows, columns] = levelShape(header, level);
   const { channels } = header;
-  const linear = new NearSums(weights["color_filter.linear"], planes, rows, columns, level);
-  const parts = [linear];
-  if (header.filter_hidden > 0) {
-    const inner = new NearSums(weights["color_filter.hidden.weight"], planes, rows, columns, level);
-    const bias = weights["color_filter.hidden.bias"];
-    const hidden = Array.from({ length: bias.length }, () => new Int16Array(rows * columns));
+  const sums = new Float64Array(2 * columns);
+  const layer = (name, inputs) => new NearSums(weights[name], inputs, rows, columns, level);
+  const newPlanes = (n) => Array.from({ length: n }, () => new Int16Array(rows * columns));
+  // Outputs are made in pairs: both use what is loaded.
+  const run = (layers, bias, isLeaky, outputs) => {
     for (let y = 0; y < rows; y++) {
-      inner.load(y);
-      hidden.forEach((plane, h) => {
-        inner.sums.fill(bias[h] * 2 ** 9);
-        inner.add(h);
-        finishRow(inner.sums, 0, columns, 7, MAX_FEATURE, true, plane, y * columns);
-      });
+      for (const part of layers) part.load(y);
+      for (let c = 0; c < outputs.length; c += 2) {
+        sums.fill(bias(c), 0, columns);
+        sums.fill(bias(c + 1), columns);
+        for (const part of layers) part.addPair(c, sums);
+        outputs.slice(c, c + 2).forEach((plane, i) => {
+          finishRow(sums, i * columns, columns, 7, MAX_FEATURE, isLeaky, plane, y * columns);
+        });
+      }
     }
-    parts.push(new NearSums(weights["color_filter.output"], hidden, rows, columns, level));
+  };
+  const parts = [layer("color_filter.linear", planes)];
+  if (header.filter_hidden > 0) {
+    const hidden = newPlanes(header.filter_hidden);
+    const biases = weights["color_filter.hidden.bias"];
+    const bias = (h) => (h < biases.length ? biases[h] * 2 ** 9 : 0);
+    run([layer("color_filter.hidden.weight", planes)], bias, true, hidden);
+    parts.push(layer("color_filter.output", hidden));
   }
-  const corrections = planes.slice(0, channels).map(() => new Int16Array(rows * columns));
-  for (let y = 0; y < rows; y++) {
-    parts.forEach((part) => part.load(y));
-    corrections.forEach((plane, c) => {
-      parts.forEach((part) => (part.sums = linear.sums));
-      linear.sums.fill(0);
-      parts.forEach((part) => part.add(c));
-      finishRow(linear.sums, 0, columns, 7, MAX_FEATURE, false, plane, y * columns);
-    });
-  }
+  const corrections = newPlanes(channels);
+  run(parts, () => 0, false, corrections);
   corrections.forEach((plane, c) => {
     const color = planes[c];
     for (let i = 0; i < plane.length; i++) {
@@ -228,18 +229,13 @@ function correctColors(header, weights, planes, level) {
 class NearSums {
   constructor(weight, planes, rows, columns, level) {
     Object.assign(this, { planes, rows, columns });
-    this.sums = new Float64Array(columns);
     this.isWide = level === 0;
-    if (this.isWide) {
-      this.weight = Float64Array.from(weight);
-      this.stride = columns + 2;
-      this.buffer = new Float64Array(planes.length * 3 * this.stride);
-    } else {
-      this.weight = new Float64Array(weight.length / 9);
-      weight.forEach((w, i) => (this.weight[Math.floor(i / 9)] += w));
-      this.stride = columns;
-      this.buffer = new Float64Array(planes.length * columns);
-    }
+    this.nTaps = this.isWide ? 9 : 1;
+    // Zeros for a partner of the last of an odd number of outputs.
+    this.weight = new Float64Array((weight.length * this.nTaps) / 9 + planes.length * this.nTaps);
+    weight.forEach((w, i) => (this.weight[Math.floor((i * this.nTaps) / 9)] += w));
+    this.stride = columns + (this.isWide ? 2 : 0);
+    this.buffer = new Float64Array(planes.length * (this.isWide ? 3 : 1) * this.stride);
   }
 
   /** Make ready for a row of pixels. */
@@ -260,25 +256,28 @@ class NearSums {
     });
   }
 
-  /** Add what output `c` weighs to the sums. */
-  add(c) {
-    const { planes, columns, stride, buffer, weight, sums } = this;
-    if (!this.isWide) {
-      for (let j = 0; j < planes.length; j++) {
-        const w = weight[c * planes.length + j];
-        for (let x = 0; x < columns; x++) sums[x] += w * buffer[j * stride + x];
-      }
-      return;
-    }
+  /** Add what the outputs `c` and `c + 1` weigh to the sums, one row after the other. */
+  addPair(c, sums) {
+    const { planes, columns, stride, buffer, weight, nTaps } = this;
     for (let j = 0; j < planes.length; j++) {
-      addNine(sums, columns, buffer, 3 * j * stride, stride, weight, (c * planes.length + j) * 9);
+      const from = (c * planes.length + j) * nTaps;
+      const next = from + planes.length * nTaps;
+      if (this.isWide) {
+        addNine(sums, columns, buffer, 3 * j * stride, stride, weight, from, next);
+      } else {
+        for (let x = 0; x < columns; x++) {
+          sums[x] += weight[from] * buffer[j * stride + x];
+          sums[columns + x] += weight[next] * buffer[j * stride + x];
+        }
+      }
     }
   }
 }
 
-/** `sums[x] +=` the products of nine weights and the pixels around `x` in three rows. */
-function addNine(sums, n, buffer, at, stride, weight, from) {
-  const [w0, w1, w2, w3, w4, w5, w6, w7, w8] = weight.subarray(from, from + 9);
+/** Add the products of nine weights, of two outputs, and the pixels around `x` in three rows. */
+function addNine(sums, n, buffer, at, stride, weight, from, next) {
+  const [v0, v1, v2, v3, v4, v5, v6, v7, v8] = weight.subarray(from, from + 9);
+  const [w0, w1, w2, w3, w4, w5, w6, w7, w8] = weight.subarray(next, next + 9);
   const below = at + stride;
   const last = below + stride;
   let a0 = buffer[at];
@@ -292,6 +291,8 @@ function addNine(sums, n, buffer, at, stride, weight, from) {
     const b2 = buffer[below + x + 2];
     const c2 = buffer[last + x + 2];
     sums[x] +=
+      v0 * a0 + v1 * a1 + v2 * a2 + v3 * b0 + v4 * b1 + v5 * b2 + v6 * c0 + v7 * c1 + v8 * c2;
+    sums[n + x] +=
       w0 * a0 + w1 * a1 + w2 * a2 + w3 * b0 + w4 * b1 + w5 * b2 + w6 * c0 + w7 * c1 + w8 * c2;
     a0 = a1;
     a1 = a2;

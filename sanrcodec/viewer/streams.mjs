@@ -82,11 +82,12 @@ class Arm {
   constructor(weights, name, nHidden) {
     const tensor = (part) => weights[`arm.${name}.${part}`];
     this.nHidden = nHidden;
+    this.rowLength = nHidden + 2 + (nHidden & 1); // even: sums are made in pairs
     this.gridBias = tensor("grid_bias");
     this.kinds = [0, 1, 2, 3].map((kind) => {
       const cut = (part, n) => tensor(part).subarray(kind * n, (kind + 1) * n);
       const nRow = 2 * N_CONTEXTS;
-      const rows = [...cut("hidden", nHidden * nRow), ...cut("shortcut", 2 * nRow)];
+      const rows = [...cut("shortcut", 2 * nRow), ...cut("hidden", nHidden * nRow)];
       return {
         rows,
         hiddenBias: cut("hidden_bias", nHidden),
@@ -97,19 +98,19 @@ class Arm {
     });
   }
 
-  /** Rows of sums: of each context and value, what it adds to the hidden units and shortcuts. */
+  /** Rows of sums: of each context and value, what it adds to both shortcuts and hidden units. */
   tableOf(kind) {
     const part = this.kinds[kind];
     if (part.table === null) {
       const nSums = this.nHidden + 2;
-      part.table = new Int32Array(N_CONTEXTS * N_VALUES * nSums);
-      let at = 0;
+      part.table = new Int32Array(N_CONTEXTS * N_VALUES * this.rowLength);
       for (let k = 0; k < N_CONTEXTS; k++) {
         for (let value = -MAX_CONTEXT; value <= MAX_CONTEXT; value++) {
           const magnitude = MAGNITUDE_Q3[Math.abs(value)];
+          const at = (k * N_VALUES + value + MAX_CONTEXT) * this.rowLength;
           for (let j = 0; j < nSums; j++) {
             const row = j * 2 * N_CONTEXTS;
-            part.table[at++] =
+            part.table[at + j] =
               8 * value * part.rows[row + k] + magnitude * part.rows[row + N_CONTEXTS + k];
           }
         }
@@ -196,54 +197,32 @@ function readPass(decoder, arm, gridNumber, grid, references, { kind, y0, x0, st
 function predict(arm, gridNumber, grid, references, pass, locations, scales) {
   const { kind, y0, x0, stride } = pass;
   const [parent, grandparent, cross] = references;
-  const { nHidden } = arm;
-  const nSums = nHidden + 2;
+  const { nHidden, rowLength } = arm;
   const { hiddenBias, output, passBias } = arm.kinds[kind];
   const table = arm.tableOf(kind);
   const bias = [0, 1].map((m) => (passBias[m] + arm.gridBias[2 * gridNumber + m]) * 64);
-  const start = new Int32Array(nSums);
-  for (let j = 0; j < nHidden; j++) start[j] = hiddenBias[j] * 8 + 8; // 8: rounding
-  const sums = new Int32Array(nSums);
+  const start = new Int32Array(rowLength);
+  for (let j = 0; j < nHidden; j++) start[2 + j] = hiddenBias[j] * 8 + 8; // 8: rounding
 
   // Known neighbors: where they are, and where the row of their value 0 is.
   const offsets = [];
   const zeros = [];
+  const rowOf = (k) => (k * N_VALUES + MAX_CONTEXT) * rowLength;
   NEIGHBORS.forEach(([dy, dx, kinds], k) => {
     if (!kinds.includes(kind)) return;
     offsets.push(((dy * grid.stride + dx) * stride) / 2);
-    zeros.push((k * N_VALUES + MAX_CONTEXT) * nSums);
+    zeros.push(rowOf(k));
   });
-  const rowOf = (k) => (k * N_VALUES + MAX_CONTEXT) * nSums;
   const [parentRow, upRow, sideRow, grandparentRow, crossRow] = [0, 1, 2, 3, 4].map((k) =>
     rowOf(N_NEIGHBORS + k),
   );
   const { near } = grid;
 
-  let isTouched = false;
-  const add = (row) => {
-    if (!isTouched) {
-      sums.set(start);
-      isTouched = true;
-    }
-    for (let j = 0; j < nSums; j++) sums[j] += table[row + j];
-  };
-  const finish = (i) => {
-    let location = bias[0] + sums[nHidden] * 8;
-    let scale = bias[1] + sums[nHidden + 1] * 8;
-    for (let j = 0; j < nHidden; j++) {
-      const h = sums[j] >> 4;
-      if (h > 0) {
-        const unit = h < 4095 ? h : 4095;
-        location += output[j] * unit;
-        scale += output[nHidden + j] * unit;
-      }
-    }
-    locations[i] = Math.max(-4088, Math.min(4088, Math.floor((location + 512) / 1024)));
-    scales[i] = Math.max(0, Math.min(39, Math.floor((scale + 1024) / 2048)));
-  };
+  // Rows of the contexts that are not 0: those of 0 add nothing.
+  const rows = new Int32Array(N_CONTEXTS);
+  const network = { nHidden, rowLength, table, start, output, bias };
   // Most samples of a sparse grid have contexts of 0 alone.
-  sums.set(start);
-  finish(0);
+  weigh(network, rows, 0, locations, scales, 0);
   const plainLocation = locations[0];
   const plainScale = scales[0];
 
@@ -260,35 +239,68 @@ function predict(arm, gridNumber, grid, references, pass, locations, scales) {
     const crossAt = cross ? cross.origin + y * cross.stride : 0;
     const at = grid.origin + y * grid.stride;
     for (let x = x0; x < grid.width; x += stride, i++) {
-      isTouched = false;
+      let n = 0;
       for (let k = 0; k < offsets.length; k++) {
         const value = near[at + x + offsets[k]];
-        if (value !== 0) add(zeros[k] + value * nSums);
+        if (value !== 0) rows[n++] = zeros[k] + value * rowLength;
       }
       if (parent) {
         const half = x >> 1;
         const other = Math.max(0, Math.min(parent.width - 1, half + 2 * (x & 1) - 1));
         const value = parent.near[parentAt + half];
-        if (value !== 0) add(parentRow + value * nSums);
+        if (value !== 0) rows[n++] = parentRow + value * rowLength;
         const up = parent.near[upAt + half];
-        if (up !== 0) add(upRow + up * nSums);
+        if (up !== 0) rows[n++] = upRow + up * rowLength;
         const side = parent.near[parentAt + other];
-        if (side !== 0) add(sideRow + side * nSums);
+        if (side !== 0) rows[n++] = sideRow + side * rowLength;
       }
       if (grandparent) {
         const value = grandparent.near[grandparentAt + (x >> 2)];
-        if (value !== 0) add(grandparentRow + value * nSums);
+        if (value !== 0) rows[n++] = grandparentRow + value * rowLength;
       }
       if (cross) {
         const value = cross.near[crossAt + x];
-        if (value !== 0) add(crossRow + value * nSums);
+        if (value !== 0) rows[n++] = crossRow + value * rowLength;
       }
-      if (isTouched) {
-        finish(i);
+      if (n > 0) {
+        weigh(network, rows, n, locations, scales, i);
       } else {
         locations[i] = plainLocation;
         scales[i] = plainScale;
       }
     }
   }
+}
+
+/** Location and scale of one sample, from the rows of its contexts. */
+function weigh(network, rows, n, locations, scales, i) {
+  const { nHidden, rowLength, table, start, output, bias } = network;
+  let location = bias[0];
+  let scale = bias[1];
+  for (let j = 0; j < rowLength; j += 2) {
+    let even = start[j];
+    let odd = start[j + 1];
+    for (let r = 0; r < n; r++) {
+      const at = rows[r] + j;
+      even = (even + table[at]) | 0;
+      odd = (odd + table[at + 1]) | 0;
+    }
+    if (j === 0) {
+      location += even * 8;
+      scale += odd * 8;
+      continue;
+    }
+    even = Math.min(even >> 4, 4095);
+    odd = Math.min(odd >> 4, 4095);
+    if (even > 0) {
+      location += output[j - 2] * even;
+      scale += output[nHidden + j - 2] * even;
+    }
+    if (odd > 0) {
+      location += output[j - 1] * odd;
+      scale += output[nHidden + j - 1] * odd;
+    }
+  }
+  locations[i] = Math.max(-4088, Math.min(4088, Math.floor((location + 512) / 1024)));
+  scales[i] = Math.max(0, Math.min(39, Math.floor((scale + 1024) / 2048)));
 }
