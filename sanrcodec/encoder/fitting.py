@@ -209,9 +209,13 @@ class _Steps:
             def quantize(x: Tensor) -> Tensor:
                 return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
 
+        color_weight = None
+        if stage.colored:
+            color_weight = schedule.color_weight * schedule.color_share(progress)
         loss, figures, scene = self.model.loss(
-            index, self.views.targets(), quantize, self.lmbda, self.importance.of(index)
-        )
+            index, self.views.targets(), quantize, self.lmbda, self.importance.of(index),
+            color_weight,
+        )  # fmt: skip
         if stage.guided:
             assert self.guide is not None
             guide = schedule.guide_weight * self.guide(scene)

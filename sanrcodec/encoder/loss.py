@@ -7,9 +7,13 @@ Must not know of models or of the rate.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["mse_yuv", "plane_errors"]
+__all__ = ["color_outliers", "mse_yuv", "plane_errors"]
+
+_OUTLIER_BLOCK = 4  # pixels
+_OUTLIER = 2.0  # of the view's error
 
 _PLANE_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 
@@ -29,3 +33,22 @@ def mse_yuv(errors: Tensor) -> Tensor:
     parts = zip(_PLANE_WEIGHTS, torch.log(errors + 1e-3).unbind(-1), strict=True)
     y, cb, cr = (weight * log_error for weight, log_error in parts)
     return torch.exp(y + cb + cr)
+
+
+def color_outliers(views: Tensor, target: Tensor, mse: Tensor) -> Tensor:
+    """By how much the chroma of small blocks is worse than its view, ``[B]``, in levels squared.
+
+    The geometric mean hardly sees a small object of a wrong color: where few pixels make most of a
+    plane's error, less of it counts the less for the decibel, the larger it is. A fit that starts
+    with gray latents then never learns a rare color.
+
+    Args:
+        views: ``[B, C, H, W]``.
+        target: The same.
+        mse: ``[B]``, error of each view, as :func:`mse_yuv` gives it.
+    """
+    if views.shape[1] == 1:
+        return torch.zeros_like(mse)
+    squares = (views[:, 1:] - target[:, 1:]).square() * 255.0**2
+    blocks = F.avg_pool2d(squares, _OUTLIER_BLOCK, ceil_mode=True)
+    return F.relu(blocks - _OUTLIER * mse[:, None, None, None]).mean((2, 3)).sum(1)

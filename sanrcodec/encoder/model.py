@@ -16,7 +16,7 @@ from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import SHIFT_MAX
-from sanrcodec.encoder.loss import mse_yuv, plane_errors
+from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.rate import LatentRate
@@ -102,6 +102,7 @@ class SceneModel(nn.Module):
         quantize: Quantizer,
         lmbda: float | Tensor,
         importance: Tensor | None = None,
+        color_weight: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], FloatScene]:
         """Rate-distortion cost ``D + lmbda * R`` of some views.
 
@@ -114,6 +115,8 @@ class SceneModel(nn.Module):
             quantize: Latents ``[N]`` -> quantized latents.
             lmbda: Weight of the rate.
             importance: ``[B]``, factor of each view's error in the cost; 1 by default.
+            color_weight: ``[]``, of :func:`~sanrcodec.encoder.loss.color_outliers` in the cost; 0
+                by default.
 
         Returns:
             Cost, figures (``bits``, ``mse``, and ``view_mse`` of each view), and the scene.
@@ -122,13 +125,15 @@ class SceneModel(nn.Module):
         latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         bits = self.latent_bits(latents, weights) + weight_bits
         scene = self.scene(latents, weights)
-        errors = plane_errors(self.views(scene, weights, index), target)
+        views = self.views(scene, weights, index)
+        errors = plane_errors(views, target)
         weighted = errors if importance is None else errors * importance[:, None]
         cost = mse_yuv(weighted.mean(0)) + lmbda * self._per_pixel(bits)
         errors = errors.detach()
-        figures = {
-            "bits": bits.detach(), "mse": mse_yuv(errors.mean(0)), "view_mse": mse_yuv(errors)
-        }  # fmt: skip
+        view_mse = mse_yuv(errors)
+        if color_weight is not None:
+            cost = cost + color_weight * color_outliers(views, target, view_mse).mean()
+        figures = {"bits": bits.detach(), "mse": mse_yuv(errors.mean(0)), "view_mse": view_mse}
         return cost, figures, scene
 
     @torch.no_grad()

@@ -70,10 +70,12 @@ class Stage(NamedTuple):
     Attributes:
         phase: That they belong to.
         guided: Whether the swept disparity guides the geometry.
+        colored: Whether color outliers count for more.
     """
 
     phase: Phase
     guided: bool
+    colored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,9 @@ class Schedule:
         guide_weight: Of the squared distance in pixels from the swept disparity, at the start.
         guide_until: Progress at which this weight has fallen to 0. Until then the importance of
             views does not change.
+        color_weight: Of color outliers in the cost, at the start, see
+            :func:`~sanrcodec.encoder.loss.color_outliers`.
+        color_until: Progress at which this weight has fallen to 0: what is learned then stays.
         latent_epsilon: Adam's epsilon for the latents, in gradients that lmbda gives to one bit.
             Without it the latents that nothing pulls at wander at full rate, and each that strays
             over a threshold costs bits.
@@ -106,6 +111,8 @@ class Schedule:
     warm_up_steps: int = 20
     guide_weight: float = 20.0
     guide_until: float = 0.1
+    color_weight: float = 2.0
+    color_until: float = 0.6
     latent_epsilon: float = 1.0
     weight_epsilon: float = 1e-12
     coarsens: bool = True
@@ -117,7 +124,11 @@ class Schedule:
     def stage_at(self, progress: float) -> Stage:
         """Stage of the step that starts at some progress."""
         phase = next((p for p in self.phases if progress < p.until), self.phases[-1])
-        return Stage(phase, progress < self.guide_until and self.guide_weight > 0)
+        return Stage(
+            phase,
+            guided=progress < self.guide_until and self.guide_weight > 0,
+            colored=progress < self.color_until and self.color_weight > 0,
+        )
 
     def annealing(self, phase: Phase, progress: Tensor) -> tuple[Tensor, Tensor]:
         """Temperature and width of the noise, of a phase whose latents do not rest."""
@@ -140,6 +151,10 @@ class Schedule:
     def guide_share(self, progress: Tensor) -> Tensor:
         """What is left of the guide's weight while there is a guide."""
         return 1 - progress / self.guide_until
+
+    def color_share(self, progress: Tensor) -> Tensor:
+        """What is left of the weight of color outliers while they count for more."""
+        return 1 - progress / self.color_until
 
     def compiles(self, steps: int, seconds: float | None) -> bool:
         """Whether a fit on a GPU is long enough for compiled kernels."""
