@@ -14,7 +14,7 @@ from sanrcodec.bitstream.container import SectionType
 
 def test_info_decodes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("unpack_weights", "unpack_latents", "Scene"):
-        monkeypatch.delattr(f"sanrcodec.decoder.{name}")
+        monkeypatch.delattr(f"sanrcodec.decoding.{name}")
     summary = json.loads(assert_ok(sanr("info", file, "--json")))
     assert summary["format_version"] == ".".join(map(str, sanrcodec.bitstream.container.VERSION))
     assert summary["bpp"] == pytest.approx(8 * summary["n_bytes"] / (9 * 24 * 32))
