@@ -197,7 +197,8 @@ def encode(
             if kept:
                 ranks.share(lambda: held.enter_context(kept.held()))
             height, width = light_field.shape[2:4]
-            ranks.each(lambda: check_memory(height * width, sweeps, chosen))
+            has_layers = PROFILES[profile]["layers"] > 0
+            ranks.each(lambda: check_memory(height * width, has_layers, chosen))
             n_steps = steps or PRESETS[preset].steps
             exposure = ranks.share(lambda: measure_exposure(light_field))
             geometry, state = ranks.share(
