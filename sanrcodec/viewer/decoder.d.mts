@@ -74,13 +74,14 @@ export interface Scene {
   features: Int16Array[];
 }
 
-/** Place of a view among the others: angles in views, Q8; shifts in pixels, Q5; luma, Q12. */
+/** Place of a view: angles in views, Q8; shifts in pixels, Q5; luma offset, Q12; gain, Q10. */
 export interface Pose {
   av: number;
   au: number;
   shiftY: number;
   shiftX: number;
   offset: number;
+  gain: number;
 }
 
 /** An opened .sanr file, whose views decode on demand. */

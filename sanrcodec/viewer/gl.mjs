@@ -182,6 +182,7 @@ export class GlRenderer {
     const originX = originOf(header.margin_x, pose.shiftX, level);
     gl.uniform2i(program.at("origin"), originY, originX);
     gl.uniform1i(program.at("offset"), pose.offset);
+    gl.uniform1i(program.at("gain"), pose.gain);
     if (header.view_depth > 0) {
       gl.uniform1iv(program.at("constants"), constantsOf(scene, anglesOf(header, pose)));
     }

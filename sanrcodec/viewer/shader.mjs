@@ -6,6 +6,7 @@
 import { LANES } from "./planes.mjs";
 
 const MAX_FEATURE = 32767;
+const MAX_COLOR = 65534;
 const MAX_TERMS = 6000; // of the view network, each a product in the shader's text
 
 /** Slices of lanes that a layer's textures have. */
@@ -84,6 +85,7 @@ ${isForScreen ? SCREEN_TARGET : SUM_TARGET}
 uniform ivec2 angles; // av, au
 uniform ivec2 origin; // y, x
 uniform int offset;
+uniform int gain;
 ${header.view_depth > 0 ? `uniform int constants[${header.view_hidden}];` : ""}
 
 int rshift(int x, int n) { return (x + (1 << (n - 1))) >> n; }
@@ -105,6 +107,9 @@ void main() {
   int d = 0;
 ${header.layers > 0 ? layeredSampling(header) : plainSampling(scene)}
 ${networkCode(scene)}
+  for (int i = 0; i < ${header.channels}; i++) {
+    c[i] = clamp(rshift(gain * c[i], 10), -${MAX_COLOR}, ${MAX_COLOR});
+  }
   c[0] += offset;
 ${colorCode(header)}
   store(p, rgb, d, ${2 ** header.bit_depth - 1});
