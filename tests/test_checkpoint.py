@@ -77,6 +77,7 @@ def test_other_profile_and_preset(tmp_path: Path, fit: Fit) -> None:
     assert fit(light_field, checkpoint=tmp_path / "ck", **options).content == whole.content
 
 
+@pytest.mark.slow
 def test_states_are_saved_at_intervals(
     tmp_path: Path, fit: Fit, light_field: LightField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +186,7 @@ CRAFTED: list[tuple[tuple[Any, ...], Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_crafted_checkpoints_are_refused(tmp_path: Path, fit: Fit, light_field: LightField) -> None:
     """Of the right identity, which anybody can copy."""
     path = tmp_path / "ck"
@@ -200,6 +202,7 @@ def test_crafted_checkpoints_are_refused(tmp_path: Path, fit: Fit, light_field: 
     assert fit(light_field, checkpoint=path).finished
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_unpacks_to_more_is_refused(
     tmp_path: Path, fit: Fit, light_field: LightField
 ) -> None:

@@ -150,6 +150,7 @@ def read_png(source: Any) -> np.ndarray:
         return np.asarray(image)
 
 
+@pytest.mark.slow
 def test_several_views_and_defaults(content: bytes, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     Path("lf.sanr").write_bytes(content)

@@ -23,6 +23,7 @@ def views(tmp_path: Path) -> Path:
     return tmp_path / "lf"
 
 
+@pytest.mark.slow
 def test_prints_and_draws(tmp_path: Path, views: Path) -> None:
     pytest.importorskip("torch")
     lines = assert_ok(sanr("inspect", views, "-o", tmp_path / "pictures")).splitlines()
@@ -40,6 +41,7 @@ def test_prints_and_draws(tmp_path: Path, views: Path) -> None:
     assert np.ptp(disparity) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [np.s_[:, :], np.s_[::-1, :], np.s_[:, ::-1], np.s_[::-1, ::-1]])
 def test_direction_of_the_camera(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: tuple[slice, slice]

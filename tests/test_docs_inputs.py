@@ -49,6 +49,7 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.chdir(folder)

@@ -86,6 +86,7 @@ def test_round_trip(
     assert [(state.step, state.steps) for state in states] == [(n, 50) for n in (10, 25, 50)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["default", "sanr"])
 @pytest.mark.parametrize("options", FIELDS.values(), ids=list(FIELDS))
 def test_shapes(fit: Fit, options: dict[str, Any], profile: str) -> None:
@@ -93,6 +94,7 @@ def test_shapes(fit: Fit, options: dict[str, Any], profile: str) -> None:
     check_twin(check(fit(light_field, profile=profile, steps=12), light_field))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0, 255])
 def test_constant_light_field(fit: Fit, value: int) -> None:
     light_field = LightField(np.full((2, 2, 16, 16, 3), value, np.uint8))
@@ -135,6 +137,7 @@ def test_higher_lmbda_gives_a_smaller_file(fit: Fit, light_field: LightField) ->
     assert high.psnr_yuv < low.psnr_yuv
 
 
+@pytest.mark.slow
 def test_stop_ends_the_fit(fit: Fit, light_field: LightField) -> None:
     answers = iter([False] * 7 + [True])
     result = fit(light_field, steps=10**5, should_stop=lambda: next(answers))
@@ -142,6 +145,7 @@ def test_stop_ends_the_fit(fit: Fit, light_field: LightField) -> None:
     check(result, light_field)
 
 
+@pytest.mark.slow
 def test_time_budget_shortens_the_fit(fit: Fit, light_field: LightField) -> None:
     result = fit(light_field, steps=10**5, time_budget=1.5)
     assert 5 <= result.steps < 10**4
@@ -159,6 +163,7 @@ def test_views_may_stay_on_disk(
     assert fit(on_disk, steps=12).content == fit(light_field, steps=12).content
 
 
+@pytest.mark.slow
 def test_eight_bits_in_uint16_samples(fit: Fit, light_field: LightField) -> None:
     samples = light_field.samples.astype(np.uint16)
     expected = fit(light_field, steps=2).content
@@ -206,6 +211,7 @@ def test_unusable_options_are_refused(
         fit(light_field, **options)
 
 
+@pytest.mark.slow
 def test_untrained_weights_are_told(
     fit: Fit, light_field: LightField, caplog: pytest.LogCaptureFixture
 ) -> None:

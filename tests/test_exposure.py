@@ -96,6 +96,7 @@ def test_exposure_of_a_view_is_corrected(fit: Callable[..., Any], views: np.ndar
     assert np.corrcoef(found, gain.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_no_geometry_is_told(fit: Callable[..., Any], views: np.ndarray) -> None:
     """Views in a random order are coded by the profile without geometry."""
     rng = np.random.default_rng(0)

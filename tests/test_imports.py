@@ -160,6 +160,7 @@ def loaded(*names):
 """
 
 
+@pytest.mark.slow
 def test_import_and_help_load_neither_torch_nor_pillow() -> None:
     assert run("import sanrcodec; print('torch' in sys.modules, 'PIL' in sys.modules)") == (
         "False False\n"

@@ -107,6 +107,7 @@ def test_ambiguous_grid_is_refused(tmp_path, pixels):
     refuses("rows.* not clear.*add --grid VxU, for example --grid 9x9", tmp_path / "lf.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_views", [6, 7, 8, 9, 15])
 def test_lenslet_image_is_no_mosaic(tmp_path, n_views):
     save(tmp_path / "lf.png", interleave(render((n_views, n_views), (48, 64), seed=2)))

@@ -57,6 +57,7 @@ def test_commands(folder: Path) -> None:
     assert (folder / "views" / "view_08_08.png").is_file()
 
 
+@pytest.mark.slow
 def test_python(folder: Path) -> None:
     assert CliRunner().invoke(main, ["encode", "lf.png", "-o", "lf.sanr"]).exit_code == 0
     found = blocks("python")

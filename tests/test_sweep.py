@@ -56,6 +56,7 @@ def ends(geometry: Any) -> list[float]:
     return [float(near.quantile(q)) for q in (0.03, 0.97)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORDERS)
 def test_order_of_the_views(name: str, render: Callable[..., Views]) -> None:
     arrange, truth = ORDERS[name]
@@ -82,6 +83,7 @@ def test_a_hundred_views_in_a_row(render: Callable[..., Views]) -> None:
     assert not geometry.parallax.axes_reversed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize(
     ("grid", "near", "far"), [((9, 9), -4.5, -3.5), ((8, 8), -7.0, -2.0), ((3, 3), -20.0, -8.0)]
@@ -98,6 +100,7 @@ def test_wide_baseline(
     assert ends(geometry) == pytest.approx([near, far], abs=0.12 * (far - near) + 0.1)
 
 
+@pytest.mark.slow
 def test_exposure_does_not_matter(render: Callable[..., Views]) -> None:
     views = render()
     gain = np.random.default_rng(1).uniform(0.8, 1.2, (5, 5, 1, 1, 1))
@@ -105,6 +108,7 @@ def test_exposure_does_not_matter(render: Callable[..., Views]) -> None:
     assert ends(geometry) == pytest.approx([NEAR, FAR], abs=0.2)
 
 
+@pytest.mark.slow
 def test_dark_views_are_not_compared(render: Callable[..., Views]) -> None:
     views = render().copy()
     for corner in ((0, 0), (0, 4), (4, 0), (4, 4)):
@@ -116,6 +120,7 @@ def test_dark_views_are_not_compared(render: Callable[..., Views]) -> None:
     assert ends(geometry) == pytest.approx([NEAR, FAR], abs=0.2)
 
 
+@pytest.mark.slow
 def test_views_without_geometry(render: Callable[..., Views]) -> None:
     views = render(near=-4.0, far=2.0)
     rng = np.random.default_rng(0)
@@ -125,6 +130,7 @@ def test_views_without_geometry(render: Callable[..., Views]) -> None:
     assert found(views[:1, :1]) is None
 
 
+@pytest.mark.slow
 def test_still_views_have_a_geometry(render: Callable[..., Views]) -> None:
     still = np.broadcast_to(render((1, 1)), (3, 3, 72, 96, 3))
     assert found(still).parallax.extent < 0.3
@@ -132,6 +138,7 @@ def test_still_views_have_a_geometry(render: Callable[..., Views]) -> None:
     assert found(np.clip(still + noise, 0, 255).astype(np.uint8)) is not None
 
 
+@pytest.mark.slow
 def test_between_two_views(render: Callable[..., Views]) -> None:
     """The canvas of an even grid lies between its views: so does the disparity."""
     fine = found(render((9, 9), (72, 96), -2.0, 1.0))

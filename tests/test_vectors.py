@@ -30,6 +30,7 @@ def test_every_file_is_expected() -> None:
     assert files == set(expected) == set(NAMES)
 
 
+@pytest.mark.slow
 def test_threads_do_not_matter(tmp_path: Path) -> None:
     """One thread of the linear algebra gives the same samples as many."""
     root = Path(__file__).resolve().parents[1]

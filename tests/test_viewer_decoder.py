@@ -97,6 +97,7 @@ def some_views(content: bytes, random: np.random.Generator) -> list[Query]:
     return queries
 
 
+@pytest.mark.slow
 def test_every_vector() -> None:
     expected = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
     jobs = []
@@ -112,6 +113,7 @@ def test_every_vector() -> None:
         assert [view["sha256"] for view in result["views"]] == frozen, path.name
 
 
+@pytest.mark.slow
 def test_scales_and_regions_of_every_vector() -> None:
     random = np.random.default_rng(1)
     jobs = [(path.read_bytes(), some_views(path.read_bytes(), random)) for path in VECTORS]
@@ -149,6 +151,7 @@ def test_faulty_files_raise_the_same_errors(name: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_parts_in_node() -> None:
     """tests/js/decoder.test.mjs: what the text states of the decoder's parts."""
     output = node("--test", "--test-reporter=tap", ROOT / "tests" / "js" / "decoder.test.mjs")
