@@ -105,6 +105,7 @@ def test_time_budget_is_that_of_all_runs(tmp_path: Path, fit: Fit, light_field: 
     assert result.seconds < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -48,6 +48,7 @@ READERS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @READERS
 def test_bad_files_give_one_line(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]

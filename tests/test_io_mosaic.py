@@ -80,6 +80,7 @@ def infer(samples):
     return infer_grid(tile(samples))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [(9, 9), (5, 3), (1, 6), (4, 1), (2, 8), (12, 6)])
 @pytest.mark.parametrize("depth_edges", [(-0.8, 1.0), (-1.5, 2.0)])
 def test_infers_grid(grid, depth_edges):

@@ -94,6 +94,7 @@ def test_default_weights_are_cheap() -> None:
     assert len(payload) <= 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", range(9))
 def test_coarse_differences_save_their_shift(shift: int) -> None:
     """All elements of a tensor lose as many bits as the step grows by."""
