@@ -90,7 +90,7 @@ class Schedule:
             views does not change.
         color_weight: Of color outliers in the cost, at the start, see
             :func:`~sanrcodec.encoder.loss.color_outliers`.
-        color_until: Progress at which this weight has fallen to 0: what is learned then stays.
+        color_until: Progress at which this weight has fallen to 0, linearly.
         latent_epsilon: Adam's epsilon for the latents, in gradients that lmbda gives to one bit.
             Without it the latents that nothing pulls at wander at full rate, and each that strays
             over a threshold costs bits.
@@ -112,7 +112,7 @@ class Schedule:
     guide_weight: float = 20.0
     guide_until: float = 0.1
     color_weight: float = 2.0
-    color_until: float = 0.6
+    color_until: float = 1.0
     latent_epsilon: float = 1.0
     weight_epsilon: float = 1e-12
     coarsens: bool = True
