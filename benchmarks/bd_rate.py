@@ -24,6 +24,8 @@ import bjontegaard
 import numpy as np
 from curves import FEW_RATES, RATES, RESULTS, Point, Selection, anchor_curves, our_curves
 
+from sanrcodec.presets import psnr_of_quality
+
 _MIN_POINTS = 4
 SCENES = {
     "antinous_9x9": "antinous 9 x 9 x 512 x 512, rendered",
@@ -179,11 +181,26 @@ def fast_table() -> str:
     return table(head, rows)
 
 
+def ladder_table() -> str:
+    """A row per step of the ladder of --quality: bits per pixel of preset medium."""
+    curves = [rising(points) for points in (our_curves(Selection())[scene] for scene in SCENES)]
+    rows = []
+    for quality in range(40, 85, 4):
+        psnr, cells = psnr_of_quality(quality), []
+        for curve in curves:
+            known = [point.psnr for point in curve]
+            rate = np.exp(np.interp(psnr, known, np.log([point.bpp for point in curve])))
+            cells.append(f"{rate:.4f}" if known[0] <= psnr <= known[-1] else "")
+        rows.append([str(quality), f"{psnr:.0f} dB", *cells])
+    return table(["quality", "PSNR-YUV", *SCENES], rows)
+
+
 def _percent(value: float) -> str:
     return f"{value:+.1f} %"
 
 
 TABLES: dict[str, list[Callable[[], str]]] = {
+    "docs/many.md": [ladder_table],
     "README.md": [lambda: scenes_table(Selection())],
     "results/README.md": [
         lambda: anchors_table(Selection()),

@@ -83,7 +83,7 @@ def fit() -> Callable[..., Any]:
     from sanrcodec.encoder import encode
 
     def fit(light_field: LightField, **options: Any) -> Any:
-        return encode(light_field, **{"steps": 40, "device": "cpu", **options})
+        return encode(light_field, **{"steps": 40, "device": "cpu", "preset": "medium", **options})
 
     return fit
 

@@ -81,7 +81,7 @@ def test_encode_refuses_before_any_work(tmp_path: Path, mosaic: Path, file: Path
     before = file.read_bytes()
     assert_refused(sanr("encode", mosaic, "-o", file), 2, "add --force")
     assert file.read_bytes() == before
-    assert_refused(sanr("encode", mosaic, "-o", tmp_path), 2, "is a directory")
+    assert_refused(sanr("encode", mosaic, "-o", tmp_path), 2, "is a folder, expected a file")
     assert_refused(sanr("encode", mosaic, "-o", tmp_path / "no" / "x.sanr"), 2, "no such folder")
     assert_refused(sanr("encode", mosaic, "-o", mosaic, "--force"), 2, "is the input")
 

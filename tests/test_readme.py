@@ -48,7 +48,8 @@ def test_commands(folder: Path) -> None:
     for program, *arguments in commands():
         if program == "sanr":
             done = CliRunner().invoke(main, arguments)
-            assert done.exit_code == 0, done.output
+            # Three steps reach no target.
+            assert done.exit_code in ((0, 4) if "--max-size" in arguments else (0,)), done.output
             n_run += 1
         elif program == "bash":
             assert (ROOT / arguments[0]).is_file()

@@ -20,7 +20,7 @@ from sanrcodec.io import (
     read_input,
 )
 
-__all__ = ["input_options", "original_options", "read_source"]
+__all__ = ["input_options", "inputs_options", "original_options", "read_source"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -66,13 +66,18 @@ def input_options(command: _Command) -> _Command:
     return _add(command, "INPUT")
 
 
+def inputs_options(command: _Command) -> _Command:
+    """The same, for a command that takes several."""
+    return _add(command, "INPUT...", name="sources", nargs=-1, required=True)
+
+
 def original_options(command: _Command) -> _Command:
     """The same, for a command that compares something with the light field ORIGINAL."""
     return _add(command, "ORIGINAL")
 
 
-def _add(command: _Command, metavar: str) -> _Command:
-    argument = click.argument("source", metavar=metavar, type=PATH)
+def _add(command: _Command, metavar: str, name: str = "source", **arity: Any) -> _Command:
+    argument = click.argument(name, metavar=metavar, type=PATH, **arity)
     for option in (*reversed(_OPTIONS), argument):
         command = option(command)
     return command

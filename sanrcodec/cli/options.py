@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
@@ -29,6 +30,7 @@ __all__ = [
     "Parsed",
     "file_argument",
     "force_option",
+    "parse_size",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,6 +99,23 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is no finite number", param, ctx)
         return super().convert(value, param, ctx)
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "KIB": 2**10, "MIB": 2**20}
+
+
+def parse_size(text: str) -> int:
+    """Read ``20000``, ``50kB``, ``0.5MB`` or ``64KiB`` as bytes.
+
+    Raises:
+        LightFieldError: the text has another form, or is less than one byte.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)\s*", text)
+    if match and match[2].upper() in _UNITS:
+        n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+        if 1 <= n_bytes <= 2**30:
+            return n_bytes
+    raise LightFieldError(f"size {text!r} is none of 1 byte to 1 GiB; expected one such as 50kB")
 
 
 GRID, PIXEL, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Pixel(), _Scale(), _ViewPosition()

@@ -10,7 +10,8 @@ try:
 except ImportError as error:
     raise MissingEncoderError('encoding needs PyTorch: pip install "sanrcodec[encoder]"') from error
 
-from sanrcodec.encoder.encoding import EncodeResult, encode
+from sanrcodec.encoder.distributed import apart
+from sanrcodec.encoder.encoding import EncodeResult, default_preset, encode
 from sanrcodec.encoder.fitting import FitProgress
 
-__all__ = ["EncodeResult", "FitProgress", "encode"]
+__all__ = ["EncodeResult", "FitProgress", "apart", "default_preset", "encode"]

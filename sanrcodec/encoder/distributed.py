@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -19,12 +20,14 @@ from torch import Tensor
 
 from sanrcodec.errors import SanrError
 
-__all__ = ["ALONE", "Ranks", "joined"]
+__all__ = ["ALONE", "Ranks", "apart", "joined"]
 
 # Longer than anything that one rank does while the others wait, the self-check above all.
 _TIMEOUT = timedelta(minutes=30)
 
 T = TypeVar("T")
+
+_works_apart = ContextVar("_works_apart", default=False)
 
 
 class Ranks:
@@ -32,10 +35,12 @@ class Ranks:
 
     Attributes:
         rank, size: Number of this process, and of all.
+        has_neighbors: Whether torchrun may have started other processes on the same host.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
+    def __init__(self, rank: int = 0, size: int = 1, has_neighbors: bool | None = None) -> None:
         self.rank, self.size = rank, size
+        self.has_neighbors = size > 1 if has_neighbors is None else has_neighbors
         self._group: Any = None  # of the gradients; None is the default group, gloo
 
     def local_device(self, name: str | None) -> str:
@@ -45,9 +50,13 @@ class Ranks:
             SanrError: several ranks would share one GPU.
         """
         name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-        if self.size > 1 and name == "cuda":
+        if self.has_neighbors and name == "cuda":
             return f"cuda:{os.environ['LOCAL_RANK']}"
-        if self.size > 1 and name.startswith("cuda:") and os.environ["LOCAL_WORLD_SIZE"] != "1":
+        if (
+            self.has_neighbors
+            and name.startswith("cuda:")
+            and os.environ["LOCAL_WORLD_SIZE"] != "1"
+        ):
             raise SanrError(f"device {name} cannot serve several processes; use cuda or cpu")
         return name
 
@@ -108,6 +117,16 @@ ALONE = Ranks()
 
 
 @contextmanager
+def apart() -> Iterator[None]:
+    """Within, each process that torchrun started encodes what it is given by itself."""
+    before = _works_apart.set(True)
+    try:
+        yield
+    finally:
+        _works_apart.reset(before)
+
+
+@contextmanager
 def joined() -> Iterator[Ranks]:
     """Join the other processes if torchrun started this one.
 
@@ -115,6 +134,9 @@ def joined() -> Iterator[Ranks]:
         SanrError: torchrun did so only by half, or a process of the job is gone.
     """
     _check_environment()
+    if _works_apart.get():
+        yield Ranks(has_neighbors=dist.is_available() and dist.is_torchelastic_launched())
+        return
     if not dist.is_available() or not dist.is_torchelastic_launched() or dist.is_initialized():
         yield ALONE
         return

@@ -25,6 +25,7 @@ from sanrcodec.bitstream.defaults import untrained
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
+from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
@@ -36,7 +37,9 @@ from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.resumable import checked_fit, checked_geometry
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
+from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
+from sanrcodec.encoder.target import target_of
 from sanrcodec.errors import LightFieldError, SanrError, located
 from sanrcodec.io import write_atomically
 from sanrcodec.lightfield import LightField
@@ -57,7 +60,7 @@ from sanrcodec.presets import (
 from sanrcodec.scene.parts import tensor_specs
 from sanrcodec.scene.scene import Scene
 
-__all__ = ["EncodeResult", "encode"]
+__all__ = ["EncodeResult", "default_preset", "encode"]
 
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +82,8 @@ class EncodeResult:
         finished: Whether these are all that were planned.
         seconds: Whole encoding, self-check included.
         device: Name of the device.
+        lmbda: Weight of the rate, as given or as a target led to it.
+        missed: One line of what was asked and what was reached, if that was missed; else empty.
     """
 
     content: bytes
@@ -91,6 +96,8 @@ class EncodeResult:
     finished: bool
     seconds: float
     device: str
+    lmbda: float
+    missed: str
 
     def __repr__(self) -> str:
         """One line: size, quality and time."""
@@ -112,8 +119,12 @@ class EncodeResult:
 def encode(
     light_field: LightField | np.ndarray,
     *,
-    lmbda: float = DEFAULT_LMBDA,
-    preset: str = "medium",
+    lmbda: float | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    max_size: int | None = None,
+    quality: float | None = None,
+    preset: str | None = None,
     profile: str = "default",
     steps: int | None = None,
     schedule: Schedule = DEFAULT_SCHEDULE,
@@ -135,8 +146,13 @@ def encode(
     Args:
         light_field: The light field, or its samples of 8 bits, ``[V, U, H, W, C]``.
         lmbda: Weight of the rate in ``D + lmbda * R``: D in squared 8-bit levels, R in bits of the
-            file per pixel of one view. Higher gives smaller files.
-        preset: Effort, a name of :data:`sanrcodec.presets.PRESETS`.
+            file per pixel of one view. Higher gives smaller files. 8 if nothing else is asked for;
+            excludes the next four, which exclude each other.
+        bpp: Bits of the file per pixel of all views that it shall have, within 3 %.
+        psnr: PSNR-YUV in dB, mean over the views, that it shall have, within 0.2 dB.
+        max_size: Bytes that it must not exceed; it ends less than 5 % below.
+        quality: 1..100, a step of a ladder of PSNR-YUV, which is 25 + quality / 4 dB.
+        preset: Effort, a name of :data:`sanrcodec.presets.PRESETS`; see :func:`default_preset`.
         profile: Scene model: default, or sanr (no geometry).
         steps: Instead of the preset's number of steps.
         schedule: What happens when in the fit.
@@ -161,11 +177,18 @@ def encode(
     begun = time.monotonic()
     if not isinstance(light_field, LightField):
         light_field = LightField(np.asarray(light_field), 8)
+    preset = preset or default_preset(device)
     if preset not in PRESETS or profile not in PROFILES:
         raise LightFieldError(
             f"preset {preset}, profile {profile}: "
             f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
         )
+    n_pixels, n_views = math.prod(light_field.shape[:4]), math.prod(light_field.grid)
+    target = target_of(n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality)
+    if target is not None and lmbda is not None:
+        raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
+    if lmbda is None:
+        lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
     for name, value, least, most in (
         ("lmbda", lmbda, MIN_LMBDA, MAX_LMBDA),
         ("steps", steps, 1, MAX_STEPS),
@@ -178,7 +201,11 @@ def encode(
     from sanrcodec import __version__
 
     encoder = f"sanrcodec {__version__}"
-    options = {"preset": preset, "profile": profile, "lmbda": lmbda, "seed": seed}
+    options: dict[str, Any] = {
+        "preset": preset, "profile": profile, "lmbda": lmbda, "seed": seed
+    }  # fmt: skip
+    if target is not None:
+        options["target"] = f"{target.name} {target.value:g}"
     with joined() as ranks:
         chosen = ranks.each(lambda: usable_device(ranks.local_device(device)))
         identity = {
@@ -217,6 +244,7 @@ def encode(
                 _warn_of_untrained(header)
             model = SceneModel(header, chosen, (ranks.rank, ranks.size))
             start_gains(model, exposure)
+            control = RateControl(target, model, light_field, lmbda, ranks) if target else None
 
             def save(state: FitState) -> None:
                 if not kept:
@@ -233,29 +261,34 @@ def encode(
                 exposure=exposure if header.per_view else None,
                 lmbda=lmbda, steps=n_steps, schedule=schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
-                ranks=ranks, state=state, save=save if kept else None,
+                ranks=ranks, control=control, state=state, save=save if kept else None,
                 save_seconds=checkpoint_seconds,
             )  # fmt: skip
             notes: dict[str, Any] = {"steps": done, "finished": finished}
+            if control is not None:
+                options["lmbda"] = float(control.lmbda)
             if metadata:
                 notes = {"encoder": encoder, "torch": torch.__version__, **options, **notes}
 
             def finish() -> EncodeResult:
-                content, estimated_bytes, decoded = _write(
-                    model, notes if metadata or not finished else None
-                )
-                psnr, psnr_min = _check(decoded, light_field, chosen)
+                written = settle(
+                    model, light_field, target,
+                    lambda: _write(model, notes if metadata or not finished else None),
+                    lambda decoded: _check(decoded, light_field, chosen),
+                )  # fmt: skip
                 return EncodeResult(
-                    content=content,
-                    bpp=decoded.bpp,
-                    estimated_bytes=estimated_bytes,
-                    psnr_yuv=psnr,
-                    psnr_yuv_min=psnr_min,
+                    content=written.content,
+                    bpp=written.decoded.bpp,
+                    estimated_bytes=written.estimated_bytes,
+                    psnr_yuv=written.psnr_yuv,
+                    psnr_yuv_min=written.psnr_yuv_min,
                     geometry=outcome,
                     steps=done,
                     finished=finished,
                     seconds=time.monotonic() - begun,
                     device=(f"{ranks.size} x " if ranks.size > 1 else "") + _name(chosen),
+                    lmbda=options["lmbda"],
+                    missed=target.missed(len(written.content), written.psnr_yuv) if target else "",
                 )
 
             return ranks.share(finish)
@@ -266,6 +299,16 @@ def _outcome(geometry: Geometry | None, sweeps: bool) -> str:
     if not sweeps:
         return "none"
     return "found" if geometry else "not found"
+
+
+def default_preset(device: str | None = None) -> str:
+    """What a device can do in minutes: ``medium`` with CUDA, else ``fast``.
+
+    Args:
+        device: As :func:`encode` takes it.
+    """
+    on_gpu = torch.cuda.is_available() if device is None else device.startswith("cuda")
+    return "medium" if on_gpu else "fast"
 
 
 def _start(

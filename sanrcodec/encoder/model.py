@@ -141,7 +141,7 @@ class SceneModel(nn.Module):
         self,
         index: Tensor,
         target: Tensor,
-        lmbda: float,
+        lmbda: float | Tensor,
         average_: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         """Choose how coarsely each tensor's differences are coded, one after the other.

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""What the file of the model would be right now: bits and quality with everything rounded.
+
+Must not change the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sanrcodec.bitstream.grids import LATENT_MAX
+from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.encoder.loss import mse_yuv, plane_errors
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.lightfield import LightField
+
+__all__ = ["Probe", "rounded_latents"]
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_FRAMING_BYTES = 50  # of signature, section table and checksums, about
+
+
+def rounded_latents(model: SceneModel) -> Tensor:
+    """Latents ``[N]`` as the file holds them."""
+    return torch.round(model.latents.detach()).clamp(-LATENT_MAX, LATENT_MAX)
+
+
+class Probe:
+    """Measures a model on some views.
+
+    Args:
+        model: To measure.
+        light_field: The original.
+        n_views: That are looked at, or as many as there are; spread evenly over the grid.
+        average_: Replaces figures by their means over all processes.
+
+    Attributes:
+        index: Numbers ``v * U + u`` of the views.
+    """
+
+    def __init__(
+        self,
+        model: SceneModel,
+        light_field: LightField,
+        n_views: int,
+        average_: Callable[[Tensor], None] = lambda _: None,
+    ) -> None:
+        self.model, self.light_field, self.average_ = model, light_field, average_
+        count = light_field.grid[0] * light_field.grid[1]
+        order = np.argsort(np.arange(count) * _GOLDEN % 1.0, kind="stable")
+        self.index = [int(i) for i in (order if n_views >= count else _spread(count, n_views))]
+        self._matrix = torch.tensor(YCC_FROM_RGB, device=model.latents.device)
+
+    def bits(self, latents: Tensor | None = None) -> float:
+        """Estimated bits of the whole file, of these latents or of the rounded ones."""
+        return sum(self.parts(latents))
+
+    @torch.no_grad()
+    def parts(self, latents: Tensor | None = None) -> tuple[float, float]:
+        """The same, of the latents, and of weights, header and framing."""
+        weights, weight_bits = self.model.quantized_weights()
+        latents = rounded_latents(self.model) if latents is None else latents
+        bits = torch.stack([self.model.latent_bits(latents, weights), weight_bits])
+        self.average_(bits)
+        framing = 8 * (len(self.model.header.pack()) + _FRAMING_BYTES)
+        return float(bits[0]), float(bits[1]) + framing
+
+    @torch.no_grad()
+    def psnr_yuv(self, latents: Tensor | None = None) -> float:
+        """PSNR-YUV in dB, mean over the views, before these are rounded to samples."""
+        weights, _ = self.model.quantized_weights()
+        latents = rounded_latents(self.model) if latents is None else latents
+        scene = self.model.scene(latents, weights)
+        levels = []
+        for number in self.index:
+            index, target = self.view(number)
+            error = mse_yuv(plane_errors(self.model.views(scene, weights, index), target))
+            levels.append(-10 * torch.log10(error / 255.0**2))
+        return float(torch.cat(levels).mean())
+
+    def views(self) -> tuple[Tensor, Tensor]:
+        """Index ``[B]`` and targets ``[B, C, H, W]`` of all its views."""
+        pairs = [self.view(number) for number in self.index]
+        index, targets = (torch.cat(column) for column in zip(*pairs, strict=True))
+        return index, targets
+
+    def view(self, number: int) -> tuple[Tensor, Tensor]:
+        """Index ``[1]`` and target ``[1, C, H, W]`` of a view, on the device of the model."""
+        device = self._matrix.device
+        samples = self.light_field.view(*divmod(number, self.light_field.grid[1]))
+        peak = float((1 << self.light_field.bit_depth) - 1)
+        view = torch.from_numpy(samples.astype(np.float32)).to(device) / peak
+        if view.shape[-1] == 3:
+            view = view @ self._matrix.T
+        return torch.tensor([number], device=device), view.permute(2, 0, 1)[None]
+
+
+def _spread(count: int, n_views: int) -> Sequence[int]:
+    """Numbers that are spread over rows and columns alike, the middle one first."""
+    return [int((0.5 + k * _GOLDEN) % 1.0 * count) for k in range(n_views)]

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""One running fit: its tensors, and an optimization step at every stage of it.
+
+Must not know of time, checkpoints or files.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.batches import ViewBatches
+from sanrcodec.encoder.control import RateControl
+from sanrcodec.encoder.distributed import Ranks
+from sanrcodec.encoder.exposure import Exposure
+from sanrcodec.encoder.gains import held_gains
+from sanrcodec.encoder.graphs import Rounding, StepGraphs, fuse
+from sanrcodec.encoder.guide import GeometryGuide
+from sanrcodec.encoder.importance import ViewImportance
+from sanrcodec.encoder.last_good import LastGood
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.optimizer import Adam
+from sanrcodec.encoder.process import restore_random_state
+from sanrcodec.encoder.quantize import noisy_round, straight_through
+from sanrcodec.encoder.schedule import Schedule, Stage
+from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.errors import SanrError
+from sanrcodec.presets import Preset
+
+__all__ = ["FitState", "Steps"]
+
+
+class FitState(TypedDict):
+    """Where a fit can go on.
+
+    ``random`` has each rank's :func:`~sanrcodec.encoder.process.random_state`.
+    """
+
+    planned: int
+    done: int
+    seconds: float
+    tensors: list[Tensor]
+    random: list[list[Tensor]]
+
+
+class Steps:
+    """One running fit: its tensors, and a step at every stage."""
+
+    def __init__(
+        self,
+        model: SceneModel,
+        views: ViewBatches,
+        preset: Preset,
+        schedule: Schedule,
+        n_steps: int,
+        lmbda: float,
+        geometry: Geometry | None,
+        exposure: Exposure,
+        ranks: Ranks,
+        fuse_first: bool,
+        control: RateControl | None,
+    ) -> None:
+        self.model, self.views, self.schedule, self.ranks = model, views, schedule, ranks
+        self.control = control
+        self.lmbda: float | Tensor = control.lmbda if control else lmbda
+        self.rates = preset.latent_rate_at(lmbda), preset.weight_rate
+        header = model.header
+        device = self.device = model.latents.device
+        self.count = torch.zeros((), device=device)
+        self.total = torch.full((), float(n_steps), device=device)
+        self.figures = torch.zeros(2, device=device)  # bits, log of the squared error
+        self.optimizers = (
+            Adam(model.latents, self._latent_epsilon()),
+            Adam(model.weights, schedule.weight_epsilon),
+        )
+        self.guide = GeometryGuide(header, geometry) if header.layers and geometry else None
+        is_dead = torch.from_numpy(exposure.is_dead.ravel())
+        self.importance = ViewImportance(is_dead, schedule.importance, device)
+        self.held = held_gains(model, exposure)
+        self.round: Rounding = noisy_round
+        self.fuse_first = fuse_first
+        # Gradients of latents and weights, what the log shows, and the sum of each view's errors
+        # and their number: all that the ranks average.
+        n_views = len(self.importance.mse)
+        sizes = [model.latents.numel(), model.weights.numel(), 2, 2 * n_views]
+        self.averaged = torch.zeros(sum(sizes), device=device)
+        self.parts = self.averaged.split(sizes)
+        self.soundness = torch.zeros((), device=device)  # NaN as soon as a gradient is not finite
+        self.coarsened = torch.zeros(())  # not on the device: asking it would wait
+        self.graphs = StepGraphs(device)
+
+    def advance(self, progress: float) -> None:
+        """One optimization step."""
+        stage = self.schedule.stage_at(progress)
+        stage = stage._replace(guided=stage.guided and self.guide is not None)
+        rests = stage.phase.latents_rest
+        self.views.load()
+        if rests and not self.coarsened:
+            self._coarsen()
+        if self.fuse_first:
+            self.fuse_first = False
+            noise = torch.rand_like(self.model.latents) - 0.5
+            self.round = fuse(
+                self.model,
+                lambda round: self._probe(round, noise),
+                self.schedule.compile_tolerance,
+            )
+        if self.ranks.size == 1:
+            self.graphs.run(self._step, stage, self.state)
+            return
+        # Between two graphs: a collective inside one would bind all ranks to the same replays.
+        self.graphs.run(self._backward, stage, self.state)
+        self.ranks.average_(self.averaged[self.model.latents.numel() if rests else 0 :])
+        self.graphs.run(self._update, stage, self.state)
+
+    def _coarsen(self) -> None:
+        """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
+        if self.schedule.coarsens:
+            # The compiled parts are for steps with gradients.
+            fused = self.model.fuse(False)
+            views = self.views
+            self.model.coarsen(views.index, views.targets(), self.lmbda, self.ranks.average_)
+            if self.control:
+                self.control.rest()
+            self.model.fuse(fused)
+        self.coarsened.fill_(1)
+
+    def _probe(self, round: Rounding, noise: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of latents and weights at the current state for a given noise."""
+
+        def quantize(x: Tensor) -> Tensor:
+            return round(x, noise.new_tensor(0.2), noise)
+
+        loss, _, _ = self.model.loss(self.views.index, self.views.targets(), quantize, self.lmbda)
+        return torch.autograd.grad(loss, [o.parameter for o in self.optimizers])
+
+    def state(self) -> list[Tensor]:
+        """All that a step changes, random numbers aside."""
+        latents, weights = (o.state() for o in self.optimizers)
+        return [
+            self.count, self.figures, latents[0], weights[0], self.coarsened,
+            self.model.weight_vector.step, *self.importance.state(), *latents[1:], *weights[1:],
+            *(self.control.state() if self.control else []),
+        ]  # fmt: skip
+
+    def copies(self) -> LastGood:
+        """Keeper of copies of the state."""
+        watched = [tensor for optimizer in self.optimizers for tensor in optimizer.state()]
+        return LastGood(self.state(), [self.soundness, *watched])
+
+    def resume(self, state: FitState) -> None:
+        """Go on where another process was."""
+        if [t.shape for t in state["tensors"]] != [t.shape for t in self.state()]:
+            raise SanrError("the checkpoint is of another scene model; remove it to begin anew")
+        try:
+            for tensor, kept in zip(self.state(), state["tensors"], strict=True):
+                tensor.copy_(kept)
+            restore_random_state(self.device, state["random"][self.ranks.rank])
+        except (RuntimeError, TypeError):  # numbers of another kind
+            raise SanrError("the checkpoint's state is damaged; remove it to begin anew") from None
+
+    def _latent_epsilon(self) -> float | Tensor:
+        header = self.model.header
+        return self.schedule.latent_epsilon * (self.lmbda / (header.height * header.width))
+
+    def _step(self, stage: Stage) -> None:
+        self._backward(stage)
+        self._update(stage)
+
+    def _backward(self, stage: Stage) -> None:
+        """Gradients and figures of this rank's views."""
+        schedule, phase, index = self.schedule, stage.phase, self.views.index
+        progress = (self.count / self.total).clamp(max=1.0)
+        if phase.latents_rest:
+            quantize = straight_through
+        else:
+            temperature, width = schedule.annealing(phase, progress)
+
+            def quantize(x: Tensor) -> Tensor:
+                return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
+
+        color_weight = None
+        if stage.colored:
+            color_weight = schedule.color_weight * schedule.color_share(progress)
+        loss, figures, scene = self.model.loss(
+            index, self.views.targets(), quantize, self.lmbda, self.importance.of(index),
+            color_weight,
+        )  # fmt: skip
+        if stage.guided:
+            assert self.guide is not None
+            guide = schedule.guide_weight * self.guide(scene)
+            loss = loss + guide * schedule.guide_share(progress)
+        optimizers = self.optimizers[1:] if phase.latents_rest else self.optimizers
+        gradients = torch.autograd.grad(loss, [o.parameter for o in optimizers])
+        if self.held is not None:
+            gradients[-1].masked_fill_(self.held, 0.0)
+        errors = torch.stack([figures["view_mse"], torch.ones_like(figures["view_mse"])])
+        errors = errors.new_zeros(2, len(self.importance.mse)).index_add(1, index, errors)
+        shown = torch.stack([figures["bits"], figures["mse"].log()])
+        parts = self.parts[1:] if phase.latents_rest else self.parts
+        for part, values in zip(parts, (*gradients, shown, errors.flatten()), strict=True):
+            part.copy_(values)
+
+    def _update(self, stage: Stage) -> None:
+        """One step of the optimizers along the averaged gradients."""
+        schedule, phase = self.schedule, stage.phase
+        progress = (self.count / self.total).clamp(max=1.0)
+        *gradients, figures, errors = self.parts
+        for gradient in gradients:
+            # Parameters stay finite in any case: others become indices, on which kernels crash.
+            self.soundness.add_(gradient.sum() * 0)
+            gradient.nan_to_num_(0.0, 0.0, 0.0)
+        self.count += 1
+        decay, warm = schedule.decay(phase, progress), schedule.warm_up(self.count)
+        first = int(phase.latents_rest)
+        self.optimizers[0].epsilon = self._latent_epsilon()
+        for optimizer, gradient, rate in zip(
+            self.optimizers[first:], gradients[first:], self.rates[first:], strict=True
+        ):
+            optimizer.step(gradient, rate * phase.rate * decay * warm, self.count)
+        total, times = errors.view(2, -1)
+        self.importance.observe(total, times, progress >= schedule.guide_until)
+        self.figures.lerp_(figures, 0.1)
+        self.figures.add_((self.count <= 1).float() * (figures - self.figures))

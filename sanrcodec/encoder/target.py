@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""What is asked of a file besides a weight of the rate: bits or quality, and how near is near.
+
+Must not know of fits: what adapts one to a target is :mod:`sanrcodec.encoder.control`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.presets import psnr_of_quality
+
+__all__ = ["Target", "target_of"]
+
+_BPP_TOLERANCE = 0.03
+_PSNR_TOLERANCE_DB = 0.2
+_SIZE_TOLERANCE = 0.05
+
+# bits per pixel of one view = _TYPICAL_RATE * lmbda ** -_RATE_EXPONENT, and so many dB at
+# lmbda = 1, of the three scenes of results/rd.csv; a scene differs by a factor of 2, or 3 dB.
+_TYPICAL_RATE, _RATE_EXPONENT = 1.5, 0.55
+_TYPICAL_PSNR_DB, _DB_PER_OCTAVE = 43.5, 1.1
+_GUESSES = 0.3, 200.0  # where a fit may start, since a target may be far from what is typical
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Either a size or a quality.
+
+    Attributes:
+        name: Of the option that asks for it, for messages.
+        value: As it was asked for: bits per pixel, dB, bytes, or a step of the ladder.
+        bits: Of the whole file, or None.
+        psnr_yuv: Mean over the views, in dB, or None.
+        is_limit: Whether a file may have fewer bits, but not more.
+    """
+
+    name: str
+    value: float
+    bits: float | None = None
+    psnr_yuv: float | None = None
+    is_limit: bool = False
+
+    def guess(self, n_pixels: int, n_views: int) -> float:
+        """The lmbda that meets it on a typical scene, from which a fit starts.
+
+        Args:
+            n_pixels: Of all views.
+            n_views: Of the light field.
+        """
+        if self.bits is not None:
+            rate = self.bits / (n_pixels / n_views)
+            log_lmbda = math.log(_TYPICAL_RATE / rate) / _RATE_EXPONENT
+        else:
+            assert self.psnr_yuv is not None
+            log_lmbda = (_TYPICAL_PSNR_DB - self.psnr_yuv) / _DB_PER_OCTAVE * math.log(2)
+        low, high = map(math.log, _GUESSES)
+        return math.exp(min(high, max(low, log_lmbda)))
+
+    def distance(self, bits: float, psnr_yuv: float) -> float:
+        """How far log(lmbda) is from what meets the target: positive asks for a higher lmbda.
+
+        Args:
+            bits: Expected of the file.
+            psnr_yuv: Expected of it, in dB.
+        """
+        if self.bits is not None:
+            aim = self.bits * (1 - _SIZE_TOLERANCE / 2) if self.is_limit else self.bits
+            return math.log(max(bits, 1.0) / aim) / _RATE_EXPONENT
+        assert self.psnr_yuv is not None
+        return (psnr_yuv - self.psnr_yuv) / _DB_PER_OCTAVE * math.log(2)
+
+    @property
+    def trimmed_bits(self) -> float:
+        """What a file with more bits than this is cut down to; infinite if quality is asked for."""
+        if self.bits is None:
+            return math.inf
+        return self.bits if self.is_limit else self.bits * (1 + 0.8 * _BPP_TOLERANCE)
+
+    @property
+    def trimmed_psnr(self) -> float:
+        """The same for quality, in dB; infinite if a size is asked for."""
+        return math.inf if self.psnr_yuv is None else self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB
+
+    def missed(self, n_bytes: int, psnr_yuv: float) -> str:
+        """One line of what was asked and what was reached; empty if the target is met.
+
+        Args:
+            n_bytes: Of the file.
+            psnr_yuv: Measured on the decoded file, in dB.
+        """
+        if self.bits is None:
+            assert self.psnr_yuv is not None
+            if abs(psnr_yuv - self.psnr_yuv) <= _PSNR_TOLERANCE_DB:
+                return ""
+            asked = f"asked for {self.psnr_yuv:.2f} dB"
+            return f"{self.name} {self.value:g}: {asked}, reached {psnr_yuv:.2f} dB"
+        ratio = 8 * n_bytes / self.bits
+        low, high = (1 - _SIZE_TOLERANCE, 1.0) if self.is_limit else (
+            1 - _BPP_TOLERANCE, 1 + _BPP_TOLERANCE,
+        )  # fmt: skip
+        if low <= ratio <= high:
+            return ""
+        asked = f"asked for {self.bits / 8:.0f} bytes"
+        return f"{self.name} {self.value:g}: {asked}, reached {n_bytes} ({ratio - 1:+.1%})"
+
+
+def target_of(
+    n_pixels: int,
+    *,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    max_size: int | None = None,
+    quality: float | None = None,
+) -> Target | None:
+    """The target that the options ask for, None if they ask for none.
+
+    Args:
+        n_pixels: Of all views.
+        bpp: Bits per pixel of all views.
+        psnr: PSNR-YUV in dB, mean over the views.
+        max_size: Bytes that the file must not exceed.
+        quality: 1..100, see :func:`sanrcodec.presets.psnr_of_quality`.
+
+    Raises:
+        LightFieldError: several are given, or one is outside its range.
+    """
+    given = {"bpp": bpp, "psnr": psnr, "max-size": max_size, "quality": quality}
+    asked = {name: float(value) for name, value in given.items() if value is not None}
+    if len(asked) > 1:
+        raise LightFieldError(f"{' and '.join(asked)} contradict each other; give one of them")
+    limits = {"bpp": 100.0, "psnr": 100.0, "max-size": 2.0**30, "quality": 100.0}
+    for name, value in asked.items():
+        least = 1.0 if name in ("quality", "max-size") else 0.0
+        if not least <= value <= limits[name] or value == 0:
+            raise LightFieldError(f"{name} is {value:g}, expected {least:g} to {limits[name]:g}")
+        if name == "bpp":
+            return Target(name, value, bits=value * n_pixels)
+        if name == "max-size":
+            return Target(name, value, bits=8 * value, is_limit=True)
+        return Target(name, value, psnr_yuv=psnr_of_quality(value) if name == "quality" else value)
+    return None

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The last correction of a fitted model: takes bits away where they are worth the least.
+
+Each candidate moves a latent by one step towards zero. What that costs follows from the gradient
+of the error and from the diagonal of its Gauss-Newton Hessian, estimated with random signs (Bekas,
+Kokiopoulou and Saad, 2007). Few move at a time, since they change each other's bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sanrcodec.encoder.loss import mse_yuv, plane_errors
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.probe import Probe, rounded_latents
+
+__all__ = ["trim"]
+
+_N_HALVINGS = 10  # of the number of moves
+_PER_ROUND, _FEWEST = 0.03, 16  # moves, as a share of the latents that are not zero
+_N_ROUNDS, _GROWTH = 24, 1.3  # later rounds are larger, so that all can become zero
+_N_DRAWS = 6  # of random signs
+_LEAST_COST = 1e-9  # squared levels
+
+
+def trim(model: SceneModel, probe: Probe, fits: Callable[[Tensor], bool]) -> bool:
+    """Move as few latents as needed, those first that save the most bits for their error.
+
+    Args:
+        model: Whose latents are replaced by integers.
+        probe: The views by which the error is judged.
+        fits: Tells of latents ``[N]`` whether they have few enough bits.
+
+    Returns:
+        Whether that was possible; if not, the latents have all moves that save bits.
+    """
+    latents = rounded_latents(model)
+    possible = fits(latents)
+    curvature = latents.new_zeros(0) if possible else _curvature(model, probe, latents)
+    size = max(_FEWEST, int(_PER_ROUND * int((latents != 0).sum())))
+    for round in range(_N_ROUNDS):
+        if possible:
+            break
+        order = _order(model, probe, latents, curvature)[: int(size * _GROWTH**round)]
+        if not len(order):
+            break
+        few, many = 0, len(order)
+        possible = fits(_moved(latents, order))
+        while possible and many - few > max(1, len(order) >> _N_HALVINGS):
+            middle = (few + many) // 2
+            few, many = (few, middle) if fits(_moved(latents, order[:middle])) else (middle, many)
+        latents = _moved(latents, order[:many])
+    model.latents.data.copy_(latents)
+    return possible
+
+
+def _moved(latents: Tensor, places: Tensor) -> Tensor:
+    """Those at some places one step nearer to zero."""
+    result = latents.clone()
+    result[places] -= latents[places].sign()
+    return result
+
+
+def _order(model: SceneModel, probe: Probe, latents: Tensor, curvature: Tensor) -> Tensor:
+    """Places of latents that save bits, int64 ``[K]``, the cheapest for their error first."""
+    with torch.no_grad():
+        weights, _ = model.quantized_weights()
+    saved = model.rate.savings(latents, weights)
+    x = latents.clone().requires_grad_()
+    views, targets = _render(model, probe, x)
+    slope = torch.autograd.grad(mse_yuv(plane_errors(views, targets).mean(0)), x)[0]
+    for gradient in (saved, slope):  # all processes must find the same order
+        probe.average_(gradient)
+    sign = latents.sign()
+    cost = (curvature - slope * sign).clamp(min=_LEAST_COST)
+    score = torch.where((sign != 0) & (saved > 0), saved / cost, torch.zeros_like(saved))
+    return torch.argsort(score, descending=True, stable=True)[: int((score > 0).sum())]
+
+
+def _curvature(model: SceneModel, probe: Probe, latents: Tensor) -> Tensor:
+    """What the error gains where a latent moves by one step, ``[N]``, beside its slope."""
+    x = latents.clone().requires_grad_()
+    views, targets = _render(model, probe, x)
+    errors = plane_errors(views, targets).mean(0).detach().requires_grad_()
+    (share,) = torch.autograd.grad(mse_yuv(errors), errors)
+    scale = 255.0 * (share / (views.numel() / views.shape[1])).clamp(min=0).sqrt()
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros_like(latents)
+    for _ in range(_N_DRAWS):
+        signs = torch.randint(0, 2, views.shape, generator=generator).to(views) * 2 - 1
+        draw = (views * signs * scale[:, None, None]).sum()
+        total += torch.autograd.grad(draw, x, retain_graph=True)[0].square()
+    probe.average_(total)
+    return total / _N_DRAWS
+
+
+def _render(model: SceneModel, probe: Probe, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """The probe's views of these latents, and what they should be, ``[B, C, H, W]``."""
+    with torch.no_grad():
+        weights, _ = model.quantized_weights()
+    index, targets = probe.views()
+    return model.views(model.scene(latents, weights), weights, index), targets

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""What is asked of a file: as options, as a target, and as what a fit makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import assert_refused, sanr, synthetic
+
+from sanrcodec.cli.options import parse_size
+from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import LightField
+from sanrcodec.presets import psnr_of_quality
+
+torch = pytest.importorskip("torch")
+
+from sanrcodec.encoder.control import RateControl  # noqa: E402
+from sanrcodec.encoder.model import SceneModel  # noqa: E402
+from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
+from sanrcodec.encoder.target import Target, target_of  # noqa: E402
+from sanrcodec.encoder.trim import trim  # noqa: E402
+from sanrcodec.presets import PROFILES, Parallax, make_header  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("20000", 20000), ("50kB", 50000), ("0.5 MB", 500000), ("64KiB", 65536), ("7B", 7)],
+)
+def test_sizes(text: str, n_bytes: int) -> None:
+    assert parse_size(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "5 XB", "1e3", "9GB", "0.0001kB", "nan"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(LightFieldError, match="such as 50kB"):
+        parse_size(text)
+
+
+def test_targets_of_options() -> None:
+    assert target_of(1000) is None
+    assert target_of(1000, bpp=0.5) == Target("bpp", 0.5, bits=500.0)
+    assert target_of(1000, max_size=100) == Target("max-size", 100, bits=800.0, is_limit=True)
+    assert target_of(1000, quality=60) == Target("quality", 60, psnr_yuv=40.0)
+    assert (psnr_of_quality(1), psnr_of_quality(100)) == (25.25, 50.0)
+    with pytest.raises(LightFieldError, match="bpp and psnr contradict each other"):
+        target_of(1000, bpp=0.5, psnr=40)
+    for wrong in ({"bpp": 0}, {"psnr": math.nan}, {"quality": 0.5}, {"max_size": 2**31}):
+        with pytest.raises(LightFieldError, match="expected"):
+            target_of(1000, **wrong)
+
+
+def test_what_is_near_enough() -> None:
+    rate = Target("bpp", 0.5, bits=8000.0)
+    assert [bool(rate.missed(n, 40.0)) for n in (969, 971, 1029, 1031)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    limit = Target("max-size", 1000, bits=8000.0, is_limit=True)
+    assert [bool(limit.missed(n, 40.0)) for n in (949, 950, 1000, 1001)] == [
+        True, False, False, True,
+    ]  # fmt: skip
+    quality = Target("psnr", 40, psnr_yuv=40.0)
+    assert [bool(quality.missed(9, p)) for p in (39.7, 39.9, 40.1, 40.3)] == [
+        True, False, False, True,
+    ]  # fmt: skip
+    assert quality.missed(9, 36.04) == "psnr 40: asked for 40.00 dB, reached 36.04 dB"
+    assert rate.missed(1100, 0.0) == "bpp 0.5: asked for 1000 bytes, reached 1100 (+10.0%)"
+
+
+def test_distance_has_the_sign_of_lmbda() -> None:
+    rate, quality = Target("bpp", 1, bits=1000.0), Target("psnr", 40, psnr_yuv=40.0)
+    assert rate.distance(1500.0, 0.0) > 0 > rate.distance(700.0, 0.0)
+    assert quality.distance(0.0, 42.0) > 0 > quality.distance(0.0, 38.0)
+    assert rate.guess(10**6, 25) > Target("bpp", 1, bits=9000.0).guess(10**6, 25)
+
+
+@pytest.fixture(scope="module")
+def model() -> tuple[SceneModel, LightField]:
+    """A model with latents that are worth something, of a light field made by code."""
+    light_field = synthetic((2, 2), (24, 32))
+    header = make_header(light_field, PROFILES["default"], Parallax(1.0), 16)
+    model = SceneModel(header)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        model.latents.copy_(2 * torch.randn(model.latents.shape, generator=generator))
+    return model, light_field
+
+
+def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> None:
+    model_, light_field = model
+    probe = Probe(model_, light_field, 2)
+    latents = rounded_latents(model_)
+    with torch.no_grad():
+        weights, _ = model_.quantized_weights()
+    saved = model_.rate.savings(latents, weights)
+    places = torch.nonzero(latents).flatten()[:: max(1, len(latents) // 40)]
+    measured = []
+    for place in places:
+        moved = latents.clone()
+        moved[place] -= latents[place].sign()
+        measured.append(probe.bits(latents) - probe.bits(moved))
+    assert np.corrcoef(saved[places].numpy(), measured)[0, 1] > 0.8
+
+
+def test_trim_moves_towards_zero_until_it_fits(model: tuple[SceneModel, LightField]) -> None:
+    model_, light_field = model
+    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
+    wanted = 0.9 * probe.bits()
+    kept = model_.latents.detach().clone()
+    assert trim(model_, probe, lambda x: probe.bits(x) <= wanted)
+    after = rounded_latents(model_)
+    assert 0.98 * wanted <= probe.bits() <= wanted
+    assert (after.abs() <= before.abs()).all()
+    assert (after * before >= 0).all()
+    assert not trim(model_, probe, lambda x: False)
+    with torch.no_grad():
+        model_.latents.copy_(kept)
+
+
+def test_control_follows_what_it_sees(model: tuple[SceneModel, LightField]) -> None:
+    model_, light_field = model
+    bits = Probe(model_, light_field, 2).bits()
+    for factor, sign in ((0.2, 1), (5.0, -1)):
+        control = RateControl(Target("bpp", 1, bits=factor * bits), model_, light_field, 8.0)
+        for done in range(1, 41):
+            control.look(done, 100)
+        assert sign * (float(control.lmbda) - 8.0) > 4
+    kept = control.state()[0].clone()
+    control.look(99, 100)  # too late to have an effect
+    assert torch.equal(kept, control.lmbda)
+
+
+def test_options_contradict_each_other(tmp_path: Path, mosaic: Path) -> None:
+    result = sanr("encode", mosaic, "-o", tmp_path / "x.sanr", "--bpp", 1, "--lmbda", 8)
+    assert_refused(result, 2, "--lmbda and --bpp contradict each other")
+    result = sanr("encode", mosaic, "-o", tmp_path / "x.sanr", "--max-size", "5 parsec")
+    assert_refused(result, 2, "expected one such as 50kB")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [{"bpp": 1.2}, {"psnr": 31.0}, {"max_size": 900}])
+def test_what_is_asked_for_is_got(
+    fit: Callable[..., Any], light_field: LightField, asked: dict[str, Any]
+) -> None:
+    result = fit(light_field, steps=300, preset="fast", **asked)
+    assert result.missed == ""
+    assert result.lmbda > 0
+    if "max_size" in asked:
+        assert 0.95 * 900 <= len(result.content) <= 900
+    if "bpp" in asked:
+        assert result.bpp == pytest.approx(1.2, rel=0.03)
+    if "psnr" in asked:
+        assert result.psnr_yuv == pytest.approx(31.0, abs=0.2)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_reached_is_told(
+    fit: Callable[..., Any], tmp_path: Path, mosaic: Path, light_field: LightField
+) -> None:
+    result = fit(light_field, steps=12, quality=100)
+    assert result.missed.startswith("quality 100: asked for 50.00 dB, reached ")
+    again = fit(light_field, steps=12, quality=100)
+    assert again.content == result.content
+    told = sanr(
+        "encode", mosaic, "-o", tmp_path / "x.sanr", "--psnr", 60, "--steps", 6, "--device", "cpu"
+    )
+    assert told.exit_code == 4
+    assert "Warning: psnr 60: asked for 60.00 dB, reached " in told.stderr
+    assert (tmp_path / "x.sanr").is_file()
