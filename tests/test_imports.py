@@ -17,7 +17,8 @@ VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 # A package or module may import those before it, and no others; LAYERS_INSIDE refines some of them.
 ORDER = (
     "errors color lightfield arithmetic bitstream presets array_interface scene limits decoding "
-    "rendering decoder viewer metrics compare io pillow_plugin napari_plugin __init__ cli __main__"
+    "rendering decoder viewer metrics compare conformance io pillow_plugin napari_plugin "
+    "__init__ cli __main__"
 ).split()
 LAYERS_INSIDE = {
     "rendering": "source resample refocus paths pictures methods",

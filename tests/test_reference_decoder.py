@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import reference_decoder as reference
 from headers import HEADER
+from make_vectors import positions
 
 import sanrcodec
 from sanrcodec.bitstream.header import FIELD_RANGES
@@ -88,9 +89,9 @@ def test_all_views_agree(
     pair: tuple[reference.ReferenceDecoder, sanrcodec.SanrFile],
 ) -> None:
     expected, opened = pair
-    for v, u in np.ndindex(opened.grid):
+    for v, u in positions(opened.grid)[:-1]:  # the last is no integer one
         np.testing.assert_array_equal(
-            opened.view(v, u), expected.view(256 * v, 256 * u), err_msg=f"view {v},{u}"
+            opened.view(v, u), expected.view(256 * int(v), 256 * int(u)), err_msg=f"view {v},{u}"
         )
 
 

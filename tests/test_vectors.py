@@ -10,8 +10,9 @@ from pathlib import Path
 import make_vectors
 import pytest
 from make_vectors import FOLDER, MAX_BYTES, VECTORS, describe
+from random_vectors import RECIPES
 
-NAMES = [f"{name}.sanr" for name in (*VECTORS, "random_three_layers")]
+NAMES = [f"{name}.sanr" for name in (*VECTORS, *RECIPES)]
 
 
 @pytest.mark.parametrize("name", NAMES)

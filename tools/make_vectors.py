@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Rewrite the golden files of tests/vectors: short fits of light fields made by code.
+"""Rewrite the golden files of tests/vectors: short fits, and files of random integers.
 
-Usage: SANR_REGENERATE=1 python tools/make_vectors.py
+Usage: SANR_REGENERATE=1 python tools/make_vectors.py [NAME ...]
 
 What is frozen is the decoding of these files, not the fit: the bytes differ from machine to
 machine. Rewriting them is only right together with a new version of the format.
@@ -10,6 +10,7 @@ machine. Rewriting them is only right together with a new version of the format.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from random_vectors import RECIPES, content_of
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 FOLDER = TESTS / "vectors"
-MAX_BYTES = 6000
+MAX_BYTES = 10000
 # The views whose samples are frozen: all integer ones, and this between them.
 FRACTION = 0.3125
+MAX_VIEWS = 64  # of a file that are all frozen
 
 VECTORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "default": ("profile default: two layers, occlusion, view MLP, per-view poses", {}, {}),
@@ -41,53 +44,24 @@ VECTORS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-# Corners of the format that no profile uses: random integers, since no fit would come this way.
-RANDOM_COVERS = (
-    "random integers: mirrored u, reversed, transposed, gains, three layers, color filter, "
-    "no gates or MLPs, 16 bit"
-)
-RANDOM_HEADER = {
-    "n_v": 2, "n_u": 3, "height": 13, "width": 19, "channels": 3, "bit_depth": 16, "layers": 3,
-    "margin_y": 4, "margin_x": 5, "mirrored": 1, "axes_reversed": 1, "transposed": 1,
-    "gain": 23,
-    "texture_levels": 4, "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1,
-    "filter_hidden": 0, "attention": 0, "geometry_first": 1, "geometry_levels": 3,
-    "geometry_hidden": 0, "view_depth": 0, "view_hidden": 0, "spatial": 0, "arm_hidden": 4,
-    "per_view": 1, "profile": 255,
-}  # fmt: skip
-
-
-def random_content(seed: int = 0) -> bytes:
-    """A file of ``RANDOM_HEADER`` with random weights and latents."""
-    from sanrcodec.bitstream import container
-    from sanrcodec.bitstream.container import SectionType
-    from sanrcodec.bitstream.grids import grids
-    from sanrcodec.bitstream.header import StreamHeader
-    from sanrcodec.bitstream.latents import pack_latents
-    from sanrcodec.bitstream.weights import pack_weights
-    from sanrcodec.scene.parts import default_weights
-
-    random = np.random.default_rng(seed)
-    header = StreamHeader(**RANDOM_HEADER)
-    defaults = default_weights(header)
-    weights = {
-        name: default + random.integers(-20, 21, default.shape).astype(np.int32)
-        for name, default in defaults.items()
-    }
-    # Half a scale of luma, so that samples do not all saturate.
-    weights["texture.output.bias"][0] = 512
-    latents = [np.rint(random.laplace(0, 3, g.shape)).astype(np.int32) for g in grids(header)]
-    sections = [
-        (SectionType.HEADER, header.pack()),
-        (SectionType.WEIGHTS, pack_weights(defaults, weights)),
-        (SectionType.LATENTS, pack_latents(header, weights, latents)),
-    ]
-    return container.pack(sections)
-
-
 def digest(view: np.ndarray) -> str:
     """SHA-256 of the samples ``[H, W, C]`` in C order, 16-bit ones little-endian."""
     return hashlib.sha256(view.astype(view.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def digest_of(view: np.ndarray, bit_depth: int) -> str:
+    """The digest of samples of any integer type."""
+    return digest(view.astype(np.uint8 if bit_depth == 8 else np.uint16))
+
+
+def positions(grid: tuple[int, int]) -> list[tuple[float, float]]:
+    """The views whose samples are frozen: all, of large grids some, and one between them."""
+    n_v, n_u = grid
+    found: list[tuple[float, float]] = list(np.ndindex(grid))
+    if len(found) > MAX_VIEWS:
+        rows, columns = ({0, (n - 1) // 2, n // 2, n - 1} for n in grid)
+        found = [(v, u) for v in sorted(rows) for u in sorted(columns)]
+    return [*found, (FRACTION * (n_v - 1), FRACTION * (n_u - 1))]
 
 
 def describe(content: bytes) -> dict[str, Any]:
@@ -95,20 +69,25 @@ def describe(content: bytes) -> dict[str, Any]:
     from sanrcodec.decoder import SanrFile
 
     opened = SanrFile(content)
-    positions: list[tuple[float, float]] = list(np.ndindex(opened.grid))
-    positions.append((FRACTION * (opened.grid[0] - 1), FRACTION * (opened.grid[1] - 1)))
+    n_v, n_u = opened.grid
+    corners = sorted({(0, 0), (0, n_u - 1), (n_v - 1, 0)})
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "shape": list(opened.shape),
         "bit_depth": opened.bit_depth,
-        "views": {f"{v:g},{u:g}": digest(opened.view(v, u)) for v, u in positions},
+        "views": {
+            f"{v:.12g},{u:.12g}": digest(opened.view(v, u)) for v, u in positions(opened.grid)
+        },
+        "smaller": {
+            f"{v},{u}@1/{n}": digest(opened.view(v, u, scale=1 / n))
+            for n in (2, 4, 8)
+            for v, u in corners
+        },
     }
 
 
-def main() -> None:
-    """Fit, write, describe."""
-    if os.environ.get("SANR_REGENERATE") != "1":
-        sys.exit("this rewrites the golden files; set SANR_REGENERATE=1 if you mean it")
+def fitted(name: str) -> bytes:
+    """A short fit of a light field made by code."""
     import torch
 
     sys.path.insert(0, str(TESTS))
@@ -117,23 +96,36 @@ def main() -> None:
     from sanrcodec.encoder import encode
 
     torch.set_num_threads(1)
+    _, scene, options = VECTORS[name]
+    return encode(synthetic(**scene), steps=150, lmbda=1.0, device="cpu", **options).content
+
+
+def main() -> None:
+    """Fit, write, describe."""
+    if os.environ.get("SANR_REGENERATE") != "1":
+        sys.exit("this rewrites the golden files; set SANR_REGENERATE=1 if you mean it")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these files")
+    names = parser.parse_args().names or [*VECTORS, *RECIPES]
     FOLDER.mkdir(exist_ok=True)
-    contents = {
-        name: (
-            covers,
-            encode(synthetic(**scene), steps=150, lmbda=1.0, device="cpu", **options).content,
-        )
-        for name, (covers, scene, options) in VECTORS.items()
-    }
-    contents["random_three_layers"] = RANDOM_COVERS, random_content()
+    known = FOLDER / "expected.json"
+    before = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
     expected = {}
-    for name, (covers, content) in contents.items():
-        if len(content) > MAX_BYTES:
-            sys.exit(f"{name}.sanr has {len(content)} bytes, at most {MAX_BYTES} are wanted")
-        (FOLDER / f"{name}.sanr").write_bytes(content)
-        source = "examples/synthetic.py, by this project (MIT)"
-        expected[f"{name}.sanr"] = {"covers": covers, "source": source, **describe(content)}
-        print(f"{name}.sanr: {len(content)} bytes")
+    for name in (*VECTORS, *RECIPES):
+        path = FOLDER / f"{name}.sanr"
+        covers = VECTORS[name][0] if name in VECTORS else RECIPES[name].covers
+        if name in names:
+            content = fitted(name) if name in VECTORS else content_of(RECIPES[name])
+            if len(content) > MAX_BYTES:
+                sys.exit(f"{path.name} has {len(content)} bytes, at most {MAX_BYTES} are wanted")
+            path.write_bytes(content)
+            print(f"{path.name}: {len(content)} bytes")
+        elif path.name not in before:
+            continue
+        source = "examples/synthetic.py" if name in VECTORS else "tools/random_vectors.py"
+        source += ", by this project (MIT)"
+        described = describe(path.read_bytes())
+        expected[path.name] = {"covers": covers, "source": source, **described}
     text = json.dumps(expected, indent=2) + "\n"
     (FOLDER / "expected.json").write_text(text, encoding="utf-8", newline="\n")
 

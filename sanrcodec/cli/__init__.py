@@ -23,7 +23,7 @@ __all__ = ["main"]
 # Each is the module of this package that has the command, under the name `command`. In the order
 # of the help; only the module of the command that is called is imported.
 _COMMANDS = (
-    "encode", "inspect", "decode", "compare", "info", "verify", "view", "export",
+    "encode", "inspect", "decode", "compare", "info", "verify", "conformance", "view", "export",
     "disparity", "refocus", "epi", "quilt", "stereo", "video",
 )  # fmt: skip
 
