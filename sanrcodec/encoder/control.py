@@ -91,25 +91,28 @@ class RateControl:
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
 
     def rest(self) -> None:
-        """Cut what is too much when the latents have come to rest; what is left adapts to it.
+        """Correct what the file would be when the latents have come to rest; the rest adapts to it.
 
         Call it once, after the search for the weights' steps, while no part is compiled.
         """
+        index, targets = self._few.views()
+        for tries in range(1, _N_TRIES + 1):
+            if not self.target.falls_short(self._few.bits(), self._psnr_yuv()):
+                break
+            # The weights' steps are searched anew, and end finer.
+            self._model.weight_vector.step.fill_(1.0)
+            lmbda = self.lmbda * _FINER**tries
+            self._model.coarsen(index, targets, lmbda, self._few.average_)
         if self.target.bits is not None:
             bits = self.target.trimmed_bits
             trim(self._model, self._few, lambda x: self._few.bits(x) <= bits)
         else:
-            assert self.target.psnr_yuv is not None
-            index, targets = self._few.views()
-            for tries in range(1, _N_TRIES + 1):
-                if self._few.psnr_yuv() + float(self._memory[1]) >= self.target.psnr_yuv:
-                    break
-                # Too little quality: the weights' steps are searched anew, and end finer.
-                self._model.weight_vector.step.fill_(1.0)
-                lmbda = self.lmbda * _FINER**tries
-                self._model.coarsen(index, targets, lmbda, self._few.average_)
-            psnr = self.target.trimmed_psnr - float(self._memory[1])
-            trim(self._model, self._few, lambda x: self._few.psnr_yuv(x) <= psnr)
+            psnr = self.target.trimmed_psnr
+            trim(self._model, self._few, lambda x: self._psnr_yuv(x) <= psnr)
+
+    def _psnr_yuv(self, latents: Tensor | None = None) -> float:
+        """Of all views, as far as the few tell it."""
+        return self._few.psnr_yuv(latents) + float(self._memory[1])
 
     def _try_search(self) -> None:
         """Find out what the search for the weights' steps would give now, and take it back."""

@@ -22,7 +22,8 @@ _SIZE_TOLERANCE = 0.05
 # lmbda = 1, of the three scenes of results/rd.csv; a scene differs by a factor of 2, or 3 dB.
 _TYPICAL_RATE, _RATE_EXPONENT = 1.5, 0.55
 _TYPICAL_PSNR_DB, _DB_PER_OCTAVE = 43.5, 1.1
-_GUESSES = 0.3, 200.0  # where a fit may start, since a target may be far from what is typical
+# Where a fit may start: the latents' step, which stays, is better too fine than too coarse.
+_GUESSES = 0.3, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,14 @@ class Target:
     def trimmed_psnr(self) -> float:
         """The same for quality, in dB; infinite if a size is asked for."""
         return math.inf if self.psnr_yuv is None else self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB
+
+    def falls_short(self, bits: float, psnr_yuv: float) -> bool:
+        """Whether a file with so many bits and such a quality, in dB, could have more of them."""
+        if self.bits is not None:
+            tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE
+            return bits < self.bits * (1 - 0.8 * tolerance)
+        assert self.psnr_yuv is not None
+        return psnr_yuv < self.psnr_yuv
 
     def missed(self, n_bytes: int, psnr_yuv: float) -> str:
         """One line of what was asked and what was reached; empty if the target is met.
