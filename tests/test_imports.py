@@ -24,8 +24,8 @@ LAYERS_INSIDE = {
     "rendering": "source resample refocus paths pictures methods",
     "arithmetic": "ops axes dense torchops",
     "bitstream": (
-        "varint container source header tables coder tensors defaults grids entropy_network "
-        "weights latents"
+        "varint container source header tables range_coder coder tensors defaults grids "
+        "entropy_network weights latents"
     ),
     "scene": (
         "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
@@ -133,7 +133,7 @@ def test_foreign_packages_stay_in_their_place(path: Path) -> None:
         if package == "torch":
             assert own == "encoder" or path.stem == "torchops"
         elif package == "constriction":
-            assert path.stem == "coder"
+            assert path.stem == "range_coder"
         elif package == "click":
             assert own == "cli"
         elif package == "PIL":

@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Integers <-> range-coded bytes; the only module that imports constriction.
+"""Integers <-> range-coded bytes: which symbols, in which order, by which tables.
 
-Feeds integer frequency tables to the coder. Must not let a float decide a probability, nor let
-an exception of constriction escape.
+Must not let a float decide a probability, nor know how a range coder works.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import constriction
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.bitstream.range_coder import (
+    InvalidWordsError,
+    Model,
+    model_of,
+    reader_of,
+    writer_of,
+)
 from sanrcodec.bitstream.tables import (
     ESCAPE,
     MAX_RESIDUAL,
@@ -128,7 +135,7 @@ class SymbolEncoder(_Stream):
 
     def __init__(self) -> None:
         """Start an empty stream."""
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self._coder = writer_of()
 
     def code(
         self,
@@ -144,15 +151,14 @@ class SymbolEncoder(_Stream):
 
     def finish(self) -> bytes:
         """Return the stream: little-endian uint32 words, none if nothing was encoded."""
-        words: npt.NDArray[np.uint32] = self._coder.get_compressed()
-        return words.astype("<u4").tobytes()
+        return self._coder.words().astype("<u4").tobytes()
 
     def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
-        self._coder.encode(symbols, _model(table))
+        self._coder.write(symbols, _model(table))
         return symbols
 
     def _code_bit(self, bit: int) -> int:
-        self._coder.encode(bit, _model(_BIT))
+        self._coder.write([bit], _model(_BIT))
         return bit
 
 
@@ -171,10 +177,7 @@ class SymbolDecoder(_Stream):
     def __init__(self, payload: bytes) -> None:
         if len(payload) % 4:
             raise _damaged(f"payload has {len(payload)} bytes, expected a multiple of 4")
-        self._words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
-        self._coder = constriction.stream.queue.RangeDecoder(self._words)
-        # Writes what was read: the words of an encoder are the only ones that are allowed.
-        self._writer = constriction.stream.queue.RangeEncoder()
+        self._coder = reader_of(np.frombuffer(payload, dtype="<u4").astype(np.uint32))
 
     def code(
         self,
@@ -193,30 +196,16 @@ class SymbolDecoder(_Stream):
         Raises:
             CorruptSectionError: words remain, are missing, or are not those of an encoder.
         """
-        if not np.array_equal(self._writer.get_compressed(), self._words):
-            raise _damaged("the stream does not end with its last symbol")
+        with _damage():
+            self._coder.finish()
 
     def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
-        try:
-            run: npt.NDArray[np.int32] = self._coder.decode(_model(table), symbols.size)
-        except AssertionError:
-            raise _damaged("coded words are invalid") from None
-        self._keep(run, table)
-        return run
+        with _damage():
+            return self._coder.read(symbols.size, _model(table))
 
     def _code_bit(self, bit: int) -> int:
-        try:
-            bit = int(self._coder.decode(_model(_BIT)))
-        except AssertionError:
-            raise _damaged("coded words are invalid") from None
-        self._keep(bit, _BIT)
-        return bit
-
-    def _keep(self, symbols: npt.NDArray[np.int32] | int, table: int) -> None:
-        """Note symbols that were read; a stream that ended before them is refused at once."""
-        self._writer.encode(symbols, _model(table))
-        if self._writer.num_words() > self._words.size:
-            raise _damaged(f"the stream ends early, after {self._words.size} words")
+        with _damage():
+            return int(self._coder.read(1, _model(_BIT))[0])
 
 
 class SymbolCounter(Coder):
@@ -288,17 +277,20 @@ def _integers(array: npt.NDArray[np.integer[Any]], name: str) -> npt.NDArray[np.
 
 
 @cache
-def _model(table: int) -> Any:
-    """Return constriction's model with exactly the integer weights of one table.
-
-    constriction adds 1 to every scaled weight; the sum of ``w - 1`` makes its scale exactly 1.0,
-    so that the float arithmetic inside is on integers below 2**24, hence exact.
-    """
+def _model(table: int) -> Model:
+    """The model with exactly the integer weights of one table."""
     if table == _BIT:
-        weights = np.full(2, TOTAL_WEIGHT // 2)
-    else:
-        weights = frequency_table(table // N_FRACTIONS, table % N_FRACTIONS - 4)
-    return constriction.stream.model.Categorical((weights - 1).astype(np.float64), perfect=False)
+        return model_of(np.full(2, TOTAL_WEIGHT // 2, np.int64))
+    return model_of(frequency_table(table // N_FRACTIONS, table % N_FRACTIONS - 4))
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Words that are not a stream's are the damage of a file."""
+    try:
+        yield
+    except InvalidWordsError as error:
+        raise _damaged(str(error)) from None
 
 
 def _damaged(reason: str) -> CorruptSectionError:
