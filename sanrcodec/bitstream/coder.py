@@ -188,7 +188,10 @@ class SymbolDecoder(_Stream):
         """Read as many values as there are locations; ``values`` is None."""
         assert values is None
         nearest, table = _locate(location, scale)
-        return (nearest + self._code(np.zeros_like(nearest), table)).astype(np.int32)
+        with _damage():
+            residual = self._code(np.zeros_like(nearest), table)
+            self._coder.check()
+        return (nearest + residual).astype(np.int32)
 
     def finish(self) -> None:
         """Check that the stream ends after the last symbol, as an encoder ends it.
@@ -200,12 +203,10 @@ class SymbolDecoder(_Stream):
             self._coder.finish()
 
     def _code_run(self, symbols: npt.NDArray[np.int32], table: int) -> npt.NDArray[np.int32]:
-        with _damage():
-            return self._coder.read(symbols.size, _model(table))
+        return self._coder.read(symbols.size, _model(table))
 
     def _code_bit(self, bit: int) -> int:
-        with _damage():
-            return int(self._coder.read(1, _model(_BIT))[0])
+        return int(self._coder.read(1, _model(_BIT))[0])
 
 
 class SymbolCounter(Coder):

@@ -62,7 +62,14 @@ class Reader(Protocol):
         """Read symbols of one table.
 
         Raises:
-            InvalidWordsError: they do not decode, or end before the symbols do.
+            InvalidWordsError: they do not decode.
+        """
+
+    def check(self) -> None:
+        """Check that the words go on to the last symbol, now and then: no others can mend that.
+
+        Raises:
+            InvalidWordsError: they end before.
         """
 
     def finish(self) -> None:
@@ -98,9 +105,11 @@ class _ConstrictionReader:
         except AssertionError:
             raise InvalidWordsError("coded words are invalid") from None
         self._twin.encode(symbols, model)
+        return symbols
+
+    def check(self) -> None:
         if self._twin.num_words() > self._words.size:
             raise InvalidWordsError(f"the stream ends early, after {self._words.size} words")
-        return symbols
 
     def finish(self) -> None:
         if not np.array_equal(self._twin.get_compressed(), self._words):
@@ -189,6 +198,9 @@ class PythonReader:
         self._offset, self._range, self._position = offset, range_, position
         self._is_unread &= not n
         return np.array(symbols, np.int32)
+
+    def check(self) -> None:
+        """Nothing is left to check: symbols without words are refused as they are read."""
 
     def finish(self) -> None:
         """Check the end of the stream."""
