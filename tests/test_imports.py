@@ -37,10 +37,10 @@ LAYERS_INSIDE = {
         "animation"
     ),
     "encoder": (
-        "functions quantize part parameters rate warp scene views loss model target probe trim "
-        "settle schedule optimizer batches exposure gains importance sweep geometry_report guide "
-        "process memory last_good clock graphs distributed control steps fitting resumable export "
-        "checkpoint encoding"
+        "functions images quantize part parameters rate warp scene views loss model target probe "
+        "trim settle schedule optimizer batches exposure gains importance sweep geometry_report "
+        "guide process memory last_good clock graphs distributed control steps fitting resumable "
+        "export checkpoint encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -150,3 +150,19 @@ def test_between_two_views(render: Callable[..., Views]) -> None:
     error = np.abs(coarse.near.numpy()[row, column] - d)
     assert np.median(error) < 0.1
     assert (error > 0.5).mean() < 0.1
+
+
+@pytest.mark.parametrize("background", [0.0, 40.0])
+def test_a_flat_background_does_not_widen_the_range(background: float) -> None:
+    """It matches at any disparity; so does some side of nearly every place, among many planes."""
+    rng = np.random.default_rng(3)
+    samples = np.full((5, 5, 120, 160, 3), background)
+    samples += rng.normal(0, 0.7, samples.shape)
+    for disparity, (y, x) in ((-2.0, (30, 40)), (0.0, (70, 100)), (3.0, (60, 30))):
+        texture = rng.uniform(60, 250, (36, 36, 1))
+        for v, u in np.ndindex(5, 5):
+            top, left = (round(p + (a - 2) * disparity) for p, a in ((y, v), (x, u)))
+            samples[v, u, top : top + 36, left : left + 36] = texture
+    geometry = found(samples.clip(0, 255).astype(np.uint8))
+    assert geometry is not None
+    assert 2.5 <= geometry.parallax.extent <= 5.0

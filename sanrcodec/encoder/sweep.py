@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
+from sanrcodec.encoder.images import box_mean, median_filter, warped
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Parallax
 
@@ -36,6 +37,7 @@ _MAX_ERROR = 0.1  # of a pixel, as a share of the peak
 _LEAST_GAIN = 0.03  # of the score, for which an unusual order of the views is believed
 _FOUND = 0.95  # of the score of the worst order; a geometry must do better
 _ALIKE = 0.6  # of the score of unlike views, below which views are alike
+_DISTINCT = 0.3  # of the contrast of the best places, with which a place votes for the range
 _STILL = 1.1  # of the score of the best planes, up to which no disparity is as good
 
 
@@ -88,11 +90,15 @@ class _Match(NamedTuple):
     Attributes:
         planes: Disparities.
         cost: ``[n_planes, H, W]``, of the side of the center that matches best.
+        best: ``[H, W]``, the plane that matches best on all sides together.
+        contrast: ``[H, W]``, by how much it does so against the mean of all planes.
         score: Mean over pixels of the smallest cost, where all sides must match.
     """
 
     planes: Tensor
     cost: Tensor
+    best: Tensor
+    contrast: Tensor
     score: float
 
 
@@ -140,7 +146,7 @@ def estimate_geometry(
         views = _load(light_field, exposure, chosen, 1, device)
     angular = order.angular(views.positions)
     match = _sweep(views.luma, angular, planes)
-    disparity = _median(_subplane_minimum(match))
+    disparity = median_filter(_subplane_minimum(match))
     near_is_low = _near_is_low(views.luma, angular, disparity)
     near = disparity if near_is_low else -disparity
     extent = float(disparity.abs().max())
@@ -205,7 +211,7 @@ def _load(
     if factor > 1:
         stack = F.avg_pool2d(stack, factor)
     # Vignetting differs per view: compare what is left after the local mean.
-    stack = stack - _box(stack, max(3, 15 // factor | 1))
+    stack = stack - box_mean(stack, max(3, 15 // factor | 1))
     positions = torch.tensor(chosen, device=device, dtype=torch.float32)
     return _Views(positions - positions[:1], stack)
 
@@ -275,12 +281,15 @@ def _rings(distance: Tensor) -> Iterator[float]:
 
 
 def _range(match: _Match) -> tuple[float, float]:
-    """Smallest and largest disparity that pixels vote for, outliers aside."""
-    least, index = match.cost.min(0)
-    # Flat places match everywhere: only those with a distinct minimum vote for the range.
-    contrast = match.cost.mean(0) - least
-    voters = match.planes[index[contrast >= contrast.median()]]
-    low, high = (float(torch.quantile(voters, q)) for q in (0.01, 0.99))
+    """Smallest and largest disparity that pixels vote for, outliers aside.
+
+    Flat places match everywhere: only those with a distinct minimum vote. All sides must agree: of
+    many planes one matches some side of nearly any place by chance.
+    """
+    contrast = match.contrast
+    distinct = max(float(contrast.median()), _DISTINCT * float(torch.quantile(contrast, 0.95)))
+    voters = match.best[contrast >= distinct]
+    low, high = (float(torch.quantile(voters, q)) for q in (0.003, 0.997))
     return low, high
 
 
@@ -297,35 +306,32 @@ def _sweep(luma: Tensor, angular: Tensor, planes: Tensor) -> _Match:
     n = max(1, _MAX_SWEPT_PIXELS // center.numel())
     parts = list(zip(others.split(n), angular.split(n), shares.split(n, 1), strict=True))
     costs, least = [], torch.full_like(center[0, 0], math.inf)
+    best, total = torch.zeros_like(least), torch.zeros_like(least)
     for d in planes:
         means = center.new_zeros(len(sides), *center.shape[1:])
         for views, offsets, share in parts:
-            difference = (_warp(views, offsets * d) - center).abs().clamp(max=_MAX_ERROR)
+            difference = (warped(views, offsets * d) - center).abs().clamp(max=_MAX_ERROR)
+            # What lies beyond the frame is no match, though its repeated border may look like one.
+            difference[~_inside(offsets * d, center)] = _MAX_ERROR
             means += torch.tensordot(share, difference, 1)
-        means = _box(_box(means, 3), 3)
+        means = box_mean(box_mean(means, 3), 3)
         costs.append(means.amin(0)[0])
-        least = torch.minimum(least, means.mean(0)[0])
-    return _Match(planes, torch.stack(costs), float(least.mean()))
+        together = means.mean(0)[0]
+        best = torch.where(together < least, d, best)
+        least = torch.minimum(least, together)
+        total += together
+    contrast = total / len(planes) - least
+    return _Match(planes, torch.stack(costs), best, contrast, float(least.mean()))
 
 
-def _box(x: Tensor, size: int) -> Tensor:
-    pad = size // 2
-    return F.avg_pool2d(F.pad(x, (pad, pad, pad, pad), mode="replicate"), size, stride=1)
-
-
-def _warp(x: Tensor, shift: Tensor) -> Tensor:
-    """Sample ``[N, 1, H, W]`` shifted by ``[N, 2]`` (or ``[N, H, W, 2]``) pixels, (y, x)."""
-    n, _, h, w = x.shape
-    y = torch.arange(h, device=x.device, dtype=torch.float32)[:, None]
-    z = torch.arange(w, device=x.device, dtype=torch.float32)[None, :]
-    shift = shift if shift.dim() == 4 else shift[:, None, None, :]
-    grid = torch.stack([
-        (2 * (z + shift[..., 1]) + 1) / w - 1 + 0 * y,
-        (2 * (y + shift[..., 0]) + 1) / h - 1 + 0 * z,
-    ], -1)  # fmt: skip
-    return F.grid_sample(
-        x, grid.expand(n, h, w, 2), mode="bilinear", padding_mode="border", align_corners=False
-    )
+def _inside(shift: Tensor, image: Tensor) -> Tensor:
+    """Which pixels of an image, moved by ``[N, 2]`` pixels, are within it: ``[N, 1, H, W]``."""
+    axes = []
+    for axis, size in enumerate(image.shape[2:]):
+        position = torch.arange(size, device=image.device) + shift[:, axis, None]
+        axes.append((position >= -0.5) & (position <= size - 0.5))
+    rows, columns = axes
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def _subplane_minimum(match: _Match) -> Tensor:
@@ -340,23 +346,13 @@ def _subplane_minimum(match: _Match) -> Tensor:
     return planes[index] + offset.clamp(-0.5, 0.5) * (planes[1] - planes[0])
 
 
-def _median(x: Tensor, size: int = 5) -> Tensor:
-    pad = size // 2
-    windows = (
-        F.pad(x[None, None], (pad, pad, pad, pad), mode="replicate")
-        .unfold(2, size, 1)
-        .unfold(3, size, 1)
-    )
-    return windows.reshape(*x.shape, size * size).median(-1).values
-
-
 def _highest_around(disparity: Tensor, radius: float) -> Tensor:
     """Largest disparity as far around a pixel as layers move against each other."""
     span = float(disparity.max() - disparity.min())
     size = 2 * min(24, max(2, round(span * radius / 2 + 1))) + 1
     pad = size // 2
     padded = F.pad(disparity[None, None], (pad, pad, pad, pad), mode="replicate")
-    return _box(F.max_pool2d(padded, size, 1), 5)[0, 0]
+    return box_mean(F.max_pool2d(padded, size, 1), 5)[0, 0]
 
 
 def _moved(disparity: Tensor, offset: Tensor) -> Tensor:
@@ -364,7 +360,7 @@ def _moved(disparity: Tensor, offset: Tensor) -> Tensor:
     moved = disparity
     for _ in range(3):
         shift = offset[:, None, None] * moved[None, ..., None]
-        moved = _warp(disparity[None, None], shift)[0, 0]
+        moved = warped(disparity[None, None], shift)[0, 0]
     return moved
 
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Filters and shifts of whole images in torch, without gradients; knows nothing of light fields."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["box_mean", "median_filter", "warped"]
+
+
+def box_mean(x: Tensor, size: int) -> Tensor:
+    """Mean of ``size x size`` pixels around each of ``[N, 1, H, W]``; borders are repeated."""
+    pad = size // 2
+    return F.avg_pool2d(F.pad(x, (pad, pad, pad, pad), mode="replicate"), size, stride=1)
+
+
+def warped(x: Tensor, shift: Tensor) -> Tensor:
+    """Sample ``[N, 1, H, W]`` shifted by ``[N, 2]`` (or ``[N, H, W, 2]``) pixels, (y, x)."""
+    n, _, h, w = x.shape
+    y = torch.arange(h, device=x.device, dtype=torch.float32)[:, None]
+    z = torch.arange(w, device=x.device, dtype=torch.float32)[None, :]
+    shift = shift if shift.dim() == 4 else shift[:, None, None, :]
+    grid = torch.stack([
+        (2 * (z + shift[..., 1]) + 1) / w - 1 + 0 * y,
+        (2 * (y + shift[..., 0]) + 1) / h - 1 + 0 * z,
+    ], -1)  # fmt: skip
+    return F.grid_sample(
+        x, grid.expand(n, h, w, 2), mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def median_filter(x: Tensor, size: int = 5) -> Tensor:
+    """Median of ``size x size`` pixels around each of ``[H, W]``; borders are repeated."""
+    pad = size // 2
+    windows = (
+        F.pad(x[None, None], (pad, pad, pad, pad), mode="replicate")
+        .unfold(2, size, 1)
+        .unfold(3, size, 1)
+    )
+    return windows.reshape(*x.shape, size * size).median(-1).values
