@@ -4,7 +4,7 @@
 Which rows of rd.csv make a curve, in this order:
 
 1. the profile and the preset asked for, fitted on a GPU;
-2. the format asked for, by default the newest that has rows of this profile and preset;
+2. the format asked for, by default the newest of which a scene has a whole curve (`MIN_POINTS`);
 3. seed 0, which `version` does not name;
 4. the rates asked for: `RATES`, or `FEW_RATES` for profile `sanr` and for format 0.1;
 5. of rows with the same scene and rate the last, since the file is in the order of measuring.
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 RATES = ("1.5", "4", "10", "30", "110")  # values of lmbda
+MIN_POINTS = 4  # of a curve that can be compared
 FEW_RATES = ("1.5", "6", "25", "100")
 
 
@@ -63,13 +64,18 @@ def our_curves(selection: Selection, path: Path = RESULTS / "rd.csv") -> dict[st
             and "seed" not in row["version"]
             and row["lmbda"] in selection.rates
         ]
-    formats = [format_of(row["version"]) for row in rows]
-    wanted = selection.format or max(formats, default="", key=_numbers)
-    chosen: dict[str, dict[str, Point]] = {}
-    for row, found in zip(rows, formats, strict=True):
-        if found == wanted:
-            point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
-            chosen.setdefault(row["scene"], {})[row["lmbda"]] = point
+    by_format: dict[str, dict[str, dict[str, Point]]] = {}
+    for row in rows:
+        point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
+        scenes = by_format.setdefault(format_of(row["version"]), {})
+        scenes.setdefault(row["scene"], {})[row["lmbda"]] = point
+    whole = [
+        name
+        for name, scenes in by_format.items()
+        if any(len(points) >= MIN_POINTS for points in scenes.values())
+    ]
+    wanted = selection.format or max(whole, default="", key=_numbers)
+    chosen = by_format.get(wanted, {})
     if not chosen:
         raise ValueError(f"{path.name} has no row of {selection}")
     return {
