@@ -236,7 +236,7 @@ def test_checkpoint_that_cannot_be_written_is_told_at_once(
 
 def command(folder: Path, *options: Any) -> list[str]:
     arguments = ["encode", folder / "lf.png", "-o", folder / "out.sanr", "--device", "cpu"]
-    arguments += ["--steps", STEPS, "--checkpoint", folder / "ck", *options]
+    arguments += ["--steps", STEPS, "--checkpoint", folder / "ck", "--preset", "medium", *options]
     return list(map(str, arguments))
 
 

@@ -73,7 +73,8 @@ def test_black_views_do_not_spoil_the_others(fit: Callable[..., Any], views: np.
     good = [(v, u) for v in range(5) for u in range(5) if (v, u) not in corners]
 
     def quality(samples: np.ndarray) -> tuple[float, int]:
-        result = fit(LightField(samples, 8), steps=150, preset="fast")
+        # Shorter fits differ by more than half a decibel by chance.
+        result = fit(LightField(samples, 8), steps=300, preset="fast")
         opened = sanrcodec.open(result.content)
         decoded = [opened.view(*place) for place in good]
         for corner in corners if samples is black else []:
