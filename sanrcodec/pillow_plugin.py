@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from sanrcodec.bitstream.container import SIGNATURE
+from sanrcodec.bitstream.container import is_sanr
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import SanrError
 
@@ -73,9 +73,5 @@ class SanrImageFile(ImageFile.ImageFile):
         return self.im.pixel_access(self.readonly)
 
 
-def _accept(prefix: bytes) -> bool:
-    return prefix.startswith(SIGNATURE)
-
-
-Image.register_open(SanrImageFile.format, SanrImageFile, _accept)
+Image.register_open(SanrImageFile.format, SanrImageFile, is_sanr)
 Image.register_extension(SanrImageFile.format, ".sanr")
