@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from sanrcodec.bitstream.grids import LATENT_MAX
-from sanrcodec.color import YCC_FROM_RGB
-from sanrcodec.encoder.loss import mse_yuv, plane_errors
+from sanrcodec.color import RGB_FROM_YCC, YCC_FROM_RGB
+from sanrcodec.encoder.loss import plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import PSNR_CAP
 
 __all__ = ["Probe", "rounded_latents"]
 
@@ -55,6 +56,8 @@ class Probe:
         order = np.argsort(np.arange(count) * _GOLDEN % 1.0, kind="stable")
         self.index = [int(i) for i in (order if n_views >= count else _spread(count, n_views))]
         self._matrix = torch.tensor(YCC_FROM_RGB, device=model.latents.device)
+        self._inverse = torch.tensor(RGB_FROM_YCC, device=model.latents.device)
+        self._peak = float((1 << light_field.bit_depth) - 1)
 
     def bits(self, latents: Tensor | None = None) -> float:
         """Estimated bits of the whole file, of these latents or of the rounded ones."""
@@ -72,16 +75,26 @@ class Probe:
 
     @torch.no_grad()
     def psnr_yuv(self, latents: Tensor | None = None) -> float:
-        """PSNR-YUV in dB, mean over the views, before these are rounded to samples."""
+        """PSNR-YUV in dB of the decoded samples, mean over the views."""
         weights, _ = self.model.quantized_weights()
         latents = rounded_latents(self.model) if latents is None else latents
         scene = self.model.scene(latents, weights)
         levels = []
         for number in self.index:
             index, target = self.view(number)
-            error = mse_yuv(plane_errors(self.model.views(scene, weights, index), target))
-            levels.append(-10 * torch.log10(error / 255.0**2))
+            errors = plane_errors(self._shown(self.model.views(scene, weights, index)), target)
+            # Views without light are exact, and count as the measure of quality counts them.
+            planes = (-10 * torch.log10(errors / 255.0**2)).clamp(max=PSNR_CAP)
+            levels.append(_combined(planes))
         return float(torch.cat(levels).mean())
+
+    def _shown(self, views: Tensor) -> Tensor:
+        """Views ``[B, C, H, W]`` as they are after rounding to samples."""
+        color = views.shape[1] == 3
+        samples = views.permute(0, 2, 3, 1)
+        samples = samples @ self._inverse.T if color else samples
+        samples = (samples.clamp(0, 1) * self._peak).round() / self._peak
+        return (samples @ self._matrix.T if color else samples).permute(0, 3, 1, 2)
 
     def views(self) -> tuple[Tensor, Tensor]:
         """Index ``[B]`` and targets ``[B, C, H, W]`` of all its views."""
@@ -93,11 +106,15 @@ class Probe:
         """Index ``[1]`` and target ``[1, C, H, W]`` of a view, on the device of the model."""
         device = self._matrix.device
         samples = self.light_field.view(*divmod(number, self.light_field.grid[1]))
-        peak = float((1 << self.light_field.bit_depth) - 1)
-        view = torch.from_numpy(samples.astype(np.float32)).to(device) / peak
+        view = torch.from_numpy(samples.astype(np.float32)).to(device) / self._peak
         if view.shape[-1] == 3:
             view = view @ self._matrix.T
         return torch.tensor([number], device=device), view.permute(2, 0, 1)[None]
+
+
+def _combined(planes: Tensor) -> Tensor:
+    """PSNR-YUV ``[B]`` of the PSNR of each plane ``[B, C]``."""
+    return planes[:, 0] if planes.shape[1] == 1 else planes @ planes.new_tensor([6.0, 1.0, 1.0]) / 8
 
 
 def _spread(count: int, n_views: int) -> Sequence[int]:
