@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.errors import LightFieldError
@@ -17,29 +18,51 @@ from sanrcodec.lightfield import LightField
 __all__ = [
     "DEFAULT_LMBDA",
     "FLAT_PROFILE",
-    "MAX_LMBDA",
-    "MAX_SECONDS",
-    "MAX_SEED",
-    "MAX_STEPS",
-    "MIN_LMBDA",
+    "OPTION_RANGES",
     "PRESETS",
     "PROFILES",
     "UNIT_LMBDA",
+    "OptionRange",
     "Parallax",
     "Preset",
+    "check_option",
     "gain_of",
     "make_header",
     "psnr_of_quality",
 ]
 
 DEFAULT_LMBDA = 8.0
-# Beyond this range the step of the latents is that of its ends.
-MIN_LMBDA, MAX_LMBDA = 0.01, 10_000.0
-MAX_STEPS = 1_000_000
-MAX_SECONDS = 1e8  # three years
-MAX_SEED = 2**63 - 1
+_MAX_SECONDS = 1e8  # three years
 UNIT_LMBDA = 6.0  # whose latent step is 1
 _DENSE_LMBDA = 10.0  # up to which latents move at the preset's full rate
+
+
+class OptionRange(NamedTuple):
+    """What a number that is asked for may be.
+
+    Attributes:
+        least, most: Both are allowed.
+        above: ``least`` is not.
+    """
+
+    least: float
+    most: float
+    above: bool = False
+
+
+# Name, as :func:`sanrcodec.encode` takes it -> its range.
+OPTION_RANGES = {
+    # Beyond this range the step of the latents is that of its ends.
+    "lmbda": OptionRange(0.01, 10_000.0),
+    "bpp": OptionRange(0, 100, above=True),
+    "psnr": OptionRange(0, 100, above=True),
+    "max_size": OptionRange(1, 2**30),
+    "quality": OptionRange(1, 100),
+    "steps": OptionRange(1, 1_000_000),
+    "time_budget": OptionRange(0, _MAX_SECONDS, above=True),
+    "checkpoint_seconds": OptionRange(0, _MAX_SECONDS),
+    "seed": OptionRange(0, 2**63 - 1),
+}
 
 # Name -> the header values that the profile fixes; the others follow from the light field.
 PROFILES: dict[str, Mapping[str, int]] = {
@@ -105,6 +128,23 @@ class Parallax:
     mirrored: bool = False
     axes_reversed: bool = False
     transposed: bool = False
+
+
+def check_option(name: str, value: float | None) -> None:
+    """Refuse a number outside the range of its option; None stands for its default.
+
+    Args:
+        name: A key of :data:`OPTION_RANGES`.
+        value: As it was given.
+
+    Raises:
+        LightFieldError: it is outside, or no number at all.
+    """
+    least, most, above = OPTION_RANGES[name]
+    if value is None or (least <= value <= most and not (above and value == least)):
+        return
+    span = f"more than {least:g}, at most {most:g}" if above else f"{least:g} to {most:g}"
+    raise LightFieldError(f"{name} is {value}, expected {span}")
 
 
 def gain_of(lmbda: float) -> int:

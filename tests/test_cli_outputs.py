@@ -53,7 +53,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
             action()
             return SimpleNamespace(
                 content=CONTENT, steps=3, finished=True, bpp=1.0, psnr_yuv=30.0,
-                psnr_yuv_min=29.0, estimated_bytes=4, device="cpu", lmbda=8.0, missed="",
+                psnr_yuv_min=29.0, estimated_bytes=4, device="cpu", lmbda=8.0, missed="", unused="",
             )  # fmt: skip
 
         monkeypatch.setattr(encoder, "encode", encode)

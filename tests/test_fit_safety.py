@@ -27,7 +27,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from sanrcodec.encoder import encoding
+from sanrcodec.encoder import encoding, selfcheck
 from sanrcodec.encoder.model import SceneModel
 
 Fit = Callable[..., Any]
@@ -177,7 +177,7 @@ def test_memory_full_at_the_check(
     def fail(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(encoding, "_check_twin", fail)
+    monkeypatch.setattr(selfcheck, "check_twin", fail)
     output = tmp_path / "out.sanr"
     result = sanr("encode", mosaic, "-o", output, "--steps", 9, "--device", "cpu")
     assert "quality not measured" in assert_ok(result)
@@ -275,7 +275,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None
     [
         (encoding, "estimate_geometry", 1, 0),
         (SceneModel, "coarsen", 3, 58),
-        (encoding, "_check_twin", 0, 60),
+        (selfcheck, "check_twin", 0, 60),
     ],
     ids=["sweep", "last search", "self-check"],
 )

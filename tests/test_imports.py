@@ -40,7 +40,7 @@ LAYERS_INSIDE = {
         "functions images quantize part parameters rate warp scene views loss model target probe "
         "trim settle schedule optimizer batches exposure gains importance sweep geometry_report "
         "guide process memory last_good clock graphs distributed control steps fitting resumable "
-        "export checkpoint encoding"
+        "export checkpoint options result selfcheck encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -13,8 +13,10 @@ import pytest
 from conftest import assert_refused, sanr, synthetic
 
 from sanrcodec.cli.options import parse_size
+from sanrcodec.color import RGB_FROM_YCC
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import PSNR_CAP, psnr_yuv
 from sanrcodec.presets import psnr_of_quality
 
 torch = pytest.importorskip("torch")
@@ -44,7 +46,7 @@ def test_sizes_that_are_none(text: str) -> None:
 def test_targets_of_options() -> None:
     assert target_of(1000) is None
     assert target_of(1000, bpp=0.5) == Target("bpp", 0.5, bits=500.0)
-    assert target_of(1000, max_size=100) == Target("max-size", 100, bits=800.0, is_limit=True)
+    assert target_of(1000, max_size=100) == Target("max_size", 100, bits=800.0, is_limit=True)
     assert target_of(1000, quality=60) == Target("quality", 60, psnr_yuv=40.0)
     assert (psnr_of_quality(1), psnr_of_quality(100)) == (25.25, 50.0)
     with pytest.raises(LightFieldError, match="bpp and psnr contradict each other"):
@@ -62,10 +64,12 @@ def test_what_is_near_enough() -> None:
         False,
         True,
     ]
-    limit = Target("max-size", 1000, bits=8000.0, is_limit=True)
-    assert [bool(limit.missed(n, 40.0)) for n in (949, 950, 1000, 1001)] == [
-        True, False, False, True,
-    ]  # fmt: skip
+    limit = Target("max_size", 1000, bits=8000.0, is_limit=True)
+    assert [bool(limit.missed(n, 40.0)) for n in (100, 1000, 1001)] == [False, False, True]
+    assert [bool(limit.unused(n)) for n in (949, 950, 1000)] == [True, False, False]
+    told = "max_size 1000: 400 bytes, 60% are left; this fit found no use for more"
+    assert limit.unused(400) == told
+    assert rate.unused(100) == "" == Target("psnr", 40, psnr_yuv=40.0).unused(100)
     quality = Target("psnr", 40, psnr_yuv=40.0)
     assert [bool(quality.missed(9, p)) for p in (39.7, 39.9, 40.1, 40.3)] == [
         True, False, False, True,
@@ -108,6 +112,25 @@ def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> 
         moved[place] -= latents[place].sign()
         measured.append(probe.bits(latents) - probe.bits(moved))
     assert np.corrcoef(saved[places].numpy(), measured)[0, 1] > 0.8
+
+
+def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:
+    light_field = synthetic((2, 2), (24, 32))
+    samples = np.stack(list(light_field.views())).reshape(light_field.shape)
+    header = make_header(light_field, PROFILES["default"], Parallax(1.0), 16)
+    model_ = SceneModel(header)
+    with torch.no_grad():
+        weights, _ = model_.quantized_weights()
+        scene = model_.scene(rounded_latents(model_), weights)
+        views = [model_.views(scene, weights, torch.tensor([n]))[0] for n in range(4)]
+    levels, exact = [], np.zeros_like(samples)
+    for number, planes in enumerate(views):
+        rgb = planes.permute(1, 2, 0).double().numpy() @ np.array(RGB_FROM_YCC).T
+        decoded = np.round(255 * rgb.clip(0, 1)).astype(np.uint8)
+        exact[divmod(number, 2)] = decoded
+        levels.append(psnr_yuv(samples[divmod(number, 2)], decoded))
+    assert Probe(model_, light_field, 100).psnr_yuv() == pytest.approx(np.mean(levels), abs=1e-3)
+    assert Probe(model_, LightField(exact, 8), 100).psnr_yuv() == PSNR_CAP
 
 
 def test_trim_moves_towards_zero_until_it_fits(model: tuple[SceneModel, LightField]) -> None:

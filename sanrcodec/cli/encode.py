@@ -14,17 +14,8 @@ from sanrcodec.cli.encoding import Job, check_paths, encode_one
 from sanrcodec.cli.input_options import inputs_options
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.many import encode_many
-from sanrcodec.cli.options import OUTPUT_FILE, FiniteRange, Parsed, parse_size
-from sanrcodec.presets import (
-    DEFAULT_LMBDA,
-    MAX_LMBDA,
-    MAX_SECONDS,
-    MAX_SEED,
-    MAX_STEPS,
-    MIN_LMBDA,
-    PRESETS,
-    PROFILES,
-)
+from sanrcodec.cli.options import OUTPUT_FILE, Parsed, number_option, parse_size
+from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES
 
 __all__ = ["ENDED_EARLY", "MISSED", "command"]
 
@@ -39,24 +30,20 @@ _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
     "-o", "--output", required=True, metavar="OUT.sanr|FOLDER/",
     help="File to write, or the folder for the files of several inputs.",
 )  # fmt: skip
-@click.option(
-    "--lmbda", type=FiniteRange(MIN_LMBDA, MAX_LMBDA),
+@number_option(
+    "--lmbda", "lmbda",
     help=f"Weight of the rate; higher gives smaller files.  [default: {DEFAULT_LMBDA:g}]",
 )  # fmt: skip
-@click.option(
-    "--bpp", type=FiniteRange(0, 100, min_open=True),
-    help="Instead: bits per pixel that the file shall have, within 3 %.",
-)  # fmt: skip
-@click.option(
-    "--psnr", type=FiniteRange(0, 100, min_open=True), metavar="DB",
-    help="Instead: PSNR-YUV that it shall have, within 0.2 dB.",
-)  # fmt: skip
+@number_option("--bpp", "bpp", help="Instead: bits per pixel that the file shall have, within 3 %.")
+@number_option(
+    "--psnr", "psnr", metavar="DB", help="Instead: PSNR-YUV that it shall have, within 0.2 dB."
+)
 @click.option(
     "--max-size", type=Parsed("SIZE", parse_size), metavar="SIZE",
     help="Instead: size that it must not exceed, such as 50kB or 20000.",
 )  # fmt: skip
-@click.option(
-    "--quality", type=FiniteRange(1, 100),
+@number_option(
+    "--quality", "quality",
     help="Instead: a ladder that means the same for every scene, PSNR-YUV = 25 + quality / 4 dB.",
 )  # fmt: skip
 @click.option(
@@ -67,27 +54,23 @@ _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
     "--profile", type=click.Choice(list(PROFILES)), default="default", show_default=True,
     help="Scene model: with depth layers, or SANR as published.",
 )  # fmt: skip
-@click.option(
-    "--steps",
-    type=click.IntRange(1, MAX_STEPS),
-    help="Steps of the fit, instead of those of the preset.",
+@number_option(
+    "--steps", "steps", is_whole=True, help="Steps of the fit, instead of those of the preset."
 )
-@click.option(
-    "--time-budget", type=FiniteRange(0, MAX_SECONDS, min_open=True), metavar="SECONDS",
+@number_option(
+    "--time-budget", "time_budget", metavar="SECONDS",
     help="Time that the fit may take; its schedule shrinks to fit.",
 )  # fmt: skip
 @click.option(
     "--checkpoint", type=OUTPUT_FILE, metavar="FILE",
     help="Keep the state of the fit here; if FILE exists, go on from it.",
 )  # fmt: skip
-@click.option(
-    "--checkpoint-every", "checkpoint_seconds", type=FiniteRange(0, MAX_SECONDS), default=60.0,
-    show_default=True, metavar="SECONDS", help="Time between two states.",
+@number_option(
+    "--checkpoint-every", "checkpoint_seconds", default=60.0, show_default=True,
+    metavar="SECONDS", help="Time between two states.",
 )  # fmt: skip
 @click.option("--device", help="Such as cpu or cuda:0.  [default: a CUDA device if there is one]")
-@click.option(
-    "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Of the fit."
-)
+@number_option("--seed", "seed", is_whole=True, default=0, show_default=True, help="Of the fit.")
 @click.option(
     "--metadata/--no-metadata", default=False, show_default=True,
     help="Keep options and versions in the file.",
@@ -107,7 +90,8 @@ def command(
     """Compress the light field INPUT: a folder of views, one image of all views, or an array.
 
     At most one of --lmbda, --bpp, --psnr, --max-size and --quality says what file is wanted. If it
-    cannot be reached, a warning says what was, and the exit code is 4.
+    cannot be reached, a warning says what was, and the exit code is 4. A file that stays below
+    --max-size is no miss: a note says what is left.
 
     Several INPUTs are encoded one after the other to FOLDER/NAME.sanr. One that fails is told, and
     the rest goes on; those that are there already are skipped, unless --force is given. Processes

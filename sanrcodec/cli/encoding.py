@@ -125,6 +125,8 @@ def encode_one(job: Job, rank: int, stop: Stop) -> Outcome:
     result(_to_json(job, place, outcome) if job.as_json else _describe(place, outcome))
     if encoded.missed:
         note(f"Warning: {encoded.missed}")
+    if encoded.unused:
+        tell(encoded.unused)
     if reason is not None:
         raise SanrError(f"{reason}; the file is {place}")
     return outcome
@@ -169,7 +171,8 @@ def _to_json(job: Job, place: Path, outcome: Outcome) -> str:
         "n_bytes": len(encoded.content), "bpp": encoded.bpp,
         "psnr_yuv": encoded.psnr_yuv if measured else None,
         "psnr_yuv_min": encoded.psnr_yuv_min if measured else None,
-        "lmbda": encoded.lmbda, "missed": encoded.missed or None, "steps": encoded.steps,
+        "lmbda": encoded.lmbda, "missed": encoded.missed or None,
+        "unused": encoded.unused or None, "steps": encoded.steps,
         "finished": encoded.finished, "seconds": outcome.seconds, "device": encoded.device,
     })  # fmt: skip
 

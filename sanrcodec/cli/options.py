@@ -18,6 +18,7 @@ from sanrcodec import limits
 from sanrcodec.decoder import SCALES
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import parse_grid
+from sanrcodec.presets import OPTION_RANGES
 
 __all__ = [
     "GRID",
@@ -30,6 +31,7 @@ __all__ = [
     "Parsed",
     "file_argument",
     "force_option",
+    "number_option",
     "parse_size",
 ]
 
@@ -101,6 +103,26 @@ class FiniteRange(click.FloatRange):
         return super().convert(value, param, ctx)
 
 
+def number_option(
+    flag: str, name: str, *, is_whole: bool = False, **settings: Any
+) -> Callable[[Command], Command]:
+    """A number of :func:`sanrcodec.encode`, within the range that it has there.
+
+    Args:
+        flag: On the command line.
+        name: Of the number, a key of :data:`~sanrcodec.presets.OPTION_RANGES`.
+        is_whole: It has no fraction.
+        settings: Of ``click.option``.
+    """
+    least, most, above = OPTION_RANGES[name]
+    span: click.ParamType = (
+        click.IntRange(int(least), int(most))
+        if is_whole
+        else FiniteRange(least, most, min_open=above)
+    )
+    return click.option(flag, name, type=span, **settings)
+
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "KIB": 2**10, "MIB": 2**20}
 
 
@@ -113,7 +135,8 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)\s*", text)
     if match and match[2].upper() in _UNITS:
         n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
-        if 1 <= n_bytes <= 2**30:
+        least, most, _ = OPTION_RANGES["max_size"]
+        if least <= n_bytes <= most:
             return n_bytes
     raise LightFieldError(f"size {text!r} is none of 1 byte to 1 GiB; expected one such as 50kB")
 

@@ -11,7 +11,8 @@ except ImportError as error:
     raise MissingEncoderError('encoding needs PyTorch: pip install "sanrcodec[encoder]"') from error
 
 from sanrcodec.encoder.distributed import apart
-from sanrcodec.encoder.encoding import EncodeResult, default_preset, encode
+from sanrcodec.encoder.encoding import default_preset, encode
 from sanrcodec.encoder.fitting import FitProgress
+from sanrcodec.encoder.result import EncodeResult
 
 __all__ = ["EncodeResult", "FitProgress", "apart", "default_preset", "encode"]

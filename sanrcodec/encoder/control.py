@@ -18,7 +18,7 @@ from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.target import Target
 from sanrcodec.encoder.trim import trim
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import MAX_LMBDA
+from sanrcodec.presets import OPTION_RANGES
 
 __all__ = ["RateControl"]
 
@@ -83,7 +83,7 @@ class RateControl:
         if not math.isfinite(distance):
             return
         distance = min(_FURTHEST, max(-_FURTHEST, distance))
-        low, high = math.log(_LOWEST), math.log(MAX_LMBDA)
+        low, high = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
         speed = _INTEGRAL_EARLY if progress < _EARLY_UNTIL else _INTEGRAL
         integral = float(self._memory[0]) + speed * distance
         self._memory[0] = min(high, max(low, integral))

@@ -7,7 +7,6 @@ Must leave the caller's process as it was.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable
@@ -19,101 +18,37 @@ from typing import Any
 import numpy as np
 import torch
 
-from sanrcodec.arithmetic.torchops import torch_ops, usable_device
+from sanrcodec.arithmetic.torchops import usable_device
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.defaults import untrained
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.control import RateControl
-from sanrcodec.encoder.distributed import joined
+from sanrcodec.encoder.distributed import Ranks, joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
 from sanrcodec.encoder.gains import start_gains
 from sanrcodec.encoder.geometry_report import describe_geometry
-from sanrcodec.encoder.memory import check_memory, is_out_of_memory, told_when_out_of_memory
+from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.options import Options, checked_options
 from sanrcodec.encoder.process import working_on
+from sanrcodec.encoder.result import EncodeResult
 from sanrcodec.encoder.resumable import checked_fit, checked_geometry
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
+from sanrcodec.encoder.selfcheck import checked_quality
 from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.encoder.target import target_of
-from sanrcodec.errors import LightFieldError, SanrError, located
-from sanrcodec.io import write_atomically
+from sanrcodec.errors import SanrError, located
 from sanrcodec.lightfield import LightField
-from sanrcodec.metrics import light_field_psnr_yuv
-from sanrcodec.presets import (
-    DEFAULT_LMBDA,
-    FLAT_PROFILE,
-    MAX_LMBDA,
-    MAX_SECONDS,
-    MAX_SEED,
-    MAX_STEPS,
-    MIN_LMBDA,
-    PRESETS,
-    PROFILES,
-    gain_of,
-    make_header,
-)
+from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, check_option, gain_of, make_header
 from sanrcodec.scene.parts import tensor_specs
-from sanrcodec.scene.scene import Scene
 
-__all__ = ["EncodeResult", "default_preset", "encode"]
+__all__ = ["default_preset", "encode"]
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class EncodeResult:
-    """What an encoding gave.
-
-    Attributes:
-        content: The whole .sanr file.
-        bpp: Of ``content``, per pixel of all views.
-        estimated_bytes: The fit's own rate estimate plus header and framing, for comparison; of
-            several processes that of rank 0, from its share of the latents.
-        psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB; NaN if it
-            could not be measured, since views cannot be read any more or memory is full.
-        geometry: ``found``, ``not found`` (the file then has a scene without layers), or ``none``
-            for a profile without geometry.
-        steps: Done.
-        finished: Whether these are all that were planned.
-        seconds: Whole encoding, self-check included.
-        device: Name of the device.
-        lmbda: Weight of the rate, as given or as a target led to it.
-        missed: One line of what was asked and what was reached, if that was missed; else empty.
-    """
-
-    content: bytes
-    bpp: float
-    estimated_bytes: int
-    psnr_yuv: float
-    psnr_yuv_min: float
-    geometry: str
-    steps: int
-    finished: bool
-    seconds: float
-    device: str
-    lmbda: float
-    missed: str
-
-    def __repr__(self) -> str:
-        """One line: size, quality and time."""
-        return (
-            f"<EncodeResult: {len(self.content)} bytes, {self.bpp:.5f} bpp, PSNR-YUV "
-            f"{self.psnr_yuv:.2f} dB (worst view {self.psnr_yuv_min:.2f}), {self.steps} steps"
-            f"{'' if self.finished else ', ended early'}, {self.seconds:.1f} s on {self.device}>"
-        )
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file, whole or not at all.
-
-        Raises:
-            SanrError: the system refuses.
-        """
-        write_atomically(path, self.content)
 
 
 def encode(
@@ -150,7 +85,8 @@ def encode(
             excludes the next four, which exclude each other.
         bpp: Bits of the file per pixel of all views that it shall have, within 3 %.
         psnr: PSNR-YUV in dB, mean over the views, that it shall have, within 0.2 dB.
-        max_size: Bytes that it must not exceed; it ends less than 5 % below.
+        max_size: Bytes that it must not exceed. It ends less than 5 % below, if the fit has use
+            for them.
         quality: 1..100, a step of a ladder of PSNR-YUV, which is 25 + quality / 4 dB.
         preset: Effort, a name of :data:`sanrcodec.presets.PRESETS`; see :func:`default_preset`.
         profile: Scene model: default, or sanr (no geometry).
@@ -177,74 +113,34 @@ def encode(
     begun = time.monotonic()
     if not isinstance(light_field, LightField):
         light_field = LightField(np.asarray(light_field), 8)
-    preset = preset or default_preset(device)
-    if preset not in PRESETS or profile not in PROFILES:
-        raise LightFieldError(
-            f"preset {preset}, profile {profile}: "
-            f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
-        )
-    n_pixels, n_views = math.prod(light_field.shape[:4]), math.prod(light_field.grid)
-    target = target_of(n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality)
-    if target is not None and lmbda is not None:
-        raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
-    if lmbda is None:
-        lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
-    for name, value, least, most in (
-        ("lmbda", lmbda, MIN_LMBDA, MAX_LMBDA),
-        ("steps", steps, 1, MAX_STEPS),
-        ("time_budget", time_budget, 0, MAX_SECONDS),
-        ("checkpoint_seconds", checkpoint_seconds, 0, MAX_SECONDS),
-        ("seed", seed, 0, MAX_SEED),
-    ):
-        if value is not None and not least <= value <= most:
-            raise LightFieldError(f"{name} is {value}, expected {least:g} to {most:g}")
-    from sanrcodec import __version__
-
-    encoder = f"sanrcodec {__version__}"
-    options: dict[str, Any] = {
-        "preset": preset, "profile": profile, "lmbda": lmbda, "seed": seed
-    }  # fmt: skip
-    if target is not None:
-        options["target"] = f"{target.name} {target.value:g}"
+    options = checked_options(
+        light_field, lmbda=lmbda, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality,
+        preset=preset or default_preset(device), profile=profile, steps=steps, schedule=schedule,
+        time_budget=time_budget, seed=seed,
+    )  # fmt: skip
+    check_option("checkpoint_seconds", checkpoint_seconds)
     with joined() as ranks:
         chosen = ranks.each(lambda: usable_device(ranks.local_device(device)))
-        identity = {
-            "encoder": encoder, **options, "steps": steps, "time budget": time_budget,
-            "processes": ranks.size,
-            **{f"schedule's {name}": str(value) for name, value in asdict(schedule).items()},
-        }  # fmt: skip
+        identity = options.identity(ranks.size)
         if checkpoint is not None or ranks.size > 1:
             identity["light field"] = fingerprint(light_field)
         if any(other != (identity, chosen.type) for other in ranks.gather((identity, chosen.type))):
             raise SanrError("the processes of this job differ in input, options or kind of device")
         ranks.use(chosen)
         kept = Checkpoint(Path(checkpoint), identity) if checkpoint is not None else None
-        sweeps = PROFILES[profile]["layers"] > 0 and light_field.grid != (1, 1)
         with ExitStack() as held, working_on(chosen), told_when_out_of_memory(chosen):
             if kept:
                 ranks.share(lambda: held.enter_context(kept.held()))
-            height, width = light_field.shape[2:4]
-            has_layers = PROFILES[profile]["layers"] > 0
-            ranks.each(lambda: check_memory(height * width, has_layers, chosen))
-            n_steps = steps or PRESETS[preset].steps
-            exposure = ranks.share(lambda: measure_exposure(light_field))
-            geometry, state = ranks.share(
-                lambda: _start(light_field, exposure, sweeps, chosen, kept, n_steps, ranks.size)
-            )
-            outcome = _outcome(geometry, sweeps)
-            shape = PROFILES[profile]
-            if outcome == "not found":
-                # Layers whose disparities mean nothing cost more than they give.
-                shape = {**PROFILES[FLAT_PROFILE], "per_view": int(exposure.is_dead.any())}
-            header = make_header(
-                light_field, shape, geometry.parallax if geometry else None, gain_of(lmbda)
-            )
+            start = _prepare(light_field, options, chosen, kept, ranks)
+            model, geometry = start.model, start.geometry
             if ranks.rank == 0:
-                on_geometry(describe_geometry(geometry, light_field.grid, sweeps))
-                _warn_of_untrained(header)
-            model = SceneModel(header, chosen, (ranks.rank, ranks.size))
-            start_gains(model, exposure)
-            control = RateControl(target, model, light_field, lmbda, ranks) if target else None
+                on_geometry(describe_geometry(geometry, light_field.grid, start.sweeps))
+                _warn_of_untrained(model.header)
+            control = (
+                RateControl(options.target, model, light_field, options.lmbda, ranks)
+                if options.target
+                else None
+            )
 
             def save(state: FitState) -> None:
                 if not kept:
@@ -257,48 +153,106 @@ def encode(
                     _logger.warning("%s; the fit goes on", error)
 
             done, finished = fit(
-                model, light_field, geometry.to(chosen) if geometry else None, PRESETS[preset],
-                exposure=exposure if header.per_view else None,
-                lmbda=lmbda, steps=n_steps, schedule=schedule,
+                model, light_field, geometry.to(chosen) if geometry else None,
+                PRESETS[options.preset], exposure=start.exposure if model.header.per_view else None,
+                lmbda=options.lmbda, steps=start.n_steps, schedule=schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
-                ranks=ranks, control=control, state=state, save=save if kept else None,
+                ranks=ranks, control=control, state=start.state, save=save if kept else None,
                 save_seconds=checkpoint_seconds,
             )  # fmt: skip
-            notes: dict[str, Any] = {"steps": done, "finished": finished}
-            if control is not None:
-                options["lmbda"] = float(control.lmbda)
-            if metadata:
-                notes = {"encoder": encoder, "torch": torch.__version__, **options, **notes}
+            reached = float(control.lmbda) if control else options.lmbda
 
             def finish() -> EncodeResult:
+                notes = _notes(options, reached, done, finished, metadata)
                 written = settle(
-                    model, light_field, target,
-                    lambda: _write(model, notes if metadata or not finished else None),
-                    lambda decoded: _check(decoded, light_field, chosen),
+                    model, light_field, options.target,
+                    lambda: _write(model, notes),
+                    lambda decoded: checked_quality(decoded, light_field, chosen),
                 )  # fmt: skip
+                n_bytes, target = len(written.content), options.target
                 return EncodeResult(
                     content=written.content,
                     bpp=written.decoded.bpp,
                     estimated_bytes=written.estimated_bytes,
                     psnr_yuv=written.psnr_yuv,
                     psnr_yuv_min=written.psnr_yuv_min,
-                    geometry=outcome,
+                    geometry=start.outcome,
                     steps=done,
                     finished=finished,
                     seconds=time.monotonic() - begun,
                     device=(f"{ranks.size} x " if ranks.size > 1 else "") + _name(chosen),
-                    lmbda=options["lmbda"],
-                    missed=target.missed(len(written.content), written.psnr_yuv) if target else "",
+                    lmbda=reached,
+                    missed=target.missed(n_bytes, written.psnr_yuv) if target else "",
+                    unused=target.unused(n_bytes) if target else "",
                 )
 
             return ranks.share(finish)
 
 
-def _outcome(geometry: Geometry | None, sweeps: bool) -> str:
-    """Of the plane sweep, as a result tells it."""
-    if not sweeps:
-        return "none"
-    return "found" if geometry else "not found"
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A model before its fit.
+
+    Attributes:
+        model: Its initial state.
+        geometry: Of the plane sweep, on the CPU, or None.
+        state: Where the fit goes on, or None.
+        exposure: Of the light field.
+        n_steps: Planned.
+        sweeps: Whether geometry was looked for.
+        outcome: Of that, as a result tells it.
+    """
+
+    model: SceneModel
+    geometry: Geometry | None
+    state: FitState | None
+    exposure: Exposure
+    n_steps: int
+    sweeps: bool
+    outcome: str
+
+
+def _prepare(
+    light_field: LightField,
+    options: Options,
+    device: torch.device,
+    checkpoint: Checkpoint | None,
+    ranks: Ranks,
+) -> _Start:
+    """Look at the light field, and make the model for it."""
+    height, width = light_field.shape[2:4]
+    profile = PROFILES[options.profile]
+    has_layers = profile["layers"] > 0
+    sweeps = has_layers and light_field.grid != (1, 1)
+    ranks.each(lambda: check_memory(height * width, has_layers, device))
+    n_steps = options.steps or PRESETS[options.preset].steps
+    exposure = ranks.share(lambda: measure_exposure(light_field))
+    geometry, state = ranks.share(
+        lambda: _start(light_field, exposure, sweeps, device, checkpoint, n_steps, ranks.size)
+    )
+    outcome = "none" if not sweeps else "found" if geometry else "not found"
+    if outcome == "not found":
+        # Layers whose disparities mean nothing cost more than they give.
+        profile = {**PROFILES[FLAT_PROFILE], "per_view": int(exposure.is_dead.any())}
+    header = make_header(
+        light_field, profile, geometry.parallax if geometry else None, gain_of(options.lmbda)
+    )
+    model = SceneModel(header, device, (ranks.rank, ranks.size))
+    start_gains(model, exposure)
+    return _Start(model, geometry, state, exposure, n_steps, sweeps, outcome)
+
+
+def _notes(
+    options: Options, lmbda: float, steps: int, finished: bool, metadata: bool
+) -> dict[str, Any] | None:
+    """What the file tells of its fit, or None."""
+    if not metadata and finished:
+        return None
+    notes: dict[str, Any] = {"steps": steps, "finished": finished}
+    if not metadata:
+        return notes
+    versions = {"encoder": options.encoder, "torch": torch.__version__}
+    return {**versions, **options.notes(lmbda), **notes}
 
 
 def default_preset(device: str | None = None) -> str:
@@ -362,33 +316,3 @@ def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int,
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _check(decoded: SanrFile, light_field: LightField, device: torch.device) -> tuple[float, float]:
-    """Check that the file decodes as it should, and measure its quality.
-
-    The file is what a long fit leaves: that it cannot be measured is no reason to lose it.
-    """
-    try:
-        _check_twin(decoded, device)
-        return light_field_psnr_yuv(light_field.views(), decoded.views(), light_field.bit_depth)
-    except (LightFieldError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, LightFieldError) and not is_out_of_memory(error):
-            raise
-        reason = error if isinstance(error, LightFieldError) else f"out of memory on {device}"
-        _logger.warning("the quality of the file is not measured: %s", reason)
-        return math.nan, math.nan
-
-
-def _check_twin(decoded: SanrFile, device: torch.device) -> None:
-    """The integers, synthesized by torch, must give the numpy decoder's samples."""
-    header = decoded.header
-    with torch.no_grad():
-        ops = torch_ops(device)
-        scene = Scene(header, decoded.weights, decoded.latents, ops)
-        for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
-            ours = ops.to_numpy(scene.render(v, u))
-            if not np.array_equal(ours, decoded.view(v, u)):
-                raise SanrError(
-                    f"self-check failed: view {v},{u} decodes to other samples; please report this"
-                )

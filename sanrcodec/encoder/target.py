@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.presets import psnr_of_quality
+from sanrcodec.presets import check_option, psnr_of_quality
 
 __all__ = ["Target", "target_of"]
 
@@ -107,13 +107,30 @@ class Target:
             asked = f"asked for {self.psnr_yuv:.2f} dB"
             return f"{self.name} {self.value:g}: {asked}, reached {psnr_yuv:.2f} dB"
         ratio = 8 * n_bytes / self.bits
-        low, high = (1 - _SIZE_TOLERANCE, 1.0) if self.is_limit else (
-            1 - _BPP_TOLERANCE, 1 + _BPP_TOLERANCE,
-        )  # fmt: skip
+        low = 0.0 if self.is_limit else 1 - _BPP_TOLERANCE
+        high = 1.0 if self.is_limit else 1 + _BPP_TOLERANCE
         if low <= ratio <= high:
             return ""
         asked = f"asked for {self.bits / 8:.0f} bytes"
         return f"{self.name} {self.value:g}: {asked}, reached {n_bytes} ({ratio - 1:+.1%})"
+
+    def unused(self, n_bytes: int) -> str:
+        """One line of what is left of a largest size, if that is much; else empty.
+
+        A file that is smaller than it may be is no failure: the fit has found no use for more.
+
+        Args:
+            n_bytes: Of the file.
+        """
+        if not self.is_limit or self.bits is None:
+            return ""
+        ratio = 8 * n_bytes / self.bits
+        if ratio >= 1 - _SIZE_TOLERANCE:
+            return ""
+        return (
+            f"{self.name} {self.value:g}: {n_bytes} bytes, {1 - ratio:.0%} are left; "
+            "this fit found no use for more"
+        )
 
 
 def target_of(
@@ -136,18 +153,15 @@ def target_of(
     Raises:
         LightFieldError: several are given, or one is outside its range.
     """
-    given = {"bpp": bpp, "psnr": psnr, "max-size": max_size, "quality": quality}
+    given = {"bpp": bpp, "psnr": psnr, "max_size": max_size, "quality": quality}
     asked = {name: float(value) for name, value in given.items() if value is not None}
     if len(asked) > 1:
         raise LightFieldError(f"{' and '.join(asked)} contradict each other; give one of them")
-    limits = {"bpp": 100.0, "psnr": 100.0, "max-size": 2.0**30, "quality": 100.0}
     for name, value in asked.items():
-        least = 1.0 if name in ("quality", "max-size") else 0.0
-        if not least <= value <= limits[name] or value == 0:
-            raise LightFieldError(f"{name} is {value:g}, expected {least:g} to {limits[name]:g}")
+        check_option(name, value)
         if name == "bpp":
             return Target(name, value, bits=value * n_pixels)
-        if name == "max-size":
+        if name == "max_size":
             return Target(name, value, bits=8 * value, is_limit=True)
         return Target(name, value, psnr_yuv=psnr_of_quality(value) if name == "quality" else value)
     return None

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What an encoding was asked for, checked; knows neither samples nor devices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sanrcodec.encoder.schedule import Schedule
+from sanrcodec.encoder.target import Target, target_of
+from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import LightField
+from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, check_option
+
+__all__ = ["Options", "checked_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All that decides about a fit, but for the light field and the processes.
+
+    Attributes:
+        preset, profile: Their names.
+        lmbda: Weight of the rate, from which a fit with a target only starts.
+        target: What the file shall be like, or None.
+        steps: Instead of those of the preset, or None.
+        schedule: What happens when.
+        time_budget: Seconds, or None.
+        seed: Of the fit.
+    """
+
+    preset: str
+    profile: str
+    lmbda: float
+    target: Target | None
+    steps: int | None
+    schedule: Schedule
+    time_budget: float | None
+    seed: int
+
+    @property
+    def encoder(self) -> str:
+        """Name and version of this package."""
+        from sanrcodec import __version__
+
+        return f"sanrcodec {__version__}"
+
+    def notes(self, lmbda: float) -> dict[str, Any]:
+        """What a file can tell of them.
+
+        Args:
+            lmbda: That the fit ended with.
+        """
+        named: dict[str, Any] = {
+            "preset": self.preset, "profile": self.profile, "lmbda": lmbda, "seed": self.seed,
+        }  # fmt: skip
+        if self.target is not None:
+            named["target"] = f"{self.target.name} {self.target.value:g}"
+        return named
+
+    def identity(self, n_processes: int) -> dict[str, Any]:
+        """Name and value of all that the state of a fit depends on, for a checkpoint.
+
+        Args:
+            n_processes: That share the fit.
+        """
+        return {
+            "encoder": self.encoder, **self.notes(self.lmbda), "steps": self.steps,
+            "time budget": self.time_budget, "processes": n_processes,
+            **{f"schedule's {name}": str(value) for name, value in asdict(self.schedule).items()},
+        }  # fmt: skip
+
+
+def checked_options(
+    light_field: LightField,
+    *,
+    lmbda: float | None,
+    bpp: float | None,
+    psnr: float | None,
+    max_size: int | None,
+    quality: float | None,
+    preset: str,
+    profile: str,
+    steps: int | None,
+    schedule: Schedule,
+    time_budget: float | None,
+    seed: int,
+) -> Options:
+    """The options of :func:`sanrcodec.encode`, which describes them.
+
+    Raises:
+        LightFieldError: one is outside its range, or two contradict each other.
+    """
+    if preset not in PRESETS or profile not in PROFILES:
+        raise LightFieldError(
+            f"preset {preset}, profile {profile}: "
+            f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
+        )
+    n_pixels, n_views = math.prod(light_field.shape[:4]), math.prod(light_field.grid)
+    target = target_of(n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality)
+    if target is not None and lmbda is not None:
+        raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
+    check_option("lmbda", lmbda)
+    check_option("steps", steps)
+    check_option("time_budget", time_budget)
+    check_option("seed", seed)
+    if lmbda is None:
+        lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
+    return Options(preset, profile, lmbda, target, steps, schedule, time_budget, seed)

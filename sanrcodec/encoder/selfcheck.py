@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""The check that a file decodes as its fit saw it, and its quality; writes nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import torch
+
+from sanrcodec.arithmetic.torchops import torch_ops
+from sanrcodec.decoder import SanrFile
+from sanrcodec.encoder.memory import is_out_of_memory
+from sanrcodec.errors import LightFieldError, SanrError
+from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import light_field_psnr_yuv
+from sanrcodec.scene.scene import Scene
+
+__all__ = ["check_twin", "checked_quality"]
+
+_logger = logging.getLogger(__name__)
+
+
+def checked_quality(
+    decoded: SanrFile, light_field: LightField, device: torch.device
+) -> tuple[float, float]:
+    """Check that the file decodes as it should, and measure its quality.
+
+    The file is what a long fit leaves: that it cannot be measured is no reason to lose it.
+
+    Args:
+        decoded: The file, opened.
+        light_field: The original.
+        device: On which it was fitted.
+
+    Returns:
+        Mean and minimum over the views of PSNR-YUV in dB; NaN where they could not be measured.
+
+    Raises:
+        SanrError: torch and the numpy decoder give different samples.
+    """
+    try:
+        check_twin(decoded, device)
+        return light_field_psnr_yuv(light_field.views(), decoded.views(), light_field.bit_depth)
+    except (LightFieldError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, LightFieldError) and not is_out_of_memory(error):
+            raise
+        reason = error if isinstance(error, LightFieldError) else f"out of memory on {device}"
+        _logger.warning("the quality of the file is not measured: %s", reason)
+        return math.nan, math.nan
+
+
+def check_twin(decoded: SanrFile, device: torch.device) -> None:
+    """The integers, synthesized by torch, must give the numpy decoder's samples.
+
+    Args:
+        decoded: The file, opened.
+        device: On which torch synthesizes.
+
+    Raises:
+        SanrError: they differ.
+    """
+    header = decoded.header
+    with torch.no_grad():
+        ops = torch_ops(device)
+        scene = Scene(header, decoded.weights, decoded.latents, ops)
+        for v, u in {(0, 0), ((header.n_v - 1) // 2, (header.n_u - 1) // 2)}:
+            ours = ops.to_numpy(scene.render(v, u))
+            if not np.array_equal(ours, decoded.view(v, u)):
+                raise SanrError(
+                    f"self-check failed: view {v},{u} decodes to other samples; please report this"
+                )
