@@ -31,10 +31,10 @@ LAYERS_INSIDE = {
         "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
     ),
     "io": (
-        "atomic lock extras pixels pnm png pillow_image tiff image stored reading conventions "
-        "names camera_raw hci_parameters lenslet_pattern mosaic_grid mosaic lenslet quilt stack "
-        "views array_file npy hdf5 matlab axes arrays selection contact registry float_map "
-        "animation"
+        "atomic lock extras bombs pixels pnm png pillow_image tiff image stored reading "
+        "conventions names camera_raw hci_parameters lenslet_pattern mosaic_grid mosaic lenslet "
+        "quilt stack views array_file npy hdf5 matlab axes arrays selection contact registry "
+        "float_map animation"
     ),
     "encoder": (
         "functions images quantize part parameters rate warp scene views loss model target probe "

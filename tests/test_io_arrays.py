@@ -10,7 +10,7 @@ import pytest
 from io_inputs import assert_reads, noise, refuses
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import read_light_field, stored
+from sanrcodec.io import bombs, read_light_field, stored
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2"])
@@ -147,6 +147,19 @@ def test_stored_light_field_is_checked(tmp_path, monkeypatch):
         file.truncate(300)
     with pytest.raises(LightFieldError, match="cut short"):
         light_field.view(1, 1)
+
+
+def test_small_files_that_claim_much_are_refused(tmp_path, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "lf.h5", "w") as file:  # nothing of it is stored
+        file.create_dataset("LF", (64, 64, 8192, 8192, 3), np.uint8, chunks=(1, 1, 64, 64, 3))
+    refuses("lf.h5: array LF: .* bytes claim 786432 MiB of samples", tmp_path / "lf.h5")
+    black = np.zeros((3, 3, 256, 256, 3), np.uint8)
+    monkeypatch.setattr(bombs, "_FREE_BYTES", black.nbytes)
+    save_npz_compressed(tmp_path / "lf.npz", {"LF": black})
+    assert_reads(tmp_path / "lf.npz", black)
+    monkeypatch.setattr(bombs, "_FREE_BYTES", black.nbytes - 1)
+    refuses("lf.npz: array LF: .* bytes claim 1 MiB of samples", tmp_path / "lf.npz")
 
 
 # Files of several arrays

@@ -14,8 +14,8 @@ from io_inputs import noise, refuses
 from PIL import Image, ImageCms
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io import bombs, write_mosaic, write_view
 from sanrcodec.io import image as image_module
-from sanrcodec.io import write_mosaic, write_view
 from sanrcodec.io.image import read_image
 
 
@@ -104,7 +104,7 @@ def png(color, depth=8, interlace=0, extra=b"", body=b"\0" * 99):
         (png(2, 16, extra=chunk(b"tRNS", b"\0" * 6), body=b"\0" * 75), "transparent color"),
         (png(0, 3), "3 bits per sample of color 0"),
         (png(2, 4), "4 bits per sample of color 2"),
-        (png(2, 16, interlace=1), "interlaced"),
+        (png(2, 16, interlace=1), "79 bytes of samples, expected 78"),
         (png(2, 16), "76 bytes of samples, expected 75"),
         (png(2, 16, body=b"\0" * 74), "74 bytes of samples, expected 75"),
         (png(2, 16, body=b"\5" * 75), "filter type 5"),
@@ -121,6 +121,32 @@ def png(color, depth=8, interlace=0, extra=b"", body=b"\0" * 99):
 def test_refused_image(tmp_path, content, message):
     (tmp_path / "lf.png").write_bytes(content)
     refuses(message, tmp_path / "lf.png", grid=(1, 1))
+
+
+# The pass in which each pixel of 8 x 8 comes.
+ADAM7 = """
+16462646 77777777 56565656 77777777 36463646 77777777 56565656 77777777
+""".split()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (4, 9), (5, 5), (9, 16), (17, 23)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_interlaced_png(tmp_path, size, channels):
+    samples = noise((*size, channels), 16)
+    passes = np.array([[int(n) for n in row] for row in ADAM7])
+    passes = np.tile(passes, (3, 3))[: size[0], : size[1]]
+    path = tmp_path / "view.png"
+    for bit_depth, stored in [(8, (samples >> 8).astype(np.uint8)), (16, samples.astype(">u2"))]:
+        body = b""
+        for number in range(1, 8):
+            for row, chosen in zip(stored, passes == number, strict=True):
+                body += b"\0" + row[chosen].tobytes() if chosen.any() else b""
+        header = struct.pack(">IIBBBBB", *size[::-1], bit_depth, channels - 1, 0, 0, 1)
+        start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+        path.write_bytes(start + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b""))
+        if bit_depth == 8:  # by pillow, so that what the test writes is right
+            np.testing.assert_array_equal(read_image(path).samples, stored)
+    np.testing.assert_array_equal(read_image(path).samples, samples)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +253,8 @@ def test_color_of_more_than_8_bits_that_pillow_would_cut(tmp_path, suffix, bits)
         place = content.index(b"pixi") + 9
         content[place : place + 3] = bytes([bits] * 3)
     path.write_bytes(content)
-    refuses(f"holds {bits} bits per sample, of which pillow would keep 8", path, grid=(1, 1))
+    tool = {"jp2": "opj_decompress -i", "avif": "avifdec --depth 16"}[suffix]
+    refuses(f"{bits} bits per sample, of which pillow .* example: {tool}", path, grid=(1, 1))
 
 
 TURNED = [  # by orientation: where the first row and the first column are shown
@@ -306,6 +333,36 @@ def test_several_pictures_in_a_jpeg_file(tmp_path):
 
 
 # Damage
+
+
+@pytest.mark.parametrize(
+    "suffix", ["png", "16 bit.png", "tif", "16 bit.tif", "gif", "webp", "avif", "jp2", "jpg", "tga"]
+)
+def test_small_files_that_claim_much_are_refused(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"lf.{suffix}"
+    options = {"jpg": {"progressive": True}, "tga": {"compression": "tga_rle"}}.get(suffix, {})
+    options |= {"compression": "tiff_deflate"} if suffix.endswith("tif") else {}
+    if suffix == "16 bit.png":
+        write_view(path, np.zeros((1024, 1024, 3), np.uint16), 16)
+    elif suffix == "16 bit.tif":
+        tifffile = pytest.importorskip("tifffile")
+        black = np.zeros((1024, 1024, 3), np.uint16)
+        tifffile.imwrite(path, black, photometric="rgb", compression="zlib")
+    else:
+        save_or_skip(Image.new("RGB", (1024, 1024)), path, **options)
+    assert read_image(path).samples.max() < 3  # so small a picture may be black
+    monkeypatch.setattr(bombs, "_FREE_BYTES", 2**20 - 1)
+    if suffix == "tga":  # whose runs are short
+        monkeypatch.setattr(bombs, "_MOST_RATIO", 50)
+    n_bytes = path.stat().st_size
+    refuses(f"{n_bytes} bytes claim [1-9] MiB of samples, more than .* file of its own", path)
+
+
+def test_many_frames_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(bombs, "_FREE_BYTES", 2**20)
+    frames = [Image.new("L", (600, 600), n % 2) for n in range(30)]
+    frames[0].save(tmp_path / "lf.gif", save_all=True, append_images=frames[1:])
+    refuses("bytes claim [0-9]+ MiB of samples", tmp_path / "lf.gif")
 
 
 def damaged(content, rng):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 
@@ -111,6 +112,29 @@ def test_truncated(tmp_path):
     for length in (4, 10, 200, len(content) // 2, len(content) - 1):
         (tmp_path / "lf.tif").write_bytes(content[:length])
         refuses("damaged|no image|cannot read", tmp_path / "lf.tif", grid=(1, 1))
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_sizes_that_a_small_file_only_claims(tmp_path, bit_depth):
+    path = tmp_path / "lf.tif"
+    tifffile.imwrite(path, noise((16, 16, 3), bit_depth), photometric="rgb", compression="zlib")
+    content = path.read_bytes()
+    for tag in (256, 257, 278):  # width, height, rows of a strip
+        size = re.search(struct.pack("<H", tag) + rb"[\x03\x04]\0\x01\0\0\0", content).end()
+        content = content[:size] + struct.pack("<I", 12288) + content[size + 4 :]
+        content = content[: size - 6] + b"\x04" + content[size - 5 :]
+    path.write_bytes(content)
+    refuses(f"lf.tif: {len(content)} bytes claim {54 * bit_depth} MiB of samples", path)
+
+
+def test_missing_parts_are_not_black(tmp_path):
+    path = tmp_path / "lf.tif"
+    options = {"photometric": "rgb", "compression": "zlib", "rowsperstrip": 8}
+    tifffile.imwrite(path, noise((16, 16, 3), 16), **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tag = file.pages[0].tags["StripByteCounts"]
+        tag.overwrite((tag.value[0], 0))
+    refuses("parts of its images are missing", path, grid=(1, 1))
 
 
 # Stacks

@@ -14,6 +14,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import hdf5, matlab, npy, stored
 from sanrcodec.io.array_file import ArrayFile
 from sanrcodec.io.axes import find_axes
+from sanrcodec.io.bombs import refuse_bomb
 from sanrcodec.io.names import list_names
 from sanrcodec.io.pixels import without_alpha
 from sanrcodec.io.reading import Layout, Reading, Request
@@ -96,6 +97,8 @@ def _read(request: Request) -> Reading:
     path = request.path
     name, chosen = _choose(request, _lister(path)(path))
     try:
+        n_bytes = math.prod(chosen.shape) * chosen.dtype.itemsize
+        refuse_bomb(n_bytes, path.stat().st_size)
         axes = find_axes(chosen.shape, request.axes, request.grid)
     except LightFieldError as error:
         raise LightFieldError(f"{path}: {name and f'array {name}: '}{error}") from None

@@ -12,6 +12,7 @@ import numpy as np
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import pillow_image, png, pnm, tiff
 from sanrcodec.io.atomic import write_atomically
+from sanrcodec.io.bombs import refuse_bomb
 from sanrcodec.io.pixels import Image, orient, without_alpha
 
 __all__ = [
@@ -126,6 +127,8 @@ def _decode(content: bytes) -> list[Image]:
     if not own:
         frames = pillow_image.decode(png.without_text(content))
         return [Image(f.samples, f.bit_depth, parsed.text, f.remarks) for f in frames]
+    n_bytes = parsed.width * parsed.height * parsed.channels * parsed.bit_depth // 8
+    refuse_bomb(n_bytes, len(content))
     samples, bit_depth = png.decode_samples(parsed)
     samples = without_alpha(samples, bit_depth)
     if parsed.exif:

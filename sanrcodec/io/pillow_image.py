@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io.bombs import refuse_bomb
 from sanrcodec.io.extras import silent_log
 from sanrcodec.io.pixels import Image, orient, without_alpha
 
@@ -33,6 +34,11 @@ _CONVERTED = {
     "L": "L", "RGB": "RGB", "LA": "LA", "RGBA": "RGBA", "1": "L", "P": "RGB", "PA": "RGBA",
     "La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "YCbCr": "RGB",
 }  # fmt: skip
+
+_CONVERTERS = {  # both keep all bits
+    "AVIF": "avifdec --depth 16 view.avif view.png",
+    "JPEG2000": "opj_decompress -i view.jp2 -o view.ppm",
+}
 
 
 @contextmanager
@@ -68,8 +74,8 @@ def decode(content: bytes) -> list[Image]:
         content: The whole file.
 
     Raises:
-        LightFieldError: the file is damaged or too large, its mode is none of gray and RGB, a pixel
-            is transparent, or pillow would drop bits.
+        LightFieldError: the file is damaged, too large, or far too small for its size in pixels;
+            its mode is none of gray and RGB, a pixel is transparent, or pillow would drop bits.
     """
     with opened(content) as image:
         _refuse_hidden_depth(image, content)
@@ -78,6 +84,8 @@ def decode(content: bytes) -> list[Image]:
         if image.format == "MPO" and n_frames > 1:  # previews, or what else a phone adds
             remarks += (f"{n_frames - 1} further pictures in the JPEG file are left out",)
             n_frames = 1
+        n_bytes = 2 if image.mode.startswith("I;16") else len(_CONVERTED.get(image.mode, "I;32"))
+        refuse_bomb(n_frames * image.width * image.height * n_bytes, len(content))
         frames = []
         for number in range(n_frames):
             if n_frames > 1:
@@ -162,8 +170,8 @@ def _refuse_hidden_depth(image: PillowImage, content: bytes) -> None:
             depth = 12 if content[start + 6] & 0x20 else 10
     if depth > 8:
         raise LightFieldError(
-            f"this {image.format} holds {depth} bits per sample, of which pillow would keep 8; "
-            "convert it to PNG or PPM of 16 bits first"
+            f"this {image.format} holds color of {depth} bits per sample, of which pillow would "
+            f"keep 8; convert it first, for example: {_CONVERTERS[str(image.format)]}"
         )
 
 

@@ -35,6 +35,11 @@ _CHANNELS = {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGB_ALPHA: 4}
 _DEPTHS = {_GRAY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}  # else 8 and 16
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _MAX_PIXELS = 2**30
+# First row and column, and steps, of the seven passes of an interlaced image (section 2.6).
+_ADAM7 = (
+    (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
+    (0, 1, 2, 2), (1, 0, 2, 1),
+)  # fmt: skip
 _FILTERED_ROWS = 64  # filtered at once: keeps the working set in cache
 
 
@@ -152,7 +157,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, slice]]:
 
 
 def decode_samples(png: Png) -> tuple[np.ndarray, int]:
-    """Decompress the samples of a non-interlaced PNG.
+    """Decompress the samples of a PNG of 8 or 16 bits without a palette.
 
     An ``sBIT`` chunk is believed only where dropping the low bits loses nothing.
 
@@ -160,13 +165,15 @@ def decode_samples(png: Png) -> tuple[np.ndarray, int]:
         ``(samples, bit_depth)``: uint8 or uint16 array ``[H, W, C]``, alpha included.
 
     Raises:
-        LightFieldError: the PNG is interlaced, a pixel has the transparent color, or the samples
-            are damaged.
+        LightFieldError: a pixel has the transparent color, or the samples are damaged.
     """
-    if png.interlaced:
-        raise LightFieldError("the PNG is interlaced (Adam7); save it without interlacing")
     n_step = png.channels * png.bit_depth // 8
-    n_expected = png.height * (1 + png.width * n_step)
+    passes = [
+        (y, x, dy, dx, -(-(png.height - y) // dy), -(-(png.width - x) // dx))
+        for y, x, dy, dx in (_ADAM7 if png.interlaced else ((0, 0, 1, 1),))
+        if y < png.height and x < png.width
+    ]
+    n_expected = sum(height * (1 + width * n_step) for *_, height, width in passes)
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(png.compressed, n_expected + 1)
@@ -176,11 +183,17 @@ def decode_samples(png: Png) -> tuple[np.ndarray, int]:
         raise LightFieldError(
             f"the PNG is damaged: {len(inflated)} bytes of samples, expected {n_expected}"
         )
-    lines = np.frombuffer(inflated, np.uint8).reshape(png.height, -1)
-    raw = _unfilter(lines[:, 1:].reshape(png.height, png.width, n_step), lines[:, 0])
+    raw = np.empty((png.height, png.width, n_step), np.uint8)
+    position = 0
+    for y, x, dy, dx, height, width in passes:
+        n_bytes = height * (1 + width * n_step)
+        lines = np.frombuffer(inflated, np.uint8, n_bytes, position).reshape(height, -1)
+        filtered = lines[:, 1:].reshape(height, width, n_step)
+        raw[y::dy, x::dx] = _unfilter(filtered, lines[:, 0])
+        position += n_bytes
     samples = raw
     if png.bit_depth == 16:
-        samples = np.ascontiguousarray(raw).view(">u2").astype(np.uint16)
+        samples = raw.view(">u2").astype(np.uint16)
     if len(png.transparent) == png.channels and (samples == png.transparent).all(2).any():
         raise LightFieldError("pixels of the PNG have its transparent color; views are opaque")
     if png.bit_depth == 8:

@@ -7,6 +7,7 @@ Knows no light field. tifffile is the extra ``tiff`` and is imported while a fil
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import pillow_image
+from sanrcodec.io.bombs import refuse_bomb
 from sanrcodec.io.extras import import_extra, silent_log
 from sanrcodec.io.pixels import Image, orient, without_alpha
 
@@ -47,7 +49,7 @@ def read_tiff(content: bytes) -> list[Image]:
         with warnings.catch_warnings(), silent_log("tifffile"):
             warnings.simplefilter("ignore")
             with tifffile.TiffFile(io.BytesIO(content)) as file:
-                return _decode(file)
+                return _decode(file, len(content))
     except LightFieldError:
         raise
     except Exception as error:  # of damaged files, and of codecs that are not installed
@@ -81,7 +83,7 @@ def _why_not_pillow(content: bytes) -> str:
     return ""
 
 
-def _decode(file: Any) -> list[Image]:
+def _decode(file: Any, n_file_bytes: int) -> list[Image]:
     if len(file.series) != 1:
         raise LightFieldError(
             f"the TIFF holds {len(file.series)} series of images of different kinds, expected one"
@@ -92,9 +94,12 @@ def _decode(file: Any) -> list[Image]:
             f"the TIFF is {getattr(page.photometric, 'name', page.photometric)}; "
             "convert it to gray or RGB first"
         )
+    if series.dtype not in (np.uint8, np.uint16):
+        raise LightFieldError(f"TIFF samples are {series.dtype}, expected 8 to 16 unsigned bits")
+    refuse_bomb(math.prod(series.shape) * series.dtype.itemsize, n_file_bytes)
+    if any(0 in page.databytecounts for page in series.pages if page is not None):
+        raise LightFieldError("the TIFF is damaged: parts of its images are missing")
     array, axes = series.asarray(), series.axes
-    if array.dtype not in (np.uint8, np.uint16):
-        raise LightFieldError(f"TIFF samples are {array.dtype}, expected 8 to 16 unsigned bits")
     color = "S" if "S" in axes else "C" if "C" in axes and array.shape[axes.index("C")] <= 3 else ""
     order = [i for i, axis in enumerate(axes) if axis not in ("Y", "X", color)]
     order += [axes.index(axis) for axis in ("Y", "X", *color)]
