@@ -66,7 +66,9 @@ def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
 Taps = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def upsample_axis(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> Tensor:
+def upsample_axis(
+    x: Tensor, taps: Taps, axis: int, before: int, size: int, first: int = 0
+) -> Tensor:
     """Twice the samples along an axis: a pair of constant filters, interleaved.
 
     ``out[2 i + p] = sum_k taps[p][k] * x[clamp(i + k - before)]``. The convolutions of torch, and
@@ -79,14 +81,15 @@ def upsample_axis(x: Tensor, taps: Taps, axis: int, before: int, size: int) -> T
         taps: Two tuples of one length.
         axis: -2 or -1.
         before: Taps left of sample ``i``.
-        size: Samples to keep, at most twice those of ``x``.
+        size: Samples to keep.
+        first: Of these; ``first + size`` is at most twice the samples of ``x``.
     """
     if x.is_cuda:
-        matrix = _matrix(taps, before, x.shape[axis], x.device, x.dtype)[:size]
+        matrix = _matrix(taps, before, x.shape[axis], x.device, x.dtype)[first : first + size]
         return matrix @ x if axis == -2 else x @ matrix.T
     doubled: Tensor = _Upsampling.apply(x, taps, axis, before)  # type: ignore[no-untyped-call]
     # The gradient of a slice is a copy, even where it is the whole.
-    return doubled if doubled.shape[axis] == size else doubled.narrow(axis, 0, size)
+    return doubled if doubled.shape[axis] == size else doubled.narrow(axis, first, size)
 
 
 class _Upsampling(Function):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The canonical scene in torch: the differentiable float twins of the parts in sanrcodec.scene.
 
-Each part has the name of its integer form, in the same order; those of views are in views.py. Must
-not quantize, nor know of rates.
+Each part has the name of its integer form, in the same order; those of views are in views.py. All
+of it can be computed for some rows of the canvas alone. Must not quantize, nor know of rates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.functions import clamp_inward, dense, upsample_axis
 from sanrcodec.encoder.parameters import Planes
 from sanrcodec.encoder.part import FloatWeights, Part
-from sanrcodec.encoder.warp import half_samples
+from sanrcodec.encoder.warp import HALF_AFTER, HALF_BEFORE, half_samples
 from sanrcodec.scene import color_filter, pyramid, trunk, warp
 
 __all__ = ["ColorFilter", "FloatScene", "Pyramid", "Scene", "Trunk", "layer_of"]
@@ -30,6 +30,7 @@ _QUARTER_TAPS = (
     (*(t / 128 for t in reversed(pyramid.UPSAMPLING_TAPS)), 0.0),
     (0.0, *(t / 128 for t in pyramid.UPSAMPLING_TAPS)),
 )
+_QUARTER_REACH = len(pyramid.UPSAMPLING_TAPS) // 2  # samples to either side
 
 
 class Pyramid(Part):
@@ -46,21 +47,29 @@ class Pyramid(Part):
         self.canvas, self.first, self.n_levels = twin.canvas, twin.first, twin.n_levels
         self.groups = [GEOMETRY] if name == "geometry" else list(range(header.n_textures))
 
-    def forward(self, planes: Planes) -> Tensor:
-        """All levels on the canvas: ``[n_layers, n_levels, Hc, Wc]``."""
+    def forward(self, planes: Planes, rows: range) -> Tensor:
+        """All levels, on some rows of the canvas: ``[n_layers, n_levels, len(rows), Wc]``."""
+        windows = [rows]
+        for level in range(1, self.first + self.n_levels):
+            below, height = windows[-1], level_shape(self.canvas, level)[0]
+            coarse = range(below.start // 2, (below.stop + 1) // 2)
+            windows.append(_widened(coarse, _QUARTER_REACH, _QUARTER_REACH, height))
         stack: Tensor | None = None
         for level in range(self.first + self.n_levels - 1, -1, -1):
-            shape = level_shape(self.canvas, level)
+            window, width = windows[level], level_shape(self.canvas, level)[1]
             if stack is not None:
-                for axis in (-2, -1):
-                    stack = upsample_axis(stack, _QUARTER_TAPS, axis, 4, shape[axis])
+                first = window.start - 2 * windows[level + 1].start
+                reach = _QUARTER_REACH
+                stack = upsample_axis(stack, _QUARTER_TAPS, -2, reach, len(window), first)
+                stack = upsample_axis(stack, _QUARTER_TAPS, -1, reach, width)
             if level >= self.first:
                 # A layer's latents are differences to the layer in front.
-                shared = [planes[self.groups[0], level]]
+                shared = [_of_rows(planes[self.groups[0], level], window)]
                 for group in self.groups[1:]:
                     own = planes.get((group, level))
                     front = shared[-1]
                     if own is not None:
+                        own = _of_rows(own, window)
                         front = (front + own).clamp(-LATENT_MAX, LATENT_MAX)
                     shared.append(front)
                 plane = torch.stack(shared)[:, None]
@@ -82,7 +91,7 @@ class Trunk(Part):
         self.name, self.attention = name, header.attention
 
     def forward(self, x: Tensor, weights: FloatWeights) -> Tensor:
-        """``[n, n_in, Hc, Wc]`` upsampled latents -> ``[n, n_out, Hc * Wc]``."""
+        """``[n, n_in, H, Wc]`` upsampled latents -> ``[n, n_out, H * Wc]``."""
         name = self.name
         x = x.flatten(2) * 2.0**-trunk.LATENT_SHIFT
         if self.attention:
@@ -108,9 +117,11 @@ class ColorFilter(Part):
         super().__init__()
         self.n_colors, self.n_hidden = header.channels, header.filter_hidden
         self.border = [color_filter.REACH] * 4
+        # Pixels to either side that a corrected one depends on.
+        self.reach = (2 if self.n_hidden else 1) * color_filter.REACH
 
     def forward(self, features: Tensor, weights: FloatWeights) -> Tensor:
-        """Correct ``[n, F, Hc, Wc]``."""
+        """Correct ``[n, F, H, Wc]``."""
         n = self.n_colors
         padded = F.pad(features, self.border, mode="replicate")
         linear = weights["color_filter.linear"]
@@ -132,7 +143,8 @@ class FloatScene(NamedTuple):
 
     Attributes:
         textures: ``[n_textures, F (+ 1 visibility), Hc, Wc]``, doubled where there is geometry.
-        disparities: ``[L, Hc, Wc]`` in pixels per view; None without geometry.
+        disparities: ``[L, Hc, Wc]`` in pixels per view; None without geometry. Of some rows both
+            have those rows only.
     """
 
     textures: Tensor
@@ -154,23 +166,48 @@ class Scene(Part):
         self.geometry_pyramid = Pyramid(header, "geometry")
         self.geometry_trunk = Trunk(header, "geometry")
 
-    def forward(self, planes: Planes, weights: FloatWeights) -> FloatScene:
-        """The scene of quantized latents and weights."""
-        header = self.header
-        features = self.trunk(self.pyramid(planes), weights)
-        features = features.reshape(header.n_textures, header.features, *header.canvas)
+    def forward(
+        self, planes: Planes, weights: FloatWeights, rows: range | None = None
+    ) -> FloatScene:
+        """The scene of quantized latents and weights, or some rows of it."""
+        header, (height, width) = self.header, self.header.canvas
+        rows = range(height) if rows is None else rows
+        # What the steps behind look at is computed as well. Rows beyond that are missing, hence
+        # wrong at the edge of what is computed, and nothing looks at them.
+        wide = _widened(rows, HALF_BEFORE, HALF_AFTER, height) if header.layers else rows
+        reach = self.color_filter.reach if header.color_filter else 0
+        filtered = _widened(wide, reach, reach, height)
+        features = self.trunk(self.pyramid(planes, filtered), weights)
+        features = features.reshape(header.n_textures, header.features, len(filtered), width)
         if header.color_filter:
             features = self.color_filter(features, weights)
+            features = _of_rows(features, _within(wide, filtered))
         if not header.layers:
             return FloatScene(features, None)
-        geometry = self.geometry_trunk(self.geometry_pyramid(planes), weights)[0]
-        geometry = geometry.reshape(-1, *header.canvas)
-        disparities = geometry[: header.layers] * warp.DISPARITY_GAIN
+        geometry = self.geometry_trunk(self.geometry_pyramid(planes, wide), weights)[0]
+        geometry = geometry.reshape(-1, len(wide), width)
+        kept = _within(rows, wide)
+        disparities = _of_rows(geometry[: header.layers], kept) * warp.DISPARITY_GAIN
         if header.layers > 1:
             visibility = clamp_inward(geometry[header.layers :] + 0.5, 0.0, 1.0)
             visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
             features = torch.cat([features, visibility[:, None]], 1)
-        return FloatScene(half_samples(features), disparities)
+        return FloatScene(half_samples(features, kept), disparities)
+
+
+def _widened(rows: range, before: int, after: int, height: int) -> range:
+    """More rows to either side, as far as there are any."""
+    return range(max(0, rows.start - before), min(height, rows.stop + after))
+
+
+def _within(rows: range, window: range) -> range:
+    """Rows, counted from the start of a window."""
+    return range(rows.start - window.start, rows.stop - window.start)
+
+
+def _of_rows(x: Tensor, rows: range) -> Tensor:
+    """Some rows of ``[..., H, W]``; all of them are ``x`` itself, whose gradient is no copy."""
+    return x if len(rows) == x.shape[-2] else x.narrow(-2, rows.start, len(rows))
 
 
 def layer_of(weights: FloatWeights, name: str) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from sanrcodec.encoder.functions import upsample_axis
 from sanrcodec.encoder.part import Part
 from sanrcodec.scene import warp
 
-__all__ = ["Warp", "half_samples"]
+__all__ = ["HALF_AFTER", "HALF_BEFORE", "Warp", "half_samples"]
 
 _OPS = torch_ops("cpu")  # for operations that stay on the device of their arrays
 # A pair of filters: a sample itself, and the one halfway to the next.
@@ -27,14 +27,24 @@ _HALF_TAPS = (
     (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
     tuple(t / 64 for t in warp.HALF_SAMPLE_TAPS),
 )
+# Samples that a half sample looks at, before and behind the whole one in front of it.
+HALF_BEFORE, HALF_AFTER = 3, 4
 
 
-def half_samples(x: Tensor) -> Tensor:
-    """``[..., Hc, Wc]`` -> ``[..., 2 Hc, 2 Wc]``: all phases, interleaved."""
+def half_samples(x: Tensor, rows: range | None = None) -> Tensor:
+    """All phases, interleaved.
+
+    Args:
+        x: ``[..., H, W]``.
+        rows: Those to keep, of ``x``.
+
+    Returns:
+        ``[..., 2 * number of rows, 2 W]``.
+    """
+    rows = range(x.shape[-2]) if rows is None else rows
     # Columns first: along them a CPU interleaves samples one by one.
-    for axis in (-1, -2):
-        x = upsample_axis(x, _HALF_TAPS, axis, 3, 2 * x.shape[axis])
-    return x
+    x = upsample_axis(x, _HALF_TAPS, -1, HALF_BEFORE, 2 * x.shape[-1])
+    return upsample_axis(x, _HALF_TAPS, -2, HALF_BEFORE, 2 * len(rows), 2 * rows.start)
 
 
 class Warp(Part):
