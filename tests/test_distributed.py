@@ -52,6 +52,8 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     ("n_processes", "scenario", "line"),
     [
         (3, "replicas", "3 equal replicas\n"),
+        (2, "exact", "exact\n"),
+        (3, "exact", "exact\n"),
         (2, "mean", "averaged\n"),
         (2, "mismatch", "refused\n"),
     ],

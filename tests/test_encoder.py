@@ -301,6 +301,7 @@ def test_coarser_weights_lower_the_cost() -> None:
 
 def test_shares_of_the_rate_add_up() -> None:
     """Each of several processes estimates the bits of a part of the latents; their mean is all."""
+    from sanrcodec.encoder.distributed import Ranks
     from sanrcodec.encoder.model import SceneModel
     from sanrcodec.presets import PROFILES, Parallax, make_header
 
@@ -308,7 +309,7 @@ def test_shares_of_the_rate_add_up() -> None:
     latents = torch.round(3 * torch.randn(SceneModel(header).latents.shape))
 
     def bits(i: int, n: int) -> tuple[float, torch.Tensor]:
-        model = SceneModel(header, share=(i, n))
+        model = SceneModel(header, ranks=Ranks(i, n))
         x = latents.clone().requires_grad_()
         total = model.latent_bits(x, model.quantized_weights()[0])
         return float(total.detach()), torch.autograd.grad(total, x)[0]

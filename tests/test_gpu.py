@@ -92,30 +92,11 @@ def test_random_numbers_and_precision_of_the_caller_go_on(fit: Fit, device: str)
     assert matmul.allow_tf32 == before
 
 
-def test_split_step_does_what_the_whole_step_does() -> None:
-    """With several processes a step is two graphs, around the averaging."""
-    from sanrcodec.encoder.distributed import ALONE, Ranks
-    from sanrcodec.encoder.fitting import fit
-    from sanrcodec.encoder.model import SceneModel
-    from sanrcodec.presets import PRESETS, PROFILES, Parallax, make_header
+def test_several_gpus_do_what_one_does() -> None:
+    """Each computes a part of the scene, and a graph holds what they exchange."""
+    from test_distributed import WORKER, finish, torchrun
 
-    class Twins(Ranks):
-        """This process and an imagined equal one."""
-
-        def average_(self, x: Any) -> None:
-            x.add_(x.clone()).div_(2)
-
-        def follow(self, *values: float) -> list[float]:
-            return list(values)
-
-    light_field = synthetic()
-    bits = []
-    for ranks in (ALONE, Twins(0, 2)):
-        model = SceneModel(make_header(light_field, PROFILES["default"], Parallax(2.0), 16), "cuda")
-        steps = fit(model, light_field, None, PRESETS["medium"], lmbda=8.0, steps=100, ranks=ranks)
-        assert steps == (100, True)
-        with torch.no_grad():
-            weights, total = model.quantized_weights()
-            bits.append(float(total + model.latent_bits(torch.round(model.latents), weights)))
-    assert bits[0] > 0
-    assert bits[1] == pytest.approx(bits[0], rel=0.2)
+    if torch.cuda.device_count() < 2 or not torch.distributed.is_nccl_available():
+        pytest.skip("needs two GPUs and NCCL")
+    stdout, _ = finish(torchrun(2, WORKER, "exact"))
+    assert stdout == "exact\n"

@@ -37,10 +37,10 @@ LAYERS_INSIDE = {
         "float_map animation"
     ),
     "encoder": (
-        "functions images quantize part parameters rate warp scene views loss model target probe "
-        "trim settle schedule optimizer batches exposure gains importance sweep geometry_report "
-        "guide process memory last_good clock graphs distributed control steps fitting resumable "
-        "export checkpoint options result selfcheck encoding"
+        "functions distributed bands images quantize part parameters rate warp scene views loss "
+        "model target probe trim settle schedule optimizer batches exposure gains importance "
+        "sweep geometry_report guide process memory last_good clock graphs control steps "
+        "fitting resumable export checkpoint options result selfcheck encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -102,7 +102,7 @@ class RateControl:
             # The weights' steps are searched anew, and end finer.
             self._model.weight_vector.step.fill_(1.0)
             lmbda = self.lmbda * _FINER**tries
-            self._model.coarsen(index, targets, lmbda, self._few.average_)
+            self._model.coarsen(index, targets, lmbda)
         if self.target.bits is not None:
             bits = self.target.trimmed_bits
             trim(self._model, self._few, lambda x: self._few.bits(x) <= bits)
@@ -119,7 +119,7 @@ class RateControl:
         step = self._model.weight_vector.step
         before, kept = (self._few.parts()[1], self._few.psnr_yuv()), step.clone()
         index, targets = self._few.views()
-        self._model.coarsen(index, targets, self.lmbda, self._few.average_)
+        self._model.coarsen(index, targets, self.lmbda)
         self._memory[2] = self._few.parts()[1] / before[0]
         self._memory[3] = self._few.psnr_yuv() - before[1]
         step.copy_(kept)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import Function
 
 from sanrcodec.errors import SanrError
 
@@ -41,7 +42,7 @@ class Ranks:
     def __init__(self, rank: int = 0, size: int = 1, has_neighbors: bool | None = None) -> None:
         self.rank, self.size = rank, size
         self.has_neighbors = size > 1 if has_neighbors is None else has_neighbors
-        self._group: Any = None  # of the gradients; None is the default group, gloo
+        self._group: Any = None  # of tensors; None is the default group, gloo
 
     def local_device(self, name: str | None) -> str:
         """Name of this rank's device: without a number, each rank of a host gets a GPU of its own.
@@ -61,13 +62,13 @@ class Ranks:
         return name
 
     def use(self, device: torch.device) -> None:
-        """Average on this device from now on: by NCCL on GPUs, else by gloo."""
+        """Exchange tensors on this device from now on: by NCCL on GPUs, else by gloo."""
         if self.size > 1 and device.type == "cuda":
             self._group = dist.new_group(backend="nccl", timeout=_TIMEOUT)
 
     @property
     def uses_nccl(self) -> bool:
-        """Whether gradients travel from GPU to GPU."""
+        """Whether tensors travel from GPU to GPU."""
         return self._group is not None
 
     def average_(self, x: Tensor) -> None:
@@ -76,6 +77,34 @@ class Ranks:
             with _peers():
                 dist.all_reduce(x, group=self._group)
             x /= self.size
+
+    def mean(self, x: Tensor) -> Tensor:
+        """The mean over the ranks, whose gradient is that of the sum of all ranks' costs."""
+        if self.size == 1:
+            return x
+        mean: Tensor = _Mean.apply(x, self)  # type: ignore[no-untyped-call]
+        return mean
+
+    def all_gather(self, x: Tensor) -> Tensor:
+        """What all ranks have, ``[size, *shape]`` of tensors of one shape."""
+        gathered = x.new_empty(self.size, *x.shape)
+        with _peers():
+            _renamed("all_gather_single", "all_gather_into_tensor")(
+                gathered.flatten(0, 1), x.contiguous(), group=self._group
+            )
+        return gathered
+
+    def scatter_sum(self, x: Tensor) -> Tensor:
+        """This rank's part of the sum of all ranks' ``[size, *shape]``, which is overwritten."""
+        with _peers():
+            if not self.uses_nccl:  # older gloo cannot scatter sums
+                dist.all_reduce(x, group=self._group)
+                return x[self.rank].clone()
+            mine = torch.empty_like(x[0])
+            _renamed("reduce_scatter_single", "reduce_scatter_tensor")(
+                mine, x.flatten(0, 1), group=self._group
+            )
+        return mine
 
     def follow(self, *values: float) -> list[float]:
         """Return rank 0's values."""
@@ -111,6 +140,25 @@ class Ranks:
             if error is not None:
                 raise error
         return _result(answer)
+
+
+class _Mean(Function):
+    """:meth:`Ranks.mean`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
+        """Average."""
+        ctx.ranks = ranks
+        mean = x.clone()
+        ranks.average_(mean)
+        return mean
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """A share of the gradients of all ranks."""
+        gradient = gradients[0].clone()
+        ctx.ranks.average_(gradient)
+        return gradient, None
 
 
 ALONE = Ranks()
@@ -180,6 +228,12 @@ def _peers() -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise SanrError(f"lost another process of this job ({reason})") from None
+
+
+def _renamed(new: str, old: str) -> Callable[..., Any]:
+    """A collective by its name since torch 2.13, or by the one before."""
+    found: Callable[..., Any] = getattr(dist, new if hasattr(dist, new) else old)
+    return found
 
 
 def _attempt(make: Callable[[], T]) -> tuple[T | None, SanrError | None]:

@@ -157,7 +157,7 @@ def encode(
                 PRESETS[options.preset], exposure=start.exposure if model.header.per_view else None,
                 lmbda=options.lmbda, steps=start.n_steps, schedule=schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
-                ranks=ranks, control=control, state=start.state, save=save if kept else None,
+                control=control, state=start.state, save=save if kept else None,
                 save_seconds=checkpoint_seconds,
             )  # fmt: skip
             reached = float(control.lmbda) if control else options.lmbda
@@ -237,7 +237,7 @@ def _prepare(
     header = make_header(
         light_field, profile, geometry.parallax if geometry else None, gain_of(options.lmbda)
     )
-    model = SceneModel(header, device, (ranks.rank, ranks.size))
+    model = SceneModel(header, device, ranks)
     start_gains(model, exposure)
     return _Start(model, geometry, state, exposure, n_steps, sweeps, outcome)
 

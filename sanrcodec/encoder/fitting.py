@@ -21,7 +21,6 @@ from torch import Tensor
 from sanrcodec.encoder.batches import ViewBatches, order_of_views
 from sanrcodec.encoder.clock import Clock
 from sanrcodec.encoder.control import RateControl
-from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.memory import is_out_of_memory
 from sanrcodec.encoder.model import SceneModel
@@ -40,7 +39,6 @@ _logger = logging.getLogger(__name__)
 _COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
-_RANK_SEED = 0x9E3779B9  # torch's generator on the CPU looks at 32 bits only
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,6 @@ def fit(
     seed: int = 0,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    ranks: Ranks = ALONE,
     control: RateControl | None = None,
     state: FitState | None = None,
     save: Callable[[FitState], None] | None = None,
@@ -86,8 +83,8 @@ def fit(
     Draws from the default generators of the CPU and of the model's device, which it seeds.
 
     Args:
-        model: From its initial state; the same on all ranks, and again afterwards, but that each
-            estimates the rate of its own share of the latents.
+        model: From its initial state; the same on all of its ranks, and again afterwards. They
+            share the scene, the rate and the views of each step.
         light_field: What to fit.
         geometry: From the plane sweep, or None.
         exposure: Of the light field; by default all views are alike. Dead ones take no part, and
@@ -104,7 +101,6 @@ def fit(
         should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
             A fit that diverges, whose memory ends or whose views cannot be read any more ends early
             too, with its last good state.
-        ranks: The processes that share the views of each step.
         control: Adapts ``lmbda``, which is where it starts, to a target.
         state: Where to go on, as given to ``save``.
         save: Called on rank 0 with the state before the first step, now and then, and at the end.
@@ -116,15 +112,15 @@ def fit(
     Raises:
         SanrError: the state is of another model, or not all of its numbers are finite.
     """
-    device = model.latents.device
+    device, ranks = model.latents.device, model.ranks
     n_pixels = int(np.prod(light_field.shape[:4]))
     exposure = exposure or Exposure(np.ones(light_field.grid))
     seen = np.flatnonzero(~exposure.is_dead)
     batch = min(-(-preset.views_per_step // ranks.size), len(seen))
     order = order_of_views(seen, batch * ranks.size, steps, seed)
     mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
-    # Each rank draws noise of its own, so that their average is less noisy.
-    seed_random_numbers(device, (seed + ranks.rank * _RANK_SEED) % 2**63)
+    # All ranks draw the same noise: each computes a part of the same scene.
+    seed_random_numbers(device, seed)
     with closing(ViewBatches(light_field, mine, device)) as views:
         fuse_first = device.type == "cuda" and schedule.compiles(steps, time_budget)
         run = Steps(
@@ -136,7 +132,6 @@ def fit(
             lmbda,
             geometry,
             exposure,
-            ranks,
             fuse_first,
             control,
         )
@@ -213,5 +208,6 @@ def fit(
                 continue
             clock.plan(per_step, 0 if run.coarsened else _COARSEN_STEPS)
             report(figures, per_step)
+        run.graphs.clear()
     model.fuse(False)
     return clock.done, not broken and clock.done >= clock.planned

@@ -86,10 +86,15 @@ class StepGraphs:
         if key not in self.graphs:
             if any(past != stage for _, past in self.graphs):
                 # Stages do not come back, and each graph holds all the memory that a step needs.
-                torch.cuda.synchronize(self.device)
-                self.graphs.clear()
+                self.clear()
             self.graphs[key] = capture(lambda: part(stage), state())
         self.graphs[key].replay()
+
+    def clear(self) -> None:
+        """Drop all graphs; a process group cannot end while one holds its collectives."""
+        if self.graphs:
+            torch.cuda.synchronize(self.device)
+            self.graphs.clear()
 
 
 def fuse(

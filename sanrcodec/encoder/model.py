@@ -16,6 +16,8 @@ from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import SHIFT_MAX
+from sanrcodec.encoder.bands import Bands
+from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights, Part
@@ -36,8 +38,8 @@ class SceneModel(nn.Module):
     Args:
         header: Shape of the scene.
         device: Where the parameters live.
-        share: ``(i, n)``: the bits of all latents are estimated from the i-th of n parts of them.
-            The mean over models with all n shares is exact.
+        ranks: The processes that share the steps of a fit. Of the latents' bits each estimates
+            those of its share, of which the mean over the ranks is exact.
 
     Attributes:
         latents: All latents, in steps.
@@ -49,15 +51,16 @@ class SceneModel(nn.Module):
         self,
         header: StreamHeader,
         device: torch.device | str = "cpu",
-        share: tuple[int, int] = (0, 1),
+        ranks: Ranks = ALONE,
     ) -> None:
         super().__init__()
-        self.header = header
+        self.header, self.ranks = header, ranks
+        self._bands = Bands(header.canvas[0], ranks)
         self.latent_vector = LatentVector(header)
         self.weight_vector = WeightVector(header, device)
         self.latents = nn.Parameter(torch.zeros(self.latent_vector.size, device=device))
         self.weights = nn.Parameter(torch.zeros(self.weight_vector.size, device=device))
-        self.rate = LatentRate(header, self.latent_vector, device, share)
+        self.rate = LatentRate(header, self.latent_vector, device, (ranks.rank, ranks.size))
         self.scene_part, self.views_part = Scene(header), Views(header, device)
         self._fused = False
 
@@ -81,7 +84,7 @@ class SceneModel(nn.Module):
         return weights, bits
 
     def latent_bits(self, latents: Tensor, weights: FloatWeights) -> Tensor:
-        """Estimated bits of quantized latents ``[N]``, summed; see ``share``."""
+        """Estimated bits of quantized latents ``[N]``, summed, from this rank's share of them."""
         bits: Tensor = self.rate(latents, weights)
         return bits
 
@@ -89,6 +92,18 @@ class SceneModel(nn.Module):
         """Canonical scene of quantized latents ``[N]``."""
         scene: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights)
         return scene
+
+    def joint_scene(self, latents: Tensor, weights: FloatWeights) -> FloatScene:
+        """The same scene, of which each rank computes a band of rows; see :class:`Bands`.
+
+        Collective: latents and weights must be the same on all ranks.
+        """
+        bands = self._bands
+        band: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights, bands.rows)
+        disparities = band.disparities
+        return FloatScene(
+            bands.join(band.textures), None if disparities is None else bands.join(disparities)
+        )
 
     def views(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
         """Colors ``[B, C, H, W]`` of the views ``v * U + u``, see :class:`Views`."""
@@ -107,7 +122,8 @@ class SceneModel(nn.Module):
         """Rate-distortion cost ``D + lmbda * R`` of some views.
 
         D is the mean squared error of which PSNR-YUV is the decibel, R the estimated bits of the
-        whole file per pixel of one view.
+        whole file per pixel of one view. Collective: each rank brings views of its own, and the
+        mean over the ranks of the costs, and of their gradients, is that of all views together.
 
         Args:
             index: int64 ``[B]``.
@@ -124,11 +140,11 @@ class SceneModel(nn.Module):
         weights, weight_bits = self.quantized_weights()
         latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         bits = self.latent_bits(latents, weights) + weight_bits
-        scene = self.scene(latents, weights)
+        scene = self.joint_scene(latents, weights)
         views = self.views(scene, weights, index)
         errors = plane_errors(views, target)
         weighted = errors if importance is None else errors * importance[:, None]
-        cost = mse_yuv(weighted.mean(0)) + lmbda * self._per_pixel(bits)
+        cost = mse_yuv(self.ranks.mean(weighted.mean(0))) + lmbda * self._per_pixel(bits)
         errors = errors.detach()
         view_mse = mse_yuv(errors)
         if color_weight is not None:
@@ -142,18 +158,17 @@ class SceneModel(nn.Module):
         index: Tensor,
         target: Tensor,
         lmbda: float | Tensor,
-        average_: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         """Choose how coarsely each tensor's differences are coded, one after the other.
 
         How finely a weight must be known follows neither from its size nor from its gradient, but
         can be tried: the step is doubled as long as the cost of the rounded scene falls.
+        Collective.
 
         Args:
             index: int64 ``[B]``, the views by which to judge.
             target: ``[B, C, H, W]``, as :meth:`views` gives.
             lmbda: Weight of the rate.
-            average_: Replaces figures by their means over all processes, which must agree.
         """
         latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         step = self.weight_vector.step
@@ -162,13 +177,13 @@ class SceneModel(nn.Module):
             """Cost, distortion and bits of the latents; either of these may be known already."""
             weights, weight_bits = self.quantized_weights()
             if mse is None:
-                views = self.views(self.scene(latents, weights), weights, index)
+                views = self.views(self.joint_scene(latents, weights), weights, index)
                 mse = mse_yuv(plane_errors(views, target).mean(0))
             if latent_bits is None:
                 latent_bits = self.latent_bits(latents, weights)
             cost = mse + lmbda * self._per_pixel(latent_bits + weight_bits)
             figures = torch.stack([cost, mse, latent_bits])
-            average_(figures)
+            self.ranks.average_(figures)
             return figures
 
         best, mse, latent_bits = evaluate()

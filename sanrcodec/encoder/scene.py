@@ -47,9 +47,9 @@ class Pyramid(Part):
         self.canvas, self.first, self.n_levels = twin.canvas, twin.first, twin.n_levels
         self.groups = [GEOMETRY] if name == "geometry" else list(range(header.n_textures))
 
-    def forward(self, planes: Planes, rows: range) -> Tensor:
+    def forward(self, planes: Planes, rows: range | None = None) -> Tensor:
         """All levels, on some rows of the canvas: ``[n_layers, n_levels, len(rows), Wc]``."""
-        windows = [rows]
+        windows = [range(self.canvas[0]) if rows is None else rows]
         for level in range(1, self.first + self.n_levels):
             below, height = windows[-1], level_shape(self.canvas, level)[0]
             coarse = range(below.start // 2, (below.stop + 1) // 2)

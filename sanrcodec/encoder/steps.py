@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sanrcodec.encoder.batches import ViewBatches
 from sanrcodec.encoder.control import RateControl
-from sanrcodec.encoder.distributed import Ranks
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.gains import held_gains
 from sanrcodec.encoder.graphs import Rounding, StepGraphs, fuse
@@ -58,11 +57,10 @@ class Steps:
         lmbda: float,
         geometry: Geometry | None,
         exposure: Exposure,
-        ranks: Ranks,
         fuse_first: bool,
         control: RateControl | None,
     ) -> None:
-        self.model, self.views, self.schedule, self.ranks = model, views, schedule, ranks
+        self.model, self.views, self.schedule = model, views, schedule
         self.control = control
         self.lmbda: float | Tensor = control.lmbda if control else lmbda
         self.rates = preset.latent_rate_at(lmbda), preset.weight_rate
@@ -95,9 +93,8 @@ class Steps:
         """One optimization step."""
         stage = self.schedule.stage_at(progress)
         stage = stage._replace(guided=stage.guided and self.guide is not None)
-        rests = stage.phase.latents_rest
         self.views.load()
-        if rests and not self.coarsened:
+        if stage.phase.latents_rest and not self.coarsened:
             self._coarsen()
         if self.fuse_first:
             self.fuse_first = False
@@ -107,13 +104,8 @@ class Steps:
                 lambda round: self._probe(round, noise),
                 self.schedule.compile_tolerance,
             )
-        if self.ranks.size == 1:
-            self.graphs.run(self._step, stage, self.state)
-            return
-        # Between two graphs: a collective inside one would bind all ranks to the same replays.
-        self.graphs.run(self._backward, stage, self.state)
-        self.ranks.average_(self.averaged[self.model.latents.numel() if rests else 0 :])
-        self.graphs.run(self._update, stage, self.state)
+        # Its collectives are captured, too: all ranks are at the same stage.
+        self.graphs.run(self._step, stage, self.state)
 
     def _coarsen(self) -> None:
         """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
@@ -121,7 +113,7 @@ class Steps:
             # The compiled parts are for steps with gradients.
             fused = self.model.fuse(False)
             views = self.views
-            self.model.coarsen(views.index, views.targets(), self.lmbda, self.ranks.average_)
+            self.model.coarsen(views.index, views.targets(), self.lmbda)
             if self.control:
                 self.control.rest()
             self.model.fuse(fused)
@@ -157,7 +149,7 @@ class Steps:
         try:
             for tensor, kept in zip(self.state(), state["tensors"], strict=True):
                 tensor.copy_(kept)
-            restore_random_state(self.device, state["random"][self.ranks.rank])
+            restore_random_state(self.device, state["random"][self.model.ranks.rank])
         except (RuntimeError, TypeError):  # numbers of another kind
             raise SanrError("the checkpoint's state is damaged; remove it to begin anew") from None
 
@@ -167,10 +159,12 @@ class Steps:
 
     def _step(self, stage: Stage) -> None:
         self._backward(stage)
+        resting = self.model.latents.numel() if stage.phase.latents_rest else 0
+        self.model.ranks.average_(self.averaged[resting:])
         self._update(stage)
 
     def _backward(self, stage: Stage) -> None:
-        """Gradients and figures of this rank's views."""
+        """This rank's share of the gradients, and its views' figures."""
         schedule, phase, index = self.schedule, stage.phase, self.views.index
         progress = (self.count / self.total).clamp(max=1.0)
         if phase.latents_rest:
