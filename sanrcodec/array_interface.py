@@ -16,6 +16,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.errors import LightFieldError
+
 __all__ = ["Index", "ViewArray"]
 
 Index = SupportsIndex | slice | EllipsisType
@@ -72,6 +74,18 @@ class ViewArray(ABC):
             raise ValueError("views are made when they are asked for: copy=False is not possible")
         return self[...].astype(dtype or self.dtype, copy=False)
 
+    def to_dask(self) -> Any:
+        """A dask array whose chunks are single views, decoded when it is computed.
+
+        Raises:
+            LightFieldError: dask is not installed.
+        """
+        try:
+            from dask.array import from_array
+        except ImportError:
+            raise LightFieldError('to_dask needs dask: pip install "dask[array]"') from None
+        return from_array(self, chunks=(1, 1, *self.shape[2:]), fancy=False)
+
     def __getitem__(self, index: Index | tuple[Index, ...]) -> npt.NDArray[Any]:
         """Samples by numpy's basic indexing: integers, slices and one ellipsis.
 
@@ -110,6 +124,8 @@ def _axes(index: Index | tuple[Index, ...], shape: tuple[int, ...]) -> list[int 
             axes.append(part)
             continue
         try:
+            if isinstance(part, bool | np.bool_):  # numpy takes these for masks
+                raise TypeError
             number = operator.index(part)  # type: ignore[arg-type]
         except TypeError:
             raise IndexError(

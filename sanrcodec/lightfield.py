@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.array_interface import ViewArray
 from sanrcodec.errors import LightFieldError
 
 __all__ = [
@@ -69,9 +70,9 @@ class _AsBytes(StoredSamples):
         return self._samples[index].astype(np.uint8)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LightField:
-    """A validated grid of views of one scene.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LightField(ViewArray):
+    """A validated grid of views of one scene; numpy reads it as an array.
 
     Attributes:
         samples: uint8 or uint16 array ``[V, U, H, W, C]``, C is 1 (gray) or 3 (RGB); or, of a
@@ -132,6 +133,32 @@ class LightField:
         """Sizes ``(V, U, H, W, C)``."""
         n_v, n_u, height, width, channels = self.samples.shape
         return n_v, n_u, height, width, channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or uint16."""
+        return self.samples.dtype
+
+    def __repr__(self) -> str:
+        """One line: sizes and depth."""
+        v, u, h, w, c = self.shape
+        kind = "gray" if c == 1 else "RGB"
+        return f"<LightField: {v} x {u} views of {h} x {w} pixels, {kind}, {self.bit_depth} bit>"
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """All views, without a copy where they are in memory and none is asked for."""
+        if not isinstance(self.samples, np.ndarray):
+            return ViewArray.__array__(self, dtype, copy)  # slots leave super() no class to find
+        if copy is False and self.samples.dtype != (dtype or self.dtype):
+            raise ValueError(f"samples are {self.dtype}: copy=False is not possible for {dtype}")
+        return self.samples.astype(dtype or self.dtype, copy=bool(copy))
+
+    def read_view(self, v: int, u: int, region: tuple[int, int, int, int]) -> npt.NDArray[Any]:
+        """A region of a view, for numpy's indexing of the light field."""
+        y0, y1, x0, x1 = region
+        return self.view(v, u)[y0:y1, x0:x1]
 
     def views(self) -> Iterator[np.ndarray]:
         """Yield all views ``[H, W, C]``, row by row."""

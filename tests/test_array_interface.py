@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hypothesis_numpy
 
 import sanrcodec
+from sanrcodec.lightfield import StoredSamples
 
 VECTOR = Path(__file__).parent / "vectors" / "default.sanr"
 OPENED = sanrcodec.open(VECTOR)
@@ -53,7 +55,19 @@ def test_only_what_is_asked_for_is_decoded(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(
     "index",
-    [3, (0, -4), (0, 0, 24), (0,) * 6, (..., ...), "a", 1.0, [0, 1], (0, None), np.array([1, 2])],
+    [
+        3,
+        (0, -4),
+        (0, 0, 24),
+        (0,) * 6,
+        (..., ...),
+        "a",
+        1.0,
+        [0, 1],
+        (0, None),
+        np.array([1, 2]),
+        True,
+    ],
     ids=repr,
 )
 def test_other_indices_are_refused(index: Any) -> None:
@@ -72,3 +86,49 @@ def test_repr_and_metadata() -> None:
     assert OPENED.metadata == {}
     noted = sanrcodec.open(VECTOR.with_name("single_view.sanr")).metadata
     assert noted["seed"] == 0
+
+
+def test_a_light_field_is_an_array(tmp_path: Path) -> None:
+    light_field = sanrcodec.LightField(WHOLE)
+    assert repr(light_field) == "<LightField: 3 x 3 views of 24 x 32 pixels, RGB, 8 bit>"
+    assert np.asarray(light_field) is WHOLE
+    assert not np.shares_memory(np.array(light_field), WHOLE)
+    assert (light_field.dtype, len(light_field), light_field.ndim) == (np.uint8, 3, 5)
+    np.testing.assert_array_equal(light_field[1, ..., ::2, ::-1, 0], WHOLE[1, ..., ::2, ::-1, 0])
+    assert np.asarray(light_field, np.float32).dtype == np.float32
+    for ours, theirs in zip(light_field, WHOLE, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_stored_light_field_is_an_array() -> None:
+    stored = sanrcodec.LightField(Stored())
+    np.testing.assert_array_equal(np.asarray(stored), WHOLE)
+    np.testing.assert_array_equal(stored[:, 2, 5], WHOLE[:, 2, 5])
+
+
+def test_dask_decodes_what_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask.array")
+    opened, asked = sanrcodec.open(VECTOR), []
+    lazy = opened.to_dask()
+    assert (lazy.shape, lazy.dtype, lazy.chunksize) == (WHOLE.shape, np.uint8, (1, 1, 24, 32, 3))
+    np.testing.assert_array_equal(lazy.compute(), WHOLE)
+    read = opened.view
+    monkeypatch.setattr(
+        opened, "view", lambda v, u, **o: (asked.append((v, u)), read(v, u, **o))[1]
+    )
+    np.testing.assert_array_equal(lazy[1, 2][::2, [0, 5]].compute(), WHOLE[1, 2][::2, [0, 5]])
+    assert set(asked) == {(1, 2)}
+    assert float(sanrcodec.LightField(WHOLE).to_dask().mean().compute()) == WHOLE.mean()
+
+
+def test_dask_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask.array", None)
+    with pytest.raises(sanrcodec.LightFieldError, match="to_dask needs dask: pip install"):
+        OPENED.to_dask()
+
+
+class Stored(StoredSamples):
+    shape, dtype = WHOLE.shape, WHOLE.dtype
+
+    def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
+        return WHOLE[index]
