@@ -111,6 +111,16 @@ def test_quilt_is_read_back_as_its_views(file: str) -> None:
     assert "do not hold" in run("quilt", file, "--tiles", "2x2", "-o", "q.png", code=2)
 
 
+def test_a_quilt_begins_with_the_leftmost_camera(file: str) -> None:
+    """In an array whose columns run from right to left that is the last of a row."""
+    Path(file).write_bytes(plane_file((1.5, -0.5), 0.75, axes_reversed=1))
+    opened = sanrcodec.open(file)
+    run("quilt", file, "--views", "5", "--tiles", "1x5", "-o", "q.png")
+    tiles = read("q_qs5x1a1.4.png").reshape(40, 5, 56, 3)
+    for n in range(5):
+        np.testing.assert_array_equal(tiles[:, n], opened.view(1, 4 - n))
+
+
 def test_stereo(file: str) -> None:
     run("stereo", file, "--baseline", "3", "-o", "a.png")
     assert read("a.png").shape == (40, 112, 3)

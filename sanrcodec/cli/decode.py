@@ -43,7 +43,7 @@ STDOUT = Path("-")
 @click.option("--mosaic", is_flag=True, help="All views, tiled in one PNG.")
 @click.option(
     "--quilt", is_flag=True,
-    help="One row of views as a quilt of Looking Glass, NAME_qsCOLUMNSxROWSaASPECT.png.",
+    help="The middle row of views as they are, tiled as a Looking Glass quilt.",
 )  # fmt: skip
 @click.option(
     "--scale", type=SCALE, default="1", show_default=True,
@@ -69,8 +69,8 @@ def command(
 ) -> None:
     """Decode views of the .sanr file FILE; give one of --view, --all, --mosaic and --quilt.
 
-    A quilt holds the views of one row, the middle one if there are several, from the left to the
-    right; its name tells their tiles.
+    --quilt writes only views of the grid, so that `sanr encode` reads them back; its name gets the
+    tiles, as in NAME_qs3x3a1.png. A display wants more views: see `sanr quilt`.
     """
     if bool(positions) + all_views + mosaic + quilt != 1:
         raise click.UsageError("give exactly one of --view V,U, --all, --mosaic and --quilt")

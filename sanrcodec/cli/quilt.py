@@ -36,7 +36,11 @@ __all__ = ["command"]
 def command(
     file: Path, n_views: int, tiles: tuple[int, int] | None, output: Path, force: bool
 ) -> None:
-    """Write views of the .sanr file FILE as one picture, the leftmost at the bottom left."""
+    """Write views of the .sanr file FILE as one picture, the leftmost at the bottom left.
+
+    The display wants about 45 views side by side; most of them lie between those of the grid. For
+    those of the grid alone, in their order, see `sanr decode --quilt`.
+    """
     if tiles and math.prod(tiles) != n_views:
         raise click.UsageError(f"{tiles[0]} x {tiles[1]} tiles do not hold {n_views} views")
     opened = SanrFile(file)
@@ -45,6 +49,8 @@ def command(
     path = quilt_path(output, tiles, width / height)
     check_image(path, (".png",), force)
     places = line(opened.grid, n_views)
+    if opened.offset(*places[0])[1] > opened.offset(*places[-1])[1]:
+        places.reverse()  # the columns of this array run from right to left
     done = 0
     with counted("quilt") as progress:
 
