@@ -332,6 +332,6 @@ def _torch_ops(device: str) -> Ops:
         from sanrcodec.arithmetic.torchops import torch_ops, usable_device
     except ImportError:
         raise MissingEncoderError(
-            f'decoding on device {device} needs PyTorch: pip install "sanrcodec[encoder]"'
+            f"decoding on device {device} needs PyTorch: pip install torch"
         ) from None
     return torch_ops(usable_device(device))

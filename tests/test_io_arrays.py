@@ -262,9 +262,10 @@ def test_damaged_samples_of_arrays(tmp_path, name, save_arrays):
 
 
 @pytest.mark.parametrize(
-    ("name", "save_arrays", "package"), [(*FORMATS[2], "scipy.io"), (*FORMATS[4], "h5py")]
+    ("name", "save_arrays", "module"), [(*FORMATS[2], "scipy.io"), (*FORMATS[4], "h5py")]
 )
-def test_missing_package_names_the_extra(tmp_path, monkeypatch, name, save_arrays, package):
+def test_missing_package_is_named(tmp_path, monkeypatch, name, save_arrays, module):
     save_arrays(tmp_path / name, {"LF": noise((2, 3, 6, 5, 3))})
-    monkeypatch.setitem(sys.modules, package, None)
-    refuses(f'needs {package}: pip install "sanrcodec.hdf5."', tmp_path / name)
+    monkeypatch.setitem(sys.modules, module, None)
+    package = module.split(".")[0]
+    refuses(f"needs {package}: pip install {package}", tmp_path / name)

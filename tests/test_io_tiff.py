@@ -101,7 +101,7 @@ def test_missing_package_names_the_extra(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "lf.tif", noise((5, 7, 3), 16), photometric="rgb")
     monkeypatch.setitem(sys.modules, "tifffile", None)
     refuses(
-        'holds 3 channels of 16 bits, which needs tifffile: pip install "sanrcodec.tiff."',
+        'holds 3 channels of 16 bits, which needs tifffile: pip install tifffile',
         tmp_path / "lf.tif", grid=(1, 1),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from sanrcodec.errors import MissingEncoderError
 try:
     import torch  # noqa: F401
 except ImportError as error:
-    raise MissingEncoderError('encoding needs PyTorch: pip install "sanrcodec[encoder]"') from error
+    raise MissingEncoderError("encoding needs PyTorch: pip install torch") from error
 
 from sanrcodec.encoder.distributed import apart
 from sanrcodec.encoder.encoding import default_preset, encode

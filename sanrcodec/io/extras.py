@@ -14,12 +14,11 @@ from sanrcodec.errors import LightFieldError
 __all__ = ["import_extra", "silent_log"]
 
 
-def import_extra(module: str, extra: str, reason: str) -> ModuleType:
-    """Import a package that an extra of sanrcodec brings.
+def import_extra(module: str, reason: str) -> ModuleType:
+    """Import a module of a package that only some inputs need.
 
     Args:
         module: Its name.
-        extra: Name of the extra in setup.cfg.
         reason: What needs it, the beginning of the message.
 
     Raises:
@@ -28,9 +27,8 @@ def import_extra(module: str, extra: str, reason: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise LightFieldError(
-            f'{reason}, which needs {module}: pip install "sanrcodec[{extra}]"'
-        ) from None
+        package = module.partition(".")[0]
+        raise LightFieldError(f"{reason}, which needs {package}: pip install {package}") from None
 
 
 @contextmanager

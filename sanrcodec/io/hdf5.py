@@ -31,7 +31,7 @@ def list_hdf5(path: Path) -> dict[str, ArrayFile]:
     Raises:
         LightFieldError: the file is damaged, or h5py is not installed.
     """
-    h5py = import_extra("h5py", "hdf5", f"{path}: this is an HDF5 file")
+    h5py = import_extra("h5py", f"{path}: this is an HDF5 file")
     found: dict[str, ArrayFile] = {}
 
     def visit(name: str, item: Any) -> None:

@@ -31,7 +31,7 @@ def list_mat(path: Path) -> dict[str, ArrayFile]:
     """
     if is_hdf5(path):
         return list_hdf5(path)
-    scipy_io = import_extra("scipy.io", "hdf5", f"{path}: this is a MATLAB file")
+    scipy_io = import_extra("scipy.io", f"{path}: this is a MATLAB file")
 
     def load(name: str) -> np.ndarray:
         try:

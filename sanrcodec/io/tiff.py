@@ -44,7 +44,7 @@ def read_tiff(content: bytes) -> list[Image]:
     reason = _why_not_pillow(content)
     if not reason:
         return pillow_image.decode(content)
-    tifffile = import_extra("tifffile", "tiff", f"this TIFF {reason}")
+    tifffile = import_extra("tifffile", f"this TIFF {reason}")
     try:
         with warnings.catch_warnings(), silent_log("tifffile"):
             warnings.simplefilter("ignore")
