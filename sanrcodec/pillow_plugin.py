@@ -73,5 +73,10 @@ class SanrImageFile(ImageFile.ImageFile):
         return self.im.pixel_access(self.readonly)
 
 
+def _save(image: Image.Image, fp: object, filename: object) -> None:
+    raise OSError("pillow cannot write .sanr files: a picture is no light field, see `sanr encode`")
+
+
 Image.register_open(SanrImageFile.format, SanrImageFile, is_sanr)
+Image.register_save(SanrImageFile.format, _save)
 Image.register_extension(SanrImageFile.format, ".sanr")

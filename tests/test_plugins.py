@@ -67,6 +67,25 @@ def test_pillow_saves_a_view_in_other_formats(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(saved), sanrcodec.open(DEFAULT).view(1, 1))
 
 
+def test_pillow_saves_all_views(tmp_path: Path) -> None:
+    with Image.open(DEFAULT) as image:
+        image.save(tmp_path / "views.gif", save_all=True)
+    with Image.open(tmp_path / "views.gif") as saved:
+        assert saved.n_frames == 9
+
+
+def test_pillow_does_not_write_light_fields(tmp_path: Path) -> None:
+    with Image.open(DEFAULT) as image, pytest.raises(OSError, match="sanr encode"):
+        image.save(tmp_path / "view.sanr")
+
+
+def test_pictures_of_pillow_are_pictures() -> None:
+    with Image.open(DEFAULT) as image:
+        assert image.crop((0, 0, 4, 5)).size == (4, 5)
+        image.thumbnail((8, 8))
+        assert image.size == (8, 6)
+
+
 def test_pillow_refuses_damaged_files(tmp_path: Path) -> None:
     content = bytearray(DEFAULT.read_bytes())
     content[40] ^= 1
@@ -94,6 +113,9 @@ def test_imageio_reads_by_pillow() -> None:
     np.testing.assert_array_equal(iio.imread(DEFAULT, plugin="pillow", index=5), opened.view(1, 2))
     frames = iio.imread(DEFAULT, plugin="pillow", index=...)
     np.testing.assert_array_equal(frames, np.asarray(opened).reshape(9, 24, 32, 3))
+    assert sum(1 for _ in iio.imiter(DEFAULT, plugin="pillow")) == 9
+    assert iio.improps(DEFAULT, plugin="pillow", index=...).shape == (9, 24, 32, 3)
+    assert iio.immeta(DEFAULT, plugin="pillow")["grid"] == (3, 3)
 
 
 def test_napari_gets_the_grid_as_an_array() -> None:
