@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compute the BD-rates that README.md and results/ quote from rd.csv and anchors.csv.
+"""Compute the tables that README.md, docs/ and results/ quote from rd.csv and anchors.csv.
 
 Usage: python benchmarks/bd_rate.py            (needs the extra `benchmarks`)
 
@@ -16,6 +16,7 @@ is linear between two points of the anchor.
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -31,6 +32,11 @@ SCENES = {
     "antinous_9x9": "antinous 9 x 9 x 512 x 512, rendered",
     "lytro2067_9x9": "lytro2067 9 x 9 x 383 x 552, lenslet",
     "dragons_5x5": "dragons 5 x 5 x 593 x 840, rendered",
+}
+SHAPES = {  # V, U, H, W
+    "antinous_9x9": (9, 9, 512, 512),
+    "lytro2067_9x9": (9, 9, 383, 552),
+    "dragons_5x5": (5, 5, 593, 840),
 }
 ANCHORS = {
     "x265-paper": 'x265, medium, 4:2:0 ("paper")',
@@ -195,12 +201,46 @@ def ladder_table() -> str:
     return table(["quality", "PSNR-YUV", *SCENES], rows)
 
 
+def lmbda_table() -> str:
+    """A row per lmbda: size and PSNR-YUV of the files of preset medium."""
+    ours = our_curves(Selection())
+    rows = [
+        [
+            rate,
+            *(f"{_size(s, p.bpp)}, {p.psnr:.1f} dB" for s, p in zip(SCENES, points, strict=True)),
+        ]
+        for rate, *points in zip(RATES, *(ours[scene] for scene in SCENES), strict=True)
+    ]
+    return table(["lmbda", *SCENES], rows)
+
+
+def sizes_table() -> str:
+    """A row per scene and quality: size of the file of each codec."""
+    ours, rows = our_curves(Selection()), []
+    for scene, name in SCENES.items():
+        curves = [rising(ours[scene]), *(rising(ANCHOR_CURVES[scene][c]) for c in ANCHORS)]
+        for psnr in range(36, 47, 2):
+            cells = []
+            for curve in curves:
+                known = [point.psnr for point in curve]
+                rate = np.exp(np.interp(psnr, known, np.log([point.bpp for point in curve])))
+                cells.append(_size(scene, rate) if known[0] <= psnr <= known[-1] else "")
+            if cells[0]:
+                rows.append([name.partition(" ")[0], f"{psnr} dB", *cells])
+    return table(["scene", "PSNR-YUV", "sanrcodec", *ANCHORS], rows)
+
+
+def _size(scene: str, bpp: float) -> str:
+    return f"{bpp * math.prod(SHAPES[scene]) / 8 / 1000:.1f} kB"
+
+
 def _percent(value: float) -> str:
     return f"{value:+.1f} %"
 
 
 TABLES: dict[str, list[Callable[[], str]]] = {
-    "docs/many.md": [ladder_table],
+    "docs/lmbda.md": [lmbda_table, ladder_table],
+    "docs/results.md": [sizes_table, lambda: scenes_table(Selection())],
     "README.md": [lambda: scenes_table(Selection())],
     "results/README.md": [
         lambda: anchors_table(Selection()),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`sanr encode A B C -o FOLDER/`, and the recipes of docs/many.md."""
+"""`sanr encode A B C -o FOLDER/`, and the recipes of docs/many.md and docs/lmbda.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conftest import ROOT, assert_ok, assert_refused, sanr, synthetic
 import sanrcodec
 from sanrcodec.io import write_mosaic
 
-PAGE = (ROOT / "docs" / "many.md").read_text(encoding="utf-8")
+PAGES = ("many.md", "lmbda.md")
 QUICK = ("--steps", 2, "--device", "cpu", "--preset", "fast")
 pytestmark = pytest.mark.usefixtures("fit")
 
@@ -93,10 +93,12 @@ def test_ranks_take_their_share_of_the_files(folder: Path) -> None:
         assert sanrcodec.open(folder / "out" / f"{name}.sanr").grid == (2, 2)
 
 
-def test_commands_of_the_page(folder: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_the_page(folder: Path, page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if line[:5] == "sanr "]
-    assert len(commands) >= 3
+    assert len(commands) >= 2
     for number, command in enumerate(commands):
         arguments = shlex.split(command, comments=True)[1:]
         inputs = [name for name in arguments if name.endswith(".png")]
