@@ -126,7 +126,7 @@ def test_natural_order(tmp_path):
     save_views(tmp_path / "lf", samples, "img{n}.png")
     notes = assert_reads(tmp_path / "lf", samples, grid=(2, 6))
     assert "img0 to img11, row by row; if they go on column by column" in notes
-    refuses("12 images such as img0 do not tell their grid; add --grid VxU", tmp_path / "lf")
+    refuses("12 images, img0 to img11, do not tell their grid; add --grid VxU", tmp_path / "lf")
     refuses("found 12 images .*, but --grid 3x3 needs 9", tmp_path / "lf", grid=(3, 3))
     by_column = samples.reshape(6, 2, 4, 5, 3).swapaxes(0, 1)
     assert_reads(tmp_path / "lf", by_column, grid=(2, 6), order="columns")
@@ -138,28 +138,86 @@ def test_square_number_is_suggested_and_not_taken(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["input_Cam{n:03d}.png", "INPUT_CAM{n:03d}.PNG"])
-def test_hci(tmp_path, name):
-    samples = noise((3, 3, 4, 5, 3))
-    save_views(tmp_path / "lf", samples, name)
-    assert_reads(tmp_path / "lf", samples)
-    assert_reads(tmp_path / "lf", samples.reshape(1, 9, 4, 5, 3), grid=(1, 9))
-    (tmp_path / "lf" / name.format(n=8)).unlink()
-    refuses("8 images.* add --grid VxU.* or look for (?i:input_cam008)", tmp_path / "lf")
-    rest = samples.reshape(9, 4, 5, 3)[:8].reshape(2, 4, 4, 5, 3)
-    assert_reads(tmp_path / "lf", rest, grid=(2, 4))
+@pytest.mark.parametrize("first", [0, 1])
+def test_hci(tmp_path, name, first):
+    samples, folder = noise((9, 4, 5, 3)), tmp_path / "lf"
+    save_counted(folder, samples, name, range(first, first + 9))
+    square = samples.reshape(3, 3, 4, 5, 3)
+    assert_reads(folder, square)
+    assert_reads(folder, square.swapaxes(0, 1), order="columns")
+    for other in [(1, 9), (9, 1), (2, 4)]:
+        refuses("8 make 3x3 views|9 make 3x3 views", folder, grid=other)
+    (folder / name.format(n=first + 8)).unlink()
+    refuses(f"8 images.* add --grid VxU.* or look for (?i:input_cam00{first + 8})", folder)
+    assert_reads(folder, samples[:8].reshape(2, 4, 4, 5, 3), grid=(2, 4))
 
 
-def test_parameters_of_hci_tell_the_grid(tmp_path):
-    samples = noise((2, 8, 4, 5, 3))
-    save_views(tmp_path, samples, "input_Cam{n:03d}.png")
-    text = "[intrinsics]\nfstop = 100\n[extrinsics]\nnum_cams_x = 8\nnum_cams_y = 2\n[meta]\n"
-    (tmp_path / "parameters.cfg").write_text(text)
-    assert_reads(tmp_path, samples)
-    refuses("parameters.cfg says 2x8 views, which contradicts --grid 4x4", tmp_path, grid=(4, 4))
-    (tmp_path / "input_Cam015.png").unlink()
-    refuses("1 views are missing: input_Cam015", tmp_path)
-    (tmp_path / "parameters.cfg").write_text("[extrinsics]\nnum_cams_x = many\n")
-    refuses("15 images", tmp_path)
+def save_counted(folder, samples, name, numbers):
+    """Write views ``[n, H, W, C]`` with these numbers in their names."""
+    folder.mkdir(exist_ok=True)
+    for number, view in zip(numbers, samples, strict=True):
+        write_view(folder / name.format(n=number), view, 8)
+
+
+def test_a_part_of_the_views_that_parameters_of_hci_tell(tmp_path):
+    text = "[intrinsics]\nfstop = 100\n[extrinsics]\nnum_cams_x = 8\nnum_cams_y = 6\n[meta]\n"
+    whole, numbers = noise((6, 8, 4, 5, 3)), np.arange(48).reshape(6, 8)
+    parts = {"all": np.s_[:, :], "first rows": np.s_[:4], "one row": np.s_[2:3, 1:5],
+             "middle": np.s_[1:5, 2:6], "every second": np.s_[1::2, ::2], "one": np.s_[3:4, 3:4],
+             "corners": np.s_[::5, ::7]}  # fmt: skip
+    for name, part in parts.items():
+        folder = tmp_path / name
+        chosen = numbers[part]
+        save_counted(folder, whole[part].reshape(-1, 4, 5, 3), "input_Cam{n:03d}.png", chosen.flat)
+        (folder / "parameters.cfg").write_text(text)
+        notes = assert_reads(folder, whole[part])
+        said = "a regular part of the 6x8 views that parameters.cfg says"
+        assert (said in notes) == (name != "all")
+        assert_reads(folder, whole[part], grid=chosen.shape)
+        refuses("contradicts --grid 5x5", folder, grid=(5, 5))
+    (tmp_path / "middle" / f"input_Cam{numbers[3, 3]:03d}.png").unlink()
+    refuses("parameters.cfg says 6x8 views: 1 views are missing: input_Cam027", tmp_path / "middle")
+    save_counted(tmp_path / "one", whole[0, :1], "input_Cam{n:03d}.png", [48])
+    refuses("says 6x8 views, but there is input_Cam048", tmp_path / "one")
+    save_counted(tmp_path / "scattered", whole[0, :3], "input_Cam{n:03d}.png", [0, 11, 46])
+    (tmp_path / "scattered" / "parameters.cfg").write_text(text)
+    refuses("says 6x8 views: [0-9]+ views are missing: input_Cam0", tmp_path / "scattered")
+    for wrong, message in [("many", "15 images"), ("99999", "parameters.cfg says grid 6x99999")]:
+        folder = tmp_path / wrong
+        save_counted(folder, whole[0, :1].repeat(15, 0), "input_Cam{n:03d}.png", range(15))
+        (folder / "parameters.cfg").write_text(text.replace("x = 8", f"x = {wrong}"))
+        refuses(message, folder)
+
+
+@pytest.mark.parametrize("name", ["input_Cam{n:03d}.png", "frame_{n:04d}.png", "{n}.png"])
+@pytest.mark.parametrize("first", [0, 31])
+def test_gaps_in_numbers_tell_the_rows(tmp_path, name, first):
+    numbers, samples = first + np.arange(81).reshape(9, 9), noise((9, 9, 4, 5, 3))
+    for number, part in enumerate([np.s_[::2, ::2], np.s_[::3, ::4], np.s_[1:8, 2:7],
+                                   np.s_[::4, :8], np.s_[2:7:4, 1:8:3]]):  # fmt: skip
+        folder, chosen = tmp_path / str(number), numbers[part]
+        save_counted(folder, samples[part].reshape(-1, 4, 5, 3), name, chosen.flat)
+        if len(chosen) == 2:  # rows of three with steps of three
+            assert chosen.shape == (2, 3)
+        assert "rows as the gaps in their numbers tell" in assert_reads(folder, samples[part])
+        assert_reads(folder, samples[part].swapaxes(0, 1), order="columns")
+        assert_reads(folder, samples[part], grid=chosen.shape)
+        refuses("contradicts --grid 1x", folder, grid=(1, chosen.size))
+
+
+def test_gaps_that_tell_no_rows_are_asked_or_said(tmp_path):
+    samples, numbers = noise((12, 4, 5, 3)), [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 13, 14]
+    save_counted(tmp_path / "other", samples, "img{n:02d}.png", numbers)
+    refuses("12 images, .* add --grid VxU.* or look for img04", tmp_path / "other")
+    notes = assert_reads(tmp_path / "other", samples.reshape(3, 4, 4, 5, 3), grid=(3, 4))
+    assert "img00 to img14, row by row, with 3 gaps in their numbers, the first at img04" in notes
+    save_counted(tmp_path / "hci", samples, "input_Cam{n:03d}.png", numbers)
+    for grid in (None, (3, 4)):
+        refuses("3 views are missing: input_Cam004", tmp_path / "hci", grid=grid)
+    two_rows = tmp_path / "two rows"
+    save_counted(two_rows, samples[:8], "input_Cam{n:03d}.png", numbers[:8])
+    refuses("1 views are missing: input_Cam004", two_rows)
+    assert_reads(two_rows, samples[:8].reshape(2, 4, 4, 5, 3), grid=(2, 4))
 
 
 @pytest.mark.parametrize(
@@ -243,14 +301,14 @@ def test_two_counted_sets_of_equal_size_are_asked(tmp_path, names):
         save_views(tmp_path, samples, name)
     refuses("0, ... and .*0, ... are 4 images each; give a folder of one", tmp_path)
     refuses("are 4 images each", tmp_path, grid=(2, 2))
-    both = np.concatenate([samples, samples])
-    assert_reads(tmp_path, both, grid=(4, 2))
+    if names[0] == "left{n}.png":
+        assert_reads(tmp_path, np.concatenate([samples, samples]), grid=(4, 2))
 
 
 def test_a_few_images_that_make_a_grid_are_not_taken_for_the_views(tmp_path):
     save_views(tmp_path, noise((3, 3, 4, 5, 3)), "img{n}.png")
     save_views(tmp_path, noise((2, 2, 4, 5, 3)), "detail_{v}_{u}.png")
-    refuses("9 images such as img0 do not tell", tmp_path)
+    refuses("9 images, img0 to img8, do not tell", tmp_path)
 
 
 def test_doubled_view(tmp_path):
@@ -274,7 +332,7 @@ def test_parent_folder_of_plenopticam(tmp_path):
 def test_larger_folder_in_the_folder_is_named(tmp_path):
     save_views(tmp_path, noise((1, 2, 4, 5, 3)), "photo{n}.png")
     save_views(tmp_path, noise((3, 3, 4, 5, 3)), "lf/{v}_{u}.png")
-    refuses("2 images such as photo0 do not tell .*; .*lf holds 9 images", tmp_path)
+    refuses("2 images, photo0 to photo1, do not tell .*; .*lf holds 9 images", tmp_path)
 
 
 def test_folder_without_images_names_what_may_be_meant(tmp_path):

@@ -13,7 +13,15 @@ from fractions import Fraction
 
 from sanrcodec.io.conventions import Convention, find_convention, first_index
 
-__all__ = ["NameSet", "NamedGrid", "find_grid", "group_names", "list_names", "natural_key"]
+__all__ = [
+    "NameSet",
+    "NamedGrid",
+    "axis_places",
+    "find_grid",
+    "group_names",
+    "list_names",
+    "natural_key",
+]
 
 _SIGN = r"(?:(?<![^_\s/,=(\[])[-+])?"  # a sign where a number begins, else a hyphen between words
 _NUMBER = re.compile(rf"{_SIGN}\d+(?:\.\d+)?")
@@ -114,6 +122,25 @@ def list_names(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def axis_places(values: Sequence[Fraction]) -> list[Fraction]:
+    """Return all places of an axis on which values lie, those without a view included.
+
+    The places have one step; there are none if the values are scattered too much for an axis.
+    """
+    low, high = min(values), max(values)
+    gaps = {value - low for value in values} - {Fraction(0)}
+    if not gaps:
+        return [low]
+    step = Fraction(
+        math.gcd(*(gap.numerator * _denominator(gaps) // gap.denominator for gap in gaps)),
+        _denominator(gaps),
+    )
+    n_places = (high - low) / step + 1
+    if n_places > 2 * len(set(values)):
+        return []
+    return [low + k * step for k in range(int(n_places))]
+
+
 def _group(names: Sequence[str], number: re.Pattern[str]) -> list[NameSet]:
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in sorted(names, key=natural_key):
@@ -154,24 +181,8 @@ def _fill(names: NameSet, pair: tuple[int, int], least: int = 2) -> float:
         return 0.0
     if any(len(set(column)) < least for column in columns):
         return 0.0
-    n_places = math.prod(len(_axis(column)) for column in columns)
+    n_places = math.prod(len(axis_places(column)) for column in columns)
     return len(names.names) / n_places if n_places else 0.0
-
-
-def _axis(values: Sequence[Fraction]) -> list[Fraction]:
-    """All places of an axis on which these values lie, those without a view included."""
-    low, high = min(values), max(values)
-    gaps = {value - low for value in values} - {Fraction(0)}
-    if not gaps:
-        return [low]
-    step = Fraction(
-        math.gcd(*(gap.numerator * _denominator(gaps) // gap.denominator for gap in gaps)),
-        _denominator(gaps),
-    )
-    n_places = (high - low) / step + 1
-    if n_places > 2 * len(set(values)):
-        return []  # scattered numbers
-    return [low + k * step for k in range(int(n_places))]
 
 
 def _denominator(values: set[Fraction]) -> int:
@@ -184,7 +195,9 @@ def _place(names: NameSet, pair: tuple[int, int], first: str, scheme: str, told:
         (values[v_field], values[u_field]): name
         for name, values in zip(names.names, names.values, strict=True)
     }
-    v_axis, u_axis = (_axis([values[f] for values in names.values]) for f in (v_field, u_field))
+    v_axis, u_axis = (
+        axis_places([values[f] for values in names.values]) for f in (v_field, u_field)
+    )
     rows = [[by_place.get((v, u), "") for u in u_axis] for v in v_axis]
     missing = [f"row {v} column {u}" for v in v_axis for u in u_axis if (v, u) not in by_place]
     for axis, word in ((v_axis, "rows"), (u_axis, "columns")):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import camera_raw, hci_parameters
-from sanrcodec.io.conventions import find_convention
+from sanrcodec.io import camera_raw
+from sanrcodec.io.counted import read_count, refuse_missing
 from sanrcodec.io.image import SUFFIXES, Image, probe_image, read_image
 from sanrcodec.io.names import (
     NamedGrid,
@@ -33,7 +33,6 @@ _NO_VIEW = re.compile(
     r"|thumb|thumbnail|thumbnails|preview|collage|montage|contact|mosaic|refo|refocus|refocused"
     r"|confidence|conf|objectids?|unused|error|flow|calib|calibration|white)(?![a-z])"
 )
-_MOST_VIEWS = 9999  # by their numbers; far above every limit
 
 
 class ImageFiles(StoredSamples):
@@ -178,7 +177,7 @@ def _choose_set(request: Request, sets: list[NameSet]) -> tuple[NameSet, NamedGr
 
 
 def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]:
-    _refuse_missing(request.path, found.missing, f"{found.scheme}, {format_grid(found.grid)} views")
+    refuse_missing(request, found.missing, f"{found.scheme}, {format_grid(found.grid)} views")
     request.refuse_other_grid(found.grid, f"{found.scheme} make")
     if not found.told:
         other = "column" if found.first == "rows" else "row"
@@ -194,39 +193,30 @@ def _by_number(
 ) -> tuple[list[list[str]], str]:
     """Take views of the first set in natural order of their names."""
     found, views = sets[0], [name for one in sets for name in one.names]
-    names, grid = list(found.names), request.grid
-    convention = find_convention(names[0].rsplit("/", 1)[-1])
-    hint = ", or look for missing views"
-    counted = convention is not None and convention.pattern.groups == 1
-    if counted:
-        stated = hci_parameters.read_grid((request.path / names[0]).parent)
-        if stated is not None:
-            request.refuse_other_grid(stated, f"{hci_parameters.FILE_NAME} says")
-        names, lacking = _count_off(request.path, found, math.prod(stated or (0,)))
-        hint = f", or look for {list_names(lacking)}" if lacking else ""
-        side = math.isqrt(len(names))
-        square = (side, side) if side * side == len(names) else None
-        grid = stated or grid or square
+    names, told, remark, hint = read_count(request, found)
+    grid = told or request.grid
     rivals = [one for one in sets if len(one.names) == len(found.names)]
     if len(rivals) > 1 and (grid is None or math.prod(grid) == len(names)):
         _refuse_rivals(request.path, *rivals[:2])
     if grid is None:
-        raise LightFieldError(
-            f"{request.path}: {len(names)} images such as {names[0]} do not tell their grid; add "
-            f"--grid VxU, rows of views first{_suggest(len(names))}{hint}"
-            f"{_inner_folder(request.path, len(names))}"
+        which = (
+            f"{len(names)} images, {names[0]} to {names[-1]}, do not tell their grid; add --grid "
         )
+        if len(names) == 1:
+            which = f"one image, {names[0]}, is no grid of views; if it is one view, add --grid 1x1"
+        else:
+            which += f"VxU, rows of views first{_suggest(len(names))}{hint}"
+        raise LightFieldError(f"{request.path}: {which}{_inner_folder(request.path, len(names))}")
     if len(names) != math.prod(grid):
         names = _fit_to_grid(request.path, grid, names, views, files)
     order = request.order or "rows"
     n_v, n_u = grid
     table = np.array(names, object)
     table = table.reshape(n_v, n_u) if order == "rows" else table.reshape(n_u, n_v).T
-    scheme = f"{names[0]} to {names[-1]}, {order[:-1]} by {order[:-1]}"
-    if request.order is None and not counted:
-        request.note(
-            f"{request.path}: {scheme}; if they go on column by column, add --order columns"
-        )
+    scheme = f"{names[0]} to {names[-1]}, {order[:-1]} by {order[:-1]}{remark}"
+    if remark or (request.order is None and told is None):
+        doubt = "" if request.order else "; if they go on column by column, add --order columns"
+        request.note(f"{request.path}: {scheme}{doubt}")
     return table.tolist(), scheme
 
 
@@ -235,33 +225,6 @@ def _refuse_rivals(path: Path, first: NameSet, second: NameSet) -> None:
         f"{path}: {first.names[0]}, ... and {second.names[0]}, ... are {len(first.names)} images "
         "each; give a folder of one of them, or move those away that are no views"
     )
-
-
-def _count_off(path: Path, found: NameSet, n_least: int) -> tuple[list[str], list[str]]:
-    """Return names in order of their last number, none of which may lack from 0 on.
-
-    Args:
-        path: For messages.
-        found: Names with a number at the end.
-        n_least: Number of views if it is known, else 0.
-
-    Returns:
-        The names, and those that lack at the end for a square grid, if that is a row at most.
-    """
-    numbers = [int(values[-1]) for values in found.values]
-    by_number = dict(zip(numbers, found.names, strict=True))
-    text, digits = re.fullmatch(r"(.*?)(\d+)", found.names[0]).groups()  # type: ignore[union-attr]
-    n_views = max(*numbers, n_least - 1) + 1
-
-    def lacking(stop: int) -> list[str]:
-        return [f"{text}{n:0{len(digits)}d}" for n in range(stop) if n not in by_number]
-
-    if n_views > _MOST_VIEWS:
-        raise LightFieldError(f"{path}: there is a view number {n_views - 1}, too many for a grid")
-    _refuse_missing(path, lacking(n_views), f"of {n_views} views")
-    side = math.isqrt(n_views - 1) + 1
-    at_end = lacking(side * side)
-    return [by_number[n] for n in range(n_views)], at_end if len(at_end) <= side else []
 
 
 def _inner_folder(path: Path, n_images: int) -> str:
@@ -318,13 +281,6 @@ def _one_file(path: Path, candidates: list[Path]) -> Path:
 def _tell_left_out(request: Request, names: list[str]) -> None:
     if names:
         request.note(f"{request.path}: {len(names)} other files are left out: {list_names(names)}")
-
-
-def _refuse_missing(path: Path, missing: list[str], what: str) -> None:
-    if missing:
-        raise LightFieldError(
-            f"{path}: {what}: {len(missing)} views are missing: {list_names(missing)}"
-        )
 
 
 def _describe(image: Image) -> str:

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Names that only count views -> the grid that their numbers tell; opens no image."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from sanrcodec.errors import LightFieldError
+from sanrcodec.io import hci_parameters
+from sanrcodec.io.conventions import find_convention
+from sanrcodec.io.names import NameSet, axis_places, list_names
+from sanrcodec.io.reading import Request
+from sanrcodec.lightfield import check_grid, format_grid
+
+__all__ = ["Count", "find_runs", "fits", "read_count", "refuse_missing"]
+
+
+class Count(NamedTuple):
+    """What the numbers of counted names tell.
+
+    Attributes:
+        names: In order of their numbers.
+        grid: Number of views ``(V, U)``; None if they do not tell it.
+        remark: What to say of the numbers; may be empty.
+        hint: What may be missing, to end a message that asks for the grid.
+    """
+
+    names: list[str]
+    grid: tuple[int, int] | None = None
+    remark: str = ""
+    hint: str = ""
+
+
+def read_count(request: Request, found: NameSet) -> Count:
+    """Find the grid that numbers tell.
+
+    The parameters of the HCI benchmark say how many views were counted, of which a regular part may
+    be there; without them a square number of its names is a square grid. The numbers of every
+    second view, say, have gaps that tell where a row ends.
+
+    Raises:
+        LightFieldError: views are missing, or the user states another grid.
+    """
+    numbers = _numbers_of(found)
+    if numbers is None:
+        return Count(list(found.names), hint=", or look for missing views")
+    convention = find_convention(found.names[0].rsplit("/", 1)[-1])
+    is_hci = convention is not None and convention.pattern.groups == 1
+    if is_hci:
+        stated = hci_parameters.read_grid((request.path / found.names[0]).parent)
+        if stated is not None:
+            return _read_part(request, found, numbers, stated)
+    names, grid, remark = list(found.names), None, ""
+    first, n_gaps = numbers[0], numbers[-1] - numbers[0] + 1 - len(numbers)
+    side, runs = math.isqrt(len(names)), find_runs(numbers)
+    if is_hci and not n_gaps and first in (0, 1) and side * side == len(names):
+        grid = side, side
+    elif runs is not None:
+        grid, remark = _turned(request, runs), ", rows as the gaps in their numbers tell"
+    if grid is not None:
+        request.refuse_other_grid(grid, f"{names[0]} to {names[-1]} make")
+        return Count(names, grid, remark)
+    if n_gaps and not (request.grid and fits(numbers, _turned(request, request.grid))):
+        lacking = _name_like(names[0], _first_gap(numbers))
+        if is_hci:
+            what = f"{names[0]} to {names[-1]} are no regular part of a grid"
+            refuse_missing(request, [lacking, *[""] * (n_gaps - 1)], what)
+        remark = f", with {n_gaps} gaps in their numbers, the first at {lacking}"
+        return Count(names, None, remark, f", or look for {lacking}")
+    side += side * side < len(names)
+    at_end = [_name_like(names[0], first + n) for n in range(len(names), side * side)]
+    hint = f", or look for {list_names(at_end)}" if is_hci and 0 < len(at_end) <= side else ""
+    return Count(names, None, "", hint)
+
+
+def find_runs(numbers: Sequence[int]) -> tuple[int, int] | None:
+    """Find how many runs of equal length numbers with regular gaps make.
+
+    Those of every second view of 9 x 9, for example, go 0, 2, .., 8, 18, 20, .., 26, 36, ..: five
+    runs of five.
+
+    Args:
+        numbers: In rising order, none of them twice.
+
+    Returns:
+        Runs and their length; None if the gaps are not regular, or so few that single views may
+        rather be missing.
+    """
+    steps = [b - a for a, b in itertools.pairwise(numbers)]
+    length = next((n for n, step in enumerate(steps, 1) if step != steps[0]), len(numbers))
+    n_runs = len(numbers) // length
+    if n_runs < 2 or not fits(numbers, (n_runs, length)):
+        return None
+    return (n_runs, length) if n_runs > 2 or (steps[0] > 1 and length > 2) else None
+
+
+def fits(numbers: Sequence[int], runs: tuple[int, int]) -> bool:
+    """Tell whether numbers in rising order make so many runs of such a length, all alike."""
+    n_runs, length = runs
+    if n_runs * length != len(numbers):
+        return False
+    step = numbers[1] - numbers[0] if length > 1 else 1
+    stride = numbers[length] - numbers[0] if n_runs > 1 else 1
+    return all(
+        number == numbers[0] + (n // length) * stride + (n % length) * step
+        for n, number in enumerate(numbers)
+    )
+
+
+def refuse_missing(request: Request, missing: Sequence[str], what: str) -> None:
+    """Refuse views that are missing, if any are.
+
+    Args:
+        request: For the message.
+        missing: One text for each, empty beyond those to be named.
+        what: How it is known.
+    """
+    if missing:
+        named = [name for name in missing if name]
+        more = ", ..." if len(named) < len(missing) else ""
+        raise LightFieldError(
+            f"{request.path}: {what}: {len(missing)} views are missing: {list_names(named)}{more}"
+        )
+
+
+def _numbers_of(found: NameSet) -> list[int] | None:
+    """Return the rising numbers of names; None if not exactly one number of a name counts."""
+    varying = [column for column in zip(*found.values, strict=True) if len(set(column)) > 1]
+    if len(found.names) == 1:
+        varying = [values[-1:] for values in found.values if values]
+    if len(varying) != 1 or any(value.denominator != 1 for value in varying[0]):
+        return None
+    numbers = [int(value) for value in varying[0]]
+    return numbers if all(a < b for a, b in itertools.pairwise(numbers)) else None
+
+
+def _read_part(
+    request: Request, found: NameSet, numbers: Sequence[int], stated: tuple[int, int]
+) -> Count:
+    """Place names that count the views of a grid from 0, of which some may be there only."""
+    whole, says = format_grid(stated), f"{hci_parameters.FILE_NAME} says"
+    try:
+        check_grid(stated)
+    except LightFieldError as error:
+        raise LightFieldError(f"{request.path}: {says} {error}") from None
+    n_rows, length = _turned(request, stated)
+    if not 0 <= numbers[0] <= numbers[-1] < n_rows * length:
+        raise LightFieldError(
+            f"{request.path}: {says} {whole} views, but there is {found.names[-1]}; "
+            "correct it, or take it away and add --grid VxU"
+        )
+    lines = [
+        [int(place) for place in axis_places([Fraction(n) for n in values])] or list(range(size))
+        for values, size in (
+            ([number // length for number in numbers], n_rows),
+            ([number % length for number in numbers], length),
+        )
+    ]
+    by_number = dict(zip(numbers, found.names, strict=True))
+    places = [row * length + column for row in lines[0] for column in lines[1]]
+    missing = [_name_like(found.names[0], n) for n in places if n not in by_number]
+    refuse_missing(request, missing, f"{says} {whole} views")
+    names = [by_number[n] for n in places]
+    grid = _turned(request, (len(lines[0]), len(lines[1])))
+    if grid == stated:
+        request.refuse_other_grid(grid, says)
+        return Count(names, grid)
+    request.refuse_other_grid(grid, f"of {whole} views that {says}, there are")
+    return Count(names, grid, f", a regular part of the {whole} views that {says}")
+
+
+def _turned(request: Request, grid: tuple[int, int]) -> tuple[int, int]:
+    """Grid ``(V, U)`` <-> number and length of the rows or columns that are counted."""
+    return grid[::-1] if request.order == "columns" else grid
+
+
+def _first_gap(numbers: Sequence[int]) -> int:
+    return next(a + 1 for a, b in itertools.pairwise(numbers) if b > a + 1)
+
+
+def _name_like(name: str, number: int) -> str:
+    """Return a name with another number as its last one."""
+    start = max(name.rfind(digit) for digit in "0123456789") + 1
+    head, tail = name[:start].rstrip("0123456789"), name[start:]
+    return f"{head}{number:0{start - len(head)}d}{tail}"
