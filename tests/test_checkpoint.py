@@ -278,6 +278,7 @@ def test_checkpoint_goes_when_a_finished_fit_is_written(
         return SimpleNamespace(
             content=b"file", steps=3, finished=finished, bpp=1.0, psnr_yuv=30.0, psnr_yuv_min=29.0,
             estimated_bytes=4, device="cpu", lmbda=8.0, missed="", unused="",
+            warnings=(), geometry="found",
         )  # fmt: skip
 
     monkeypatch.setattr(encoder, "encode", encode)

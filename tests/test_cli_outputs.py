@@ -54,6 +54,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
             return SimpleNamespace(
                 content=CONTENT, steps=3, finished=True, bpp=1.0, psnr_yuv=30.0,
                 psnr_yuv_min=29.0, estimated_bytes=4, device="cpu", lmbda=8.0, missed="", unused="",
+                warnings=(), geometry="found",
             )  # fmt: skip
 
         monkeypatch.setattr(encoder, "encode", encode)

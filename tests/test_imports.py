@@ -38,9 +38,9 @@ LAYERS_INSIDE = {
     ),
     "encoder": (
         "functions distributed bands images quantize part parameters rate warp scene views loss "
-        "model target probe trim settle schedule optimizer batches exposure gains importance "
-        "sweep geometry_report guide process memory last_good clock graphs control steps "
-        "fitting resumable export checkpoint options result selfcheck encoding"
+        "model target probe trim quality settle schedule optimizer batches exposure gains "
+        "importance sweep geometry_report guide process memory last_good clock graphs control "
+        "steps fitting resumable export checkpoint options result selfcheck faults encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

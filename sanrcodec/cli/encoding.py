@@ -172,7 +172,8 @@ def _to_json(job: Job, place: Path, outcome: Outcome) -> str:
         "psnr_yuv": encoded.psnr_yuv if measured else None,
         "psnr_yuv_min": encoded.psnr_yuv_min if measured else None,
         "lmbda": encoded.lmbda, "missed": encoded.missed or None,
-        "unused": encoded.unused or None, "steps": encoded.steps,
+        "unused": encoded.unused or None,
+        "warnings": list(encoded.warnings), "geometry": encoded.geometry, "steps": encoded.steps,
         "finished": encoded.finished, "seconds": outcome.seconds, "device": encoded.device,
     })  # fmt: skip
 

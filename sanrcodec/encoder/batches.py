@@ -86,7 +86,9 @@ class ViewBatches:
         self._next = 0
 
     def start(self, step: int) -> None:
-        """Begin to read; :meth:`load` will load this step first."""
+        """Begin to read, perhaps anew; :meth:`load` will load this step first."""
+        while self._pending:
+            self._pending.popleft().result()
         self._next = step
         for _ in range(_READ_AHEAD):
             self._request()

@@ -28,6 +28,7 @@ from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.distributed import Ranks, joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
+from sanrcodec.encoder.faults import faults_of
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
 from sanrcodec.encoder.gains import start_gains
 from sanrcodec.encoder.geometry_report import describe_geometry
@@ -111,6 +112,12 @@ def encode(
             failed.
     """
     begun = time.monotonic()
+    warnings: list[str] = []
+
+    def warn(line: str) -> None:
+        warnings.append(line)
+        _logger.warning("%s", line)
+
     if not isinstance(light_field, LightField):
         light_field = LightField(np.asarray(light_field), 8)
     options = checked_options(
@@ -135,7 +142,7 @@ def encode(
             model, geometry = start.model, start.geometry
             if ranks.rank == 0:
                 on_geometry(describe_geometry(geometry, light_field.grid, start.sweeps))
-                _warn_of_untrained(model.header)
+                _warn_of_untrained(model.header, warn)
             control = (
                 RateControl(options.target, model, light_field, options.lmbda, ranks)
                 if options.target
@@ -150,7 +157,7 @@ def encode(
                 except SanrError as error:
                     if not state["done"]:
                         raise
-                    _logger.warning("%s; the fit goes on", error)
+                    warn(f"{error}; the fit goes on")
 
             done, finished = fit(
                 model, light_field, geometry.to(chosen) if geometry else None,
@@ -158,7 +165,7 @@ def encode(
                 lmbda=options.lmbda, steps=start.n_steps, schedule=schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
                 control=control, state=start.state, save=save if kept else None,
-                save_seconds=checkpoint_seconds,
+                save_seconds=checkpoint_seconds, warn=warn,
             )  # fmt: skip
             reached = float(control.lmbda) if control else options.lmbda
 
@@ -167,23 +174,26 @@ def encode(
                 written = settle(
                     model, light_field, options.target,
                     lambda: _write(model, notes),
-                    lambda decoded: checked_quality(decoded, light_field, chosen),
+                    lambda decoded: checked_quality(decoded, light_field, chosen, warn),
                 )  # fmt: skip
+                for line in faults_of(written.quality, light_field.grid):
+                    warn(line)
                 n_bytes, target = len(written.content), options.target
                 return EncodeResult(
                     content=written.content,
                     bpp=written.decoded.bpp,
                     estimated_bytes=written.estimated_bytes,
-                    psnr_yuv=written.psnr_yuv,
-                    psnr_yuv_min=written.psnr_yuv_min,
+                    psnr_yuv=written.quality.mean,
+                    psnr_yuv_min=written.quality.minimum,
                     geometry=start.outcome,
                     steps=done,
                     finished=finished,
                     seconds=time.monotonic() - begun,
                     device=(f"{ranks.size} x " if ranks.size > 1 else "") + _name(chosen),
                     lmbda=reached,
-                    missed=target.missed(n_bytes, written.psnr_yuv) if target else "",
+                    missed=target.missed(n_bytes, written.quality.mean) if target else "",
                     unused=target.unused(n_bytes) if target else "",
+                    warnings=tuple(warnings),
                 )
 
             return ranks.share(finish)
@@ -291,14 +301,13 @@ def _start(
     return geometry.to("cpu") if geometry else None, None
 
 
-def _warn_of_untrained(header: StreamHeader) -> None:
+def _warn_of_untrained(header: StreamHeader, warn: Callable[[str], None]) -> None:
     """Say which networks begin as pseudo-random numbers: their files are larger."""
     names = untrained(tensor_specs(header))
     if names:
-        _logger.warning(
+        warn(
             "no weights were trained for a scene model of this shape; "
-            "these tensors begin at random: %s",
-            ", ".join(names),
+            f"these tensors begin at random: {', '.join(names)}"
         )
 
 

@@ -39,6 +39,8 @@ _logger = logging.getLogger(__name__)
 _COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
+_DIVERGED = "it diverged"
+_N_RESTARTS, _CALMER = 2, 0.5  # after a divergence, and the factor of the rates each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def fit(
     state: FitState | None = None,
     save: Callable[[FitState], None] | None = None,
     save_seconds: float = 60.0,
+    warn: Callable[[str], None] = _logger.warning,
 ) -> tuple[int, bool]:
     """Fit a model in place.
 
@@ -99,12 +102,13 @@ def fit(
         seed: Of the order of views and of the noise.
         progress: Called every few steps, on rank 0.
         should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
-            A fit that diverges, whose memory ends or whose views cannot be read any more ends early
-            too, with its last good state.
+            A fit whose memory ends or whose views cannot be read any more ends early too, with its
+            last good state. One that diverges goes on from there at half the rates, at most twice.
         control: Adapts ``lmbda``, which is where it starts, to a target.
         state: Where to go on, as given to ``save``.
         save: Called on rank 0 with the state before the first step, now and then, and at the end.
         save_seconds: Between two such calls, about.
+        warn: Called with a line about what goes wrong.
 
     Returns:
         Steps done, and whether these are all that were planned.
@@ -144,6 +148,7 @@ def fit(
             raise SanrError(
                 "the checkpoint has values that are not finite; remove it to begin anew"
             )
+        restarts = 0
         reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
         views.start(clock.done)
 
@@ -161,13 +166,22 @@ def fit(
             stop = bool(broken) or clock.done >= clock.planned or should_stop()
             due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
             if (stop or due) and ranks.rank == 0 and not broken and not good.keep(clock.done):
-                broken, stop, due = "it diverged", True, save is not None
+                broken, stop, due = _DIVERGED, True, save is not None
             if broken:
                 reached, clock.done = clock.done, good.restore()
-                _logger.warning(
-                    "the fit ends in step %d: %s; what is kept is the state after step %d",
-                    reached, broken, clock.done,
-                )  # fmt: skip
+                if broken == _DIVERGED and restarts < _N_RESTARTS and ranks.size == 1:
+                    restarts, broken, stop = restarts + 1, "", False
+                    run.calm(_CALMER**restarts)
+                    views.start(clock.done)
+                    warn(
+                        f"the fit diverged in step {reached}; it goes on from the state after step "
+                        f"{clock.done} with {_CALMER**restarts:g} of the rates"
+                    )
+                    continue
+                warn(
+                    f"the fit ends in step {reached}: {broken}; what is kept is the state after "
+                    f"step {clock.done}"
+                )
             shared = ranks.follow(clock.planned, stop, due)
             planned, stop, due = int(shared[0]), bool(shared[1]), bool(shared[2])
             clock.planned = planned
@@ -199,7 +213,7 @@ def fit(
             if ranks.rank or not (regular or slow):
                 continue
             if not good.keep(clock.done):
-                broken = "it diverged"
+                broken = _DIVERGED
                 continue
             figures = run.figures.cpu()
             reported = time.monotonic()

@@ -31,6 +31,8 @@ class EncodeResult:
         lmbda: Weight of the rate, as given or as a target led to it.
         missed: One line of what was asked and what was reached, if that was missed; else empty.
         unused: One line of how much of ``max_size`` is left, if that is more than 5 %; else empty.
+        warnings: Lines that the logger ``sanrcodec`` had too: what went wrong on the way, and what
+            in the file says that the fit did.
     """
 
     content: bytes
@@ -46,6 +48,7 @@ class EncodeResult:
     lmbda: float
     missed: str
     unused: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line: size, quality and time."""

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,19 +12,17 @@ import torch
 from sanrcodec.arithmetic.torchops import torch_ops
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.memory import is_out_of_memory
+from sanrcodec.encoder.quality import Quality, measure_quality
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
-from sanrcodec.metrics import light_field_psnr_yuv
 from sanrcodec.scene.scene import Scene
 
 __all__ = ["check_twin", "checked_quality"]
 
-_logger = logging.getLogger(__name__)
-
 
 def checked_quality(
-    decoded: SanrFile, light_field: LightField, device: torch.device
-) -> tuple[float, float]:
+    decoded: SanrFile, light_field: LightField, device: torch.device, warn: Callable[[str], None]
+) -> Quality:
     """Check that the file decodes as it should, and measure its quality.
 
     The file is what a long fit leaves: that it cannot be measured is no reason to lose it.
@@ -33,22 +31,23 @@ def checked_quality(
         decoded: The file, opened.
         light_field: The original.
         device: On which it was fitted.
+        warn: Called with a line if the quality cannot be measured.
 
     Returns:
-        Mean and minimum over the views of PSNR-YUV in dB; NaN where they could not be measured.
+        Its mean and minimum are NaN where it could not be measured.
 
     Raises:
         SanrError: torch and the numpy decoder give different samples.
     """
     try:
         check_twin(decoded, device)
-        return light_field_psnr_yuv(light_field.views(), decoded.views(), light_field.bit_depth)
+        return measure_quality(light_field.views(), decoded.views(), light_field.bit_depth)
     except (LightFieldError, MemoryError, RuntimeError) as error:
         if not isinstance(error, LightFieldError) and not is_out_of_memory(error):
             raise
         reason = error if isinstance(error, LightFieldError) else f"out of memory on {device}"
-        _logger.warning("the quality of the file is not measured: %s", reason)
-        return math.nan, math.nan
+        warn(f"the quality of the file is not measured: {reason}")
+        return Quality(math.nan, math.nan, np.empty(0), {})
 
 
 def check_twin(decoded: SanrFile, device: torch.device) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.probe import Probe
+from sanrcodec.encoder.quality import Quality
 from sanrcodec.encoder.target import Target
 from sanrcodec.encoder.trim import trim
 from sanrcodec.lightfield import LightField
@@ -30,14 +31,13 @@ class Written(NamedTuple):
     """A file, how many bytes the model expects of it, the same opened, and its quality.
 
     Attributes:
-        psnr_yuv, psnr_yuv_min: Mean and minimum over the views, in dB.
+        quality: Of the views.
     """
 
     content: bytes
     estimated_bytes: int
     decoded: SanrFile
-    psnr_yuv: float
-    psnr_yuv_min: float
+    quality: Quality
 
 
 def _has_at_most(probe: Probe, bits: float, latents: Tensor) -> bool:
@@ -49,7 +49,7 @@ def settle(
     light_field: LightField,
     target: Target | None,
     write: Callable[[], tuple[bytes, int, SanrFile]],
-    measure: Callable[[SanrFile], tuple[float, float]],
+    measure: Callable[[SanrFile], Quality],
 ) -> Written:
     """Write the model, and trim it as long as the file has more bits or quality than asked for.
 
@@ -58,11 +58,11 @@ def settle(
         light_field: That it was fitted to.
         target: What was asked for, if anything.
         write: Gives the model's file, the bytes that were expected of it, and the same opened.
-        measure: Gives the PSNR-YUV of a file, its mean and minimum over the views in dB.
+        measure: Gives the quality of a file.
     """
     written = write()
     if target is None:
-        return Written(*written, *measure(written[2]))
+        return Written(*written, measure(written[2]))
     probe = Probe(model, light_field, _N_VIEWS)
     for _ in range(_N_TRIES):
         excess = 8 * len(written[0]) - target.trimmed_bits
@@ -74,9 +74,9 @@ def settle(
         if not possible:
             break
     quality = measure(written[2])
-    if quality[0] > target.trimmed_psnr:
-        wanted = target.trimmed_psnr - (quality[0] - probe.psnr_yuv())
+    if quality.mean > target.trimmed_psnr:
+        wanted = target.trimmed_psnr - (quality.mean - probe.psnr_yuv())
         trim(model, probe, lambda x: probe.psnr_yuv(x) <= wanted)
         written = write()
         quality = measure(written[2])
-    return Written(*written, *quality)
+    return Written(*written, quality)

@@ -85,6 +85,7 @@ class Steps:
         sizes = [model.latents.numel(), model.weights.numel(), 2, 2 * n_views]
         self.averaged = torch.zeros(sum(sizes), device=device)
         self.parts = self.averaged.split(sizes)
+        self.damping = torch.ones((), device=device)  # factor of the rates
         self.soundness = torch.zeros((), device=device)  # NaN as soon as a gradient is not finite
         self.coarsened = torch.zeros(())  # not on the device: asking it would wait
         self.graphs = StepGraphs(device)
@@ -132,7 +133,7 @@ class Steps:
         """All that a step changes, random numbers aside."""
         latents, weights = (o.state() for o in self.optimizers)
         return [
-            self.count, self.figures, latents[0], weights[0], self.coarsened,
+            self.count, self.figures, latents[0], weights[0], self.coarsened, self.damping,
             self.model.weight_vector.step, *self.importance.state(), *latents[1:], *weights[1:],
             *(self.control.state() if self.control else []),
         ]  # fmt: skip
@@ -141,6 +142,11 @@ class Steps:
         """Keeper of copies of the state."""
         watched = [tensor for optimizer in self.optimizers for tensor in optimizer.state()]
         return LastGood(self.state(), [self.soundness, *watched])
+
+    def calm(self, factor: float) -> None:
+        """Lower the rates, after a divergence and the return to a state before it."""
+        self.damping.fill_(factor)
+        self.soundness.zero_()
 
     def resume(self, state: FitState) -> None:
         """Go on where another process was."""
@@ -207,7 +213,8 @@ class Steps:
             self.soundness.add_(gradient.sum() * 0)
             gradient.nan_to_num_(0.0, 0.0, 0.0)
         self.count += 1
-        decay, warm = schedule.decay(phase, progress), schedule.warm_up(self.count)
+        decay = schedule.decay(phase, progress) * self.damping
+        warm = schedule.warm_up(self.count)
         first = int(phase.latents_rest)
         self.optimizers[0].epsilon = self._latent_epsilon()
         for optimizer, gradient, rate in zip(
