@@ -16,10 +16,11 @@ import click
 
 from sanrcodec.cli.input_options import read_source
 from sanrcodec.cli.interrupt import Stop
-from sanrcodec.cli.messages import logged, note, result
+from sanrcodec.cli.messages import LineHandler, note, result
 from sanrcodec.cli.outputs import check_output, check_space, write_or_rescue
 from sanrcodec.cli.progress import ProgressLine
 from sanrcodec.errors import SanrError
+from sanrcodec.io.extras import handled_log
 from sanrcodec.lightfield import LightField
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def encode_one(job: Job, rank: int, stop: Stop) -> Outcome:
         if rank == 0:  # it speaks for all
             note(f"Warning: {line}")
 
-    with logged(warn):
+    with handled_log("sanrcodec", LineHandler(warn)):
         try:
             encoded = encoder.encode(
                 light_field,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 import click
 
-__all__ = ["describe", "harmless", "logged", "note", "result"]
+__all__ = ["LineHandler", "describe", "harmless", "note", "result"]
 
 
 def result(*lines: str) -> None:
@@ -49,27 +49,17 @@ def harmless(line: str, encoding: str | None = None) -> str:
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
-@contextmanager
-def logged(show: Callable[[str], None]) -> Iterator[None]:
-    """Hand the package's warnings to ``show``, one line each, instead of logging them."""
-    logger, handler = logging.getLogger("sanrcodec"), _Handler(show)
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+class LineHandler(logging.Handler):
+    """Hands warnings to ``show``, one line each, instead of logging them."""
 
-
-def _encoding(stream: TextIO | None) -> str | None:
-    return stream.encoding if stream else None  # None where the process began without it
-
-
-class _Handler(logging.Handler):
     def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Show one warning."""
         self._show(" ".join(record.getMessage().split()))
+
+
+def _encoding(stream: TextIO | None) -> str | None:
+    return stream.encoding if stream else None  # None where the process began without it

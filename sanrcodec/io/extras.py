@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Other packages: optional ones imported where an input needs them, and their logs kept quiet."""
+"""Other packages: optional ones imported where an input needs them, and where logs go."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["import_extra", "silent_log"]
+__all__ = ["handled_log", "import_extra", "silent_log"]
 
 
 def import_extra(module: str, reason: str) -> ModuleType:
@@ -32,9 +32,9 @@ def import_extra(module: str, reason: str) -> ModuleType:
 
 
 @contextmanager
-def silent_log(package: str) -> Iterator[None]:
-    """Keep what a package logs about odd files off the terminal; its errors say what counts."""
-    logger, handler = logging.getLogger(package), logging.NullHandler()
+def handled_log(package: str, handler: logging.Handler) -> Iterator[None]:
+    """Hand what a package logs to a handler, and to nobody else."""
+    logger = logging.getLogger(package)
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
@@ -42,3 +42,8 @@ def silent_log(package: str) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
+
+
+def silent_log(package: str) -> AbstractContextManager[None]:
+    """Keep what a package logs about odd files off the terminal; its errors say what counts."""
+    return handled_log(package, logging.NullHandler())
