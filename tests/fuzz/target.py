@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Fuzz the decoder: damaged files whose checksums and count of sections are mended.
 
-Usage: python tests/fuzz/target.py [--runs N | --seconds S] [--seed SEED]
+Usage: python tests/fuzz/target.py [--runs N] [--seconds S] [--seed SEED] [--jobs J] [--atheris]
 
-Uses atheris, which follows the coverage, where it is installed; else a seeded loop of mutations.
+A seeded loop of mutations in J processes, or atheris, which follows the coverage.
 The corpus is tests/vectors and tests/faulty. Any exception but a SanrError is a finding: the file
-that raised it is written to the current folder.
+that raised it is written to the current folder, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import time
 import warnings
 import zlib
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,30 +35,31 @@ _START = 12  # signature, version, number of sections
 _MAX_WORK, _MAX_PIXELS = 3e7, 2e4  # that a mutant may take: most of the time is for many of them
 
 
-def corpus() -> list[bytes]:
-    """Files to begin with."""
-    paths = [
-        *sorted((TESTS / "vectors").glob("*.sanr")),
-        *sorted((TESTS / "faulty").glob("*.sanr")),
-    ]
-    return [path.read_bytes() for path in paths]
+def corpus() -> tuple[list[bytes], list[bytes]]:
+    """Files to begin with: right ones, and such as break one rule."""
+    right, faulty = (sorted((TESTS / name).glob("*.sanr")) for name in ("vectors", "faulty"))
+    return [path.read_bytes() for path in right], [path.read_bytes() for path in faulty]
 
 
-def mended(content: bytes) -> bytes:
-    """A file with right signature, version, number of sections, lengths and checksums.
-
-    What does not parse is cut off. Without this nearly all damage would stop at a checksum.
-    """
-    good = corpus_start()
-    position, sections = _START, []
+def sections(content: bytes) -> list[tuple[bytes, bytes]]:
+    """Type and payload of each section, as far as the file parses."""
+    position, found = _START, []
     with suppress(SanrError):
-        while position < len(content) and len(sections) < 255:
+        while position < len(content) and len(found) < 255:
             length, start = unpack_varint(content, position + 1, "")
-            payload = content[start : start + length]
-            framed = content[position : position + 1] + pack_varint(len(payload)) + payload
-            sections.append(framed + zlib.crc32(framed).to_bytes(4, "little"))
+            found.append((content[position : position + 1], content[start : start + length]))
             position = start + length + 4
-    return good + bytes([len(sections)]) + b"".join(sections)
+    return found
+
+
+def framed(parts: list[tuple[bytes, bytes]]) -> bytes:
+    """A file of these sections: signature, version, their number, lengths and checksums are right.
+
+    Without this nearly all damage would stop at a checksum.
+    """
+    bodies = [kind + pack_varint(len(payload)) + payload for kind, payload in parts]
+    checked = [body + zlib.crc32(body).to_bytes(4, "little") for body in bodies]
+    return corpus_start() + bytes([len(parts)]) + b"".join(checked)
 
 
 def corpus_start() -> bytes:
@@ -102,49 +106,115 @@ def mutated(content: bytes, random: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def loop(runs: int | None, seconds: float, seed: int) -> Counter[str]:
-    """Mutate and decode until one of both limits is reached; count what came of it."""
-    random, files = np.random.default_rng(seed), corpus()
-    small = [content for content in files if len(content) < 3000]
-    found: Counter[str] = Counter()
+def damaged(content: bytes, random: np.random.Generator) -> bytes:
+    """A file with damage in one payload, in its framing, or behind checksums that tell it."""
+    parts, where = sections(content), random.random()
+    if where < 0.5 and parts:
+        at = int(random.integers(len(parts)))
+        kind, payload = parts[at]
+        parts[at] = kind, mutated(payload, random)
+        return framed(parts)
+    content = mutated(content, random)
+    return framed(sections(content)) if where < 0.9 else content
+
+
+@dataclass
+class Report:
+    """What came of the runs of one or several loops."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    crashes: list[str] = field(default_factory=list)  # seed, run, exception, file
+    slowest: tuple[float, str] = (0.0, "")  # seconds of a process, seed and run
+    peak_mib: float = 0.0  # resident memory of a process, at most; 0 where it is not told
+
+    @property
+    def runs(self) -> int:
+        """Files that were decoded or refused."""
+        return self.outcomes.total() + len(self.crashes)
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.outcomes + other.outcomes,
+            self.crashes + other.crashes,
+            max(self.slowest, other.slowest),
+            max(self.peak_mib, other.peak_mib),
+        )
+
+    def __str__(self) -> str:
+        seconds, where = self.slowest
+        lines = [f"{self.runs} runs, {len(self.crashes)} crashes"]
+        lines += [f"{name}: {count}" for name, count in self.outcomes.most_common()]
+        lines += [f"slowest: {seconds:.2f} s ({where})", f"peak memory: {self.peak_mib:.0f} MiB"]
+        return "\n".join([*lines, *self.crashes])
+
+
+def loop(runs: int | None, seconds: float, seed: int) -> Report:
+    """Mutate and decode until one of both limits is reached; tell what came of it."""
+    warnings.simplefilter("error")
+    random = np.random.default_rng(seed)
+    # Damage of a right file goes deeper than that of a faulty one: as many runs for either.
+    good, faulty = ([c for c in contents if len(c) < 3000] for contents in corpus())
+    report = Report()
     begun = time.monotonic()
-    while (runs is None or found.total() < runs) and time.monotonic() - begun < seconds:
-        content = mutated(small[int(random.integers(len(small)))], random)
-        content = mended(content) if random.random() < 0.9 else content
+    while (runs is None or report.runs < runs) and time.monotonic() - begun < seconds:
+        where = f"seed {seed}, run {report.runs}"
+        small = good if random.random() < 0.5 else faulty
+        content = damaged(small[int(random.integers(len(small)))], random)
+        started = time.process_time()
         try:
-            found[decode(content)] += 1
-        except Exception:
+            report.outcomes[decode(content)] += 1
+        except Exception as error:  # any is a finding
             name = f"crash-{hashlib.sha256(content).hexdigest()[:16]}.sanr"
             Path(name).write_bytes(content)
-            print(f"seed {seed}, run {found.total()}: {name}", file=sys.stderr)
-            raise
-    return found
+            report.crashes.append(f"{where}: {type(error).__name__}: {error} ({name})")
+        report.slowest = max(report.slowest, (time.process_time() - started, where))
+    with suppress(ImportError):
+        import resource  # not on Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        report.peak_mib = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return report
 
 
-def main() -> None:
-    """Run atheris, or the loop."""
+def loops(runs: int | None, seconds: float, seed: int, jobs: int) -> Report:
+    """The loop in several processes, of seeds one after another; runs are those of all."""
+    each = [None if runs is None else runs // jobs + (job < runs % jobs) for job in range(jobs)]
+    with ProcessPoolExecutor(jobs) as pool:
+        seeds = range(seed, seed + jobs)
+        return sum(pool.map(loop, each, [seconds] * jobs, seeds), Report())
+
+
+def follow_coverage(runs: int | None, seconds: float, seed: int) -> None:
+    """Run atheris, which ends the process."""
+    import atheris
+
+    folder = Path.cwd() / "fuzz_corpus"
+    folder.mkdir(exist_ok=True)
+    for content in chain(*corpus()):
+        (folder / hashlib.sha256(content).hexdigest()).write_bytes(content)
+    limit = f"-runs={runs}" if runs else f"-max_total_time={seconds:.0f}"
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], str(folder), limit, f"-seed={seed}"],
+                  lambda data: decode(framed(sections(data))))  # fmt: skip
+    atheris.Fuzz()
+
+
+def main() -> int:
+    """Run the loop or atheris."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    options, rest = parser.parse_known_args()
-    warnings.simplefilter("error")
-    try:
-        import atheris
-    except ImportError:
-        found = loop(options.runs, options.seconds, options.seed)
-        print(f"{found.total()} runs, no crash: {dict(found.most_common())}")
-        return
-    folder = Path.cwd() / "fuzz_corpus"
-    folder.mkdir(exist_ok=True)
-    for content in corpus():
-        (folder / hashlib.sha256(content).hexdigest()).write_bytes(content)
-    limit = f"-runs={options.runs}" if options.runs else f"-max_total_time={options.seconds:.0f}"
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], str(folder), limit, f"-seed={options.seed}", *rest],
-                  lambda data: decode(mended(data)))  # fmt: skip
-    atheris.Fuzz()
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--atheris", action="store_true")
+    options = parser.parse_args()
+    if options.atheris:
+        warnings.simplefilter("error")
+        follow_coverage(options.runs, options.seconds, options.seed)
+    report = loops(options.runs, options.seconds, options.seed, options.jobs)
+    print(report)
+    return 1 if report.crashes else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
