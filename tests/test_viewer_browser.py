@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from bombs import BOMBS, file_of
 from chromium import Browser, find_chromium
 from make_vectors import FOLDER, digest
 from PIL import Image
@@ -348,6 +349,7 @@ def damaged() -> dict[str, tuple[bytes, str]]:
         "other file": (b"\x89PNG\r\n\x1a\n" + bytes(40), "NotSanrError: "),
         "other version": (content[:10] + b"\x63" + content[11:], "UnsupportedVersionError: "),
         "empty": (b"", "TruncatedError: "),
+        "bomb": (file_of(*BOMBS["most 1024"]), "LimitError: "),
     }
 
 

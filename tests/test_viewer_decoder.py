@@ -4,21 +4,26 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bombs import BOMBS, LEAST, MOST, file_of
+from make_faulty import FOLDER as FAULTY
 from make_vectors import FOLDER, digest
 from viewer_files import faulty_files, random_file
 
 import sanrcodec
+from sanrcodec import limits
 from sanrcodec.bitstream.container import VERSION
 from sanrcodec.errors import SanrError
 
@@ -47,10 +52,13 @@ def node(*arguments: str | Path, **options: Any) -> str:
     return done.stdout
 
 
-def decoded_by_node(jobs: Sequence[tuple[bytes, Sequence[Query]]]) -> list[dict[str, Any]]:
+def decoded_by_node(
+    jobs: Sequence[tuple[bytes, Sequence[Query]]], most: dict[str, float] | None = None
+) -> list[dict[str, Any]]:
     """What the decoder in JavaScript makes of files and views; see tests/js/decode.mjs."""
     request = {
         "defaultWeights": str(ROOT / "sanrcodec" / "bitstream" / "default_weights.json"),
+        "limits": most or {},
         "jobs": [
             {
                 "content": base64.b64encode(content).decode(),
@@ -149,6 +157,64 @@ def test_faulty_files_raise_the_same_errors(name: str) -> None:
         None, "NotSanrError", "UnsupportedVersionError", "UnsupportedFeatureError",
         "TruncatedError", "CorruptSectionError", "LimitError",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_files_that_break_one_rule() -> None:
+    """tests/faulty, where each file has its error."""
+    frozen = json.loads((FAULTY / "expected.json").read_text(encoding="utf-8"))
+    jobs: list[tuple[bytes, list[Query]]] = [
+        ((FAULTY / name).read_bytes(), [(0, 0, 1, None)]) for name in frozen
+    ]
+    found = [result.get("error", "decoded") for result in decoded_by_node(jobs)]
+    assert dict(zip(frozen, found, strict=True)) == {
+        name: file["error"] for name, file in frozen.items()
+    }
+
+
+@pytest.mark.slow
+def test_bombs_are_refused_at_once() -> None:
+    queries: list[Query] = [(0, 0, 1, (0, 1, 0, 1))]
+    begun = time.monotonic()
+    found = decoded_by_node([(file_of(*bomb), queries) for bomb in BOMBS.values()])
+    assert time.monotonic() - begun < 20  # node's start, on a busy machine
+    for result in found:
+        assert result["error"] == "LimitError"
+        assert re.search("bytes asks for|latents in", result["message"])
+
+
+@pytest.mark.slow
+def test_limits_of_the_caller() -> None:
+    content, queries = VECTORS[0].read_bytes(), [(0.0, 0.0, 1.0, None), (0.0, 0.0, 0.25, None)]
+    header = sanrcodec.open(content).header
+    for measure, name in ((limits.pixels, "maxPixels"), (limits.work, "maxWork")):
+        whole, small = measure(header, 0), measure(header, 2)
+        (result,) = decoded_by_node([(content, queries)], {name: 1.001 * whole})
+        assert "views" in result
+        for queried, limit in ((queries[:1], 0.999 * whole), (queries[1:], 0.999 * small)):
+            (result,) = decoded_by_node([(content, queried)], {name: limit})
+            assert result["error"] == "LimitError"
+            assert result["message"].endswith(f"if you trust the file, raise {name}")
+        (result,) = decoded_by_node([(content, queries[1:])], {name: 1.001 * small})
+        assert "views" in result
+
+
+@pytest.mark.slow
+def test_costs_are_those_of_the_python_decoder() -> None:
+    random_headers = [sanrcodec.open(random_file(seed)).header for seed in range(12)]
+    headers = [LEAST, MOST, *(sanrcodec.open(path).header for path in VECTORS), *random_headers]
+    code = f"""
+        import {{ pixelsOf, workOf }} from {(VIEWER / "limits.mjs").as_uri()!r};
+        const headers = {json.dumps([dataclasses.asdict(header) for header in headers])};
+        const costs = headers.map((header) =>
+            [0, 1, 2, 3].map((level) => [pixelsOf(header, level), workOf(header, level)]));
+        process.stdout.write(JSON.stringify(costs));
+    """
+    found = json.loads(node("--input-type=module", input=code))
+    for header, levels in zip(headers, found, strict=True):
+        for level, cost in enumerate(levels):
+            expected = [limits.pixels(header, level), limits.work(header, level)]
+            assert cost == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.slow

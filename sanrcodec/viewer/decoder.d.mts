@@ -24,6 +24,10 @@ export interface Options {
   defaultWeights: DefaultWeights;
   /** Beyond which a scene is refused with a LimitError; 2^31 if not given. */
   maxSceneBytes?: number;
+  /** Pixels that the canvases of all layers may have; 2^27 if not given. */
+  maxPixels?: number;
+  /** Multiply-accumulates that the first view may take; less for files of few bytes if not given. */
+  maxWork?: number;
 }
 
 export interface ViewOptions {

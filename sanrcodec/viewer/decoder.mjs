@@ -10,6 +10,7 @@
 import { FORMAT_VERSION, HEADER, LATENTS, METADATA, readSections, WEIGHTS } from "./container.mjs";
 import { LightFieldError } from "./errors.mjs";
 import { codingOrder, readHeader, viewShape } from "./header.mjs";
+import { checkCost } from "./limits.mjs";
 import { buildScene, finestLevel } from "./scene.mjs";
 import { readLatents, readWeights } from "./streams.mjs";
 import { poseOf, renderDisparity, renderView } from "./views.mjs";
@@ -23,7 +24,7 @@ const MAX_SCENE_BYTES = 2 ** 31;
 /** An opened .sanr file, whose views decode on demand. */
 export class SanrFile {
   #table;
-  #maxSceneBytes;
+  #limits;
   #weights = null;
   #unread = null; // grids that are still coded
   #grids = [];
@@ -36,14 +37,17 @@ export class SanrFile {
    * @param {Record<string, unknown>} options.defaultWeights parsed default_weights.json, a part of
    *   the format (section 5.4)
    * @param {number} [options.maxSceneBytes] beyond which a scene is refused
+   * @param {number} [options.maxPixels] that the canvases of all layers may have
+   * @param {number} [options.maxWork] multiply-accumulates that the first view may take; less by
+   *   default for files of few bytes. Both are compared before a view of a new scale is decoded.
    */
-  constructor(content, { defaultWeights, maxSceneBytes = MAX_SCENE_BYTES }) {
+  constructor(content, { defaultWeights, maxSceneBytes = MAX_SCENE_BYTES, maxPixels, maxWork }) {
     const bytes = content instanceof ArrayBuffer ? new Uint8Array(content) : content;
     this.nBytes = bytes.length;
     this.sections = readSections(bytes);
     this.header = Object.freeze(readHeader(this.sections.get(HEADER).payload));
     this.#table = defaultWeights;
-    this.#maxSceneBytes = maxSceneBytes;
+    this.#limits = { maxSceneBytes, maxPixels, maxWork };
   }
 
   /** Angular size `[V, U]`. */
@@ -84,6 +88,7 @@ export class SanrFile {
 
   /** All latent grids in coding order. */
   get latents() {
+    checkCost(this.header, this.nBytes, 0, this.#limits);
     return this.#latentsFrom(0);
   }
 
@@ -133,8 +138,11 @@ export class SanrFile {
   /** The canonical scene of a level, decoded once; plain data. */
   scene(level = 0) {
     if (!this.#scenes.has(level)) {
+      checkCost(this.header, this.nBytes, level, this.#limits);
       const grids = this.#latentsFrom(finestLevel(level));
-      const scene = buildScene(this.header, this.weights, grids, level, this.#maxSceneBytes);
+      const scene = buildScene(
+        this.header, this.weights, grids, level, this.#limits.maxSceneBytes,
+      );
       this.#scenes.set(level, scene);
     }
     return this.#scenes.get(level);

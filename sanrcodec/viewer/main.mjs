@@ -32,7 +32,9 @@ function startPage() {
 
   const content = Uint8Array.from(atob(element("file").textContent.trim()), (c) => c.charCodeAt(0));
   const defaultWeights = JSON.parse(element("default-weights").textContent);
-  const ready = viewer.open(content, defaultWeights).then(() => {
+  const limitOf = (name) => (options.has(name) ? Number(options.get(name)) : undefined);
+  const limits = { maxPixels: limitOf("maxPixels"), maxWork: limitOf("maxWork") };
+  const ready = viewer.open(content, defaultWeights, limits).then(() => {
     document.body.dataset.status = "ready";
     element("about").textContent = aboutOf(viewer);
   });

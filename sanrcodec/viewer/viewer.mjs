@@ -44,12 +44,14 @@ export class Viewer extends EventTarget {
    * Open a file; draws the preview, then the views themselves.
    * @param {Uint8Array} content
    * @param {Record<string, unknown>} defaultWeights
-   * @param {{minPreviewPixels?: number}} [options] of a whole view: smaller ones need no preview
+   * @param {{minPreviewPixels?: number, maxPixels?: number, maxWork?: number}} [options] smaller
+   *   views than `minPreviewPixels` need no preview; the limits are those of `SanrFile`
    */
-  async open(content, defaultWeights, { minPreviewPixels = MIN_PREVIEW_PIXELS } = {}) {
+  async open(content, defaultWeights, options = {}) {
+    const { minPreviewPixels = MIN_PREVIEW_PIXELS, maxPixels, maxWork } = options;
     const worker = this.makeWorker();
     const { header, nBytes, metadata } = await ask(worker, {
-      kind: "open", content, defaultWeights,
+      kind: "open", content, defaultWeights, maxPixels, maxWork,
     });
     Object.assign(this, { header, nBytes, metadata });
     this.state.v = (header.n_v - 1) / 2;

@@ -11,8 +11,8 @@ export function serve(scope) {
   let file = null;
   let rendered = null;
   const tasks = {
-    open: ({ content, defaultWeights }) => {
-      file = new SanrFile(content, { defaultWeights });
+    open: ({ content, defaultWeights, maxPixels, maxWork }) => {
+      file = new SanrFile(content, { defaultWeights, maxPixels, maxWork });
       const { header, nBytes, metadata } = file;
       return [{ header, nBytes, metadata }, []];
     },

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Fuzz the decoder: damaged files whose checksums and count of sections are mended.
 
-Usage: python tests/fuzz/target.py [--runs N] [--seconds S] [--seed SEED] [--jobs J] [--atheris]
+Usage: python tests/fuzz/target.py [--runs N] [--seconds S] [--seed SEED] [--jobs J]
 
-A seeded loop of mutations in J processes, or atheris, which follows the coverage.
+A seeded loop of mutations in J processes; with_atheris.py follows the coverage.
 The corpus is tests/vectors and tests/faulty. Any exception but a SanrError is a finding: the file
 that raised it is written to the current folder, and the exit code is 1.
 """
@@ -21,7 +21,6 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -184,33 +183,14 @@ def loops(runs: int | None, seconds: float, seed: int, jobs: int) -> Report:
         return sum(pool.map(loop, each, [seconds] * jobs, seeds), Report())
 
 
-def follow_coverage(runs: int | None, seconds: float, seed: int) -> None:
-    """Run atheris, which ends the process."""
-    import atheris
-
-    folder = Path.cwd() / "fuzz_corpus"
-    folder.mkdir(exist_ok=True)
-    for content in chain(*corpus()):
-        (folder / hashlib.sha256(content).hexdigest()).write_bytes(content)
-    limit = f"-runs={runs}" if runs else f"-max_total_time={seconds:.0f}"
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], str(folder), limit, f"-seed={seed}"],
-                  lambda data: decode(framed(sections(data))))  # fmt: skip
-    atheris.Fuzz()
-
-
 def main() -> int:
-    """Run the loop or atheris."""
+    """Run the loops and print their report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--atheris", action="store_true")
     options = parser.parse_args()
-    if options.atheris:
-        warnings.simplefilter("error")
-        follow_coverage(options.runs, options.seconds, options.seed)
     report = loops(options.runs, options.seconds, options.seed, options.jobs)
     print(report)
     return 1 if report.crashes else 0

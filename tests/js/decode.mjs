@@ -2,8 +2,8 @@
 /**
  * @file Decodes what standard input asks for, and prints digests or errors as JSON.
  *
- * Input: {"defaultWeights": path, "jobs": [{"content": base64, "views": [{"at": [v, u],
- * "scale": s, "region": [...] or null}]}]}. Output: for each job {"views": [{"sha256", "shape",
+ * Input: {"defaultWeights": path, "limits": {}, "jobs": [{"content": base64, "views":
+ * [{"at": [v, u], "scale": s, "region": [...] or null}]}]}. Output: for each job {"views": [{"sha256", "shape",
  * "bits"}]} or {"error": name, "message": text}.
  */
 import { createHash } from "node:crypto";
@@ -15,7 +15,7 @@ const defaultWeights = JSON.parse(readFileSync(input.defaultWeights, "utf-8"));
 
 function decode({ content, views }) {
   try {
-    const file = new SanrFile(Buffer.from(content, "base64"), { defaultWeights });
+    const file = new SanrFile(Buffer.from(content, "base64"), { defaultWeights, ...input.limits });
     return {
       views: views.map(({ at: [v, u], scale, region }) => {
         const view = file.view(v, u, { scale, region: region ?? undefined });
