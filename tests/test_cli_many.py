@@ -106,3 +106,36 @@ def test_commands_of_the_page(folder: Path, page: str) -> None:
         (folder / "encoded").exists() and (folder / "encoded").rename(folder / f"old{number}")
         assert sanr(*arguments, *QUICK).exit_code in (0, 4), command  # 2 steps reach no target
         assert list(folder.glob("**/*.sanr"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs bash and GNU xargs")
+def test_scripts_of_the_page(folder: Path) -> None:
+    """Of the array job one task is run; both skip what is done."""
+    text = (ROOT / "docs" / "many.md").read_text(encoding="utf-8")
+    array_job, shell = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    fields, tools = folder / "fields", folder / "tools"
+    fields.mkdir()
+    tools.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.png").rename(fields / f"light field {name}.png")
+    told = 'echo "$CUDA_VISIBLE_DEVICES" >> slots\n'
+    command = f'exec {sys.executable} -m sanrcodec "$@" {shlex.join(map(str, QUICK))}\n'
+    (tools / "sanr").write_text(f"#!/bin/sh\n{told}{command}")
+    (tools / "sanr").chmod(0o755)
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "SLURM_ARRAY_TASK_ID": "1",
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "7",
+    }  # fmt: skip
+    for script, encoded, slots in (
+        (array_job, "b", {"7"}),
+        (shell, "ab", {"0", "1"}),
+        (shell, "ab", {"0", "1"}),
+    ):
+        before = {path: path.stat().st_mtime_ns for path in (folder / "encoded").glob("*")}
+        subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=100)
+        times = {path: path.stat().st_mtime_ns for path in (folder / "encoded").glob("*")}
+        assert sorted(path.name for path in times) == [f"light field {x}.sanr" for x in encoded]
+        assert before.items() <= times.items()
+        assert set((folder / "slots").read_text().split()) == slots
+        (folder / "slots").unlink()
