@@ -25,7 +25,7 @@ import click
 import sanrcodec
 from sanrcodec.bitstream.container import VERSION
 from sanrcodec.encoder import encode
-from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE
+from sanrcodec.encoder.schedule import SCHEDULES
 from sanrcodec.io import read_light_field, write_atomically
 from sanrcodec.presets import PRESETS, PROFILES
 
@@ -79,7 +79,9 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     views = read_light_field(light_field)
     # The fits of one process share what was compiled, which a single one would not win back.
-    schedule = replace(DEFAULT_SCHEDULE, compile_from_steps=0) if compiled else DEFAULT_SCHEDULE
+    schedule = SCHEDULES[preset]
+    if compiled:
+        schedule = replace(schedule, compile_from_steps=0)
     for lmbda in map(float, lmbdas.split(",")):
         path = out / f"{scene}_{profile}_{preset}_{lmbda:g}.sanr"
         if path.exists():

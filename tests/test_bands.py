@@ -10,6 +10,7 @@ from sanrcodec.presets import PROFILES, Parallax, make_header
 
 torch = pytest.importorskip("torch")
 
+from sanrcodec.bitstream.grids import level_shape  # noqa: E402
 from sanrcodec.encoder.bands import Bands  # noqa: E402
 from sanrcodec.encoder.distributed import Ranks  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
@@ -31,16 +32,20 @@ def test_bands_have_each_row_once(size: int) -> None:
 
 @pytest.mark.parametrize("profile", ["default", "sanr"])
 @pytest.mark.parametrize("filter_hidden", [0, 8])
-def test_rows_of_a_scene_are_those_of_the_whole(profile: str, filter_hidden: int) -> None:
+@pytest.mark.parametrize("level", [0, 1])
+def test_rows_of_a_scene_are_those_of_the_whole(
+    profile: str, filter_hidden: int, level: int
+) -> None:
     """With their gradients: nothing looks at rows that are missing."""
     shape = {**PROFILES[profile], "filter_hidden": filter_hidden}
     header = make_header(synthetic((2, 2), (45, 19)), shape, Parallax(3.0), 16)
     torch.manual_seed(0)
     model = SceneModel(header)
+    model.set_level(level)
     model.latents.data.normal_(std=2).round_()
     model.weights.data.normal_(std=0.1)
     samples = 2 if header.layers else 1
-    height = header.canvas[0]
+    height = level_shape(header.canvas, level)[0]
     for rows in (range(height), range(5), range(7, 20), range(20, 21), range(height - 9, height)):
         weights, _ = model.quantized_weights()
         planes = model.latent_vector.planes(model.latents)

@@ -68,6 +68,20 @@ def test_resumed_fit_gives_the_same_file(
     assert again.finished
 
 
+def test_resumed_fit_of_smaller_views_gives_the_same_file(
+    tmp_path: Path, fit: Fit, light_field: LightField
+) -> None:
+    """Preset fast begins with views of a quarter and of half the size: steps 0 and 6 of 20."""
+    options = {"preset": "fast", "steps": 20}
+    sizes = (4, 10)
+    for done, more in zip(sizes, (4, 6), strict=True):
+        part = fit(light_field, checkpoint=tmp_path / "ck", should_stop=stop_after(more), **options)
+        assert (part.steps, part.finished) == (done, False)
+    last = fit(light_field, checkpoint=tmp_path / "ck", **options)
+    assert last.finished
+    assert last.content == fit(light_field, **options).content
+
+
 def test_other_profile_and_preset(tmp_path: Path, fit: Fit) -> None:
     light_field = synthetic((1, 4), (9, 14), channels=1, bit_depth=12)
     options = {"profile": "sanr", "preset": "fast", "steps": 12}

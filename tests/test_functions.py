@@ -6,7 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder import functions  # noqa: E402
-from sanrcodec.encoder.functions import clamp_inward, dense, upsample_axis  # noqa: E402
+from sanrcodec.encoder.functions import (  # noqa: E402
+    clamp_inward,
+    dense,
+    smooth_axis,
+    upsample_axis,
+)
 
 TAPS = ((0.0, 1.0, 0.0, 0.0), (-0.25, 0.5, 1.0, -0.125))
 BEFORE = 1
@@ -44,6 +49,20 @@ def test_a_matrix_doubles_as_shifted_copies_do(n):
     torch.testing.assert_close(matrix @ x, upsample_axis(x, TAPS, -2, BEFORE, 2 * n))
     back = x.mT.contiguous()
     torch.testing.assert_close(back @ matrix.T, upsample_axis(back, TAPS, -1, BEFORE, 2 * n))
+
+
+@pytest.mark.parametrize("axis", [-2, -1])
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_smoothing_follows_its_formula_and_has_its_gradient(axis, n):
+    torch.manual_seed(n)
+    x, taps = torch.randn(2, n, n, dtype=torch.float64, requires_grad=True), (0.5, 0.25, -0.125)
+    smooth = smooth_axis(x, taps, axis)
+    for i in range(n):
+        expected = sum(
+            taps[abs(k)] * x.select(axis, min(max(i + k, 0), n - 1)) for k in range(-2, 3)
+        )
+        torch.testing.assert_close(smooth.select(axis, i), expected)
+    assert torch.autograd.gradcheck(lambda x: smooth_axis(x, taps, axis), x)
 
 
 @pytest.mark.parametrize("shape", [(3, 1), (2, 3, 5), (2, 3, 1)])

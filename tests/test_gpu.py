@@ -21,9 +21,12 @@ Fit = Callable[..., Any]
 
 
 @pytest.mark.parametrize("bit_depth", [8, 16])
-def test_quality_is_that_of_the_cpu(fit: Fit, bit_depth: int) -> None:
+@pytest.mark.parametrize("preset", ["fast", "medium"])
+def test_quality_is_that_of_the_cpu(fit: Fit, preset: str, bit_depth: int) -> None:
     light_field = synthetic(bit_depth=bit_depth)
-    on_cpu, on_gpu = (fit(light_field, steps=120, device=name) for name in ("cpu", "cuda"))
+    on_cpu, on_gpu = (
+        fit(light_field, preset=preset, steps=120, device=name) for name in ("cpu", "cuda")
+    )
     assert on_gpu.psnr_yuv == pytest.approx(on_cpu.psnr_yuv, abs=1.0)
     assert len(on_gpu.content) == pytest.approx(len(on_cpu.content), rel=0.1)
 

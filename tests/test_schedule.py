@@ -12,15 +12,19 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder.batches import ViewBatches, order_of_views  # noqa: E402
+from sanrcodec.encoder.clock import Clock  # noqa: E402
 from sanrcodec.encoder.importance import ViewImportance  # noqa: E402
 from sanrcodec.encoder.optimizer import Adam  # noqa: E402
 from sanrcodec.encoder.schedule import (  # noqa: E402
     DEFAULT_SCHEDULE,
+    SCHEDULES,
     Importance,
     Phase,
     Schedule,
 )
+from sanrcodec.errors import SanrError  # noqa: E402
 from sanrcodec.lightfield import LightField  # noqa: E402
+from sanrcodec.presets import PRESETS  # noqa: E402
 
 SCHEDULE = Schedule(
     phases=(
@@ -145,3 +149,52 @@ def test_batches_bring_each_step_its_views(dtype: type, bit_depth: int) -> None:
             assert views.index.tolist() == index.tolist()
             expected = samples.reshape(6, 4, 5)[index] / peak
             np.testing.assert_allclose(views.targets()[:, 0].numpy(), expected, rtol=1e-6)
+
+
+def test_every_preset_has_a_schedule() -> None:
+    assert SCHEDULES.keys() == PRESETS.keys()
+
+
+def test_views_never_become_smaller() -> None:
+    whole, half = Phase("whole", until=1.0), Phase("half", until=0.5, level=1)
+    for phases in [
+        (Phase("whole", until=0.5), Phase("half", until=1.0, level=1)),
+        (half,),
+        (Phase("whole", until=0.4), half, whole),
+        (Phase("rests", until=0.5, temperature=None, level=1), whole),
+    ]:
+        with pytest.raises(SanrError, match="levels"):
+            Schedule(phases=phases)
+    Schedule(phases=(half, whole))
+
+
+def test_work_counts_smaller_views_by_their_pixels() -> None:
+    schedule = Schedule(
+        phases=(
+            Phase("quarter", until=0.2, level=2),
+            Phase("half", until=0.6, level=1),
+            Phase("whole", until=1.0),
+        )
+    )
+    assert schedule.work(0.0, 1.0) == pytest.approx(0.2 * 0.29**2 + 0.4 * 0.29 + 0.4)
+    assert schedule.work(0.1, 0.3) == pytest.approx(0.1 * 0.29**2 + 0.1 * 0.29)
+    assert schedule.work(0.7, 0.7) == 0
+    assert DEFAULT_SCHEDULE.work(0.25, 1.0) == pytest.approx(0.75)
+
+
+def test_a_budget_is_shared_by_steps_of_different_cost() -> None:
+    """With 0.29 of the cost for the first half, 100 whole steps are 155 of such a fit."""
+    schedule = Schedule(phases=(Phase("half", until=0.5, level=1), Phase("whole", until=1.0)))
+    clock = Clock(1000, 100.0, schedule.work, None)
+    clock.plan(per_work=1.0, ahead=0)
+    assert clock.planned in (154, 155)  # the budget has begun to run
+    half = clock.planned / 2
+    for _ in range(100):
+        clock.count()
+    assert clock.work_done == pytest.approx(half * 0.29 + 100 - half)
+    assert clock.work_left == pytest.approx(clock.planned - 100)
+    clock.plan(per_work=2.0, ahead=10)
+    assert 100 < clock.planned < 154
+    assert clock.work_left <= 40
+    clock.plan(per_work=0.01, ahead=0)
+    assert clock.planned == 1000

@@ -26,6 +26,7 @@ from sanrcodec.encoder.warp import half_samples  # noqa: E402
 from sanrcodec.lightfield import LightField  # noqa: E402
 from sanrcodec.scene import color_filter, pose, pyramid, trunk, view_network, warp  # noqa: E402
 from sanrcodec.scene.parts import default_weights, tensor_specs  # noqa: E402
+from sanrcodec.scene.scene import Scene  # noqa: E402
 
 DEFAULT = dataclasses.replace(
     HEADER, n_v=3, n_u=4, height=21, width=30, margin_y=3, margin_x=4, texture_hidden=32,
@@ -183,6 +184,49 @@ def test_view_network(header: StreamHeader) -> None:
         torch.tensor([place.angular]) / 256, torch.tensor(features_q)[None] * Q12, model.floats
     )[0]
     near(integers.reshape(floats.shape) * Q12, floats, 0.0005)
+
+
+@HEADERS
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_smaller_views(header: StreamHeader, level: int) -> None:
+    """A fit's smaller scene is the decoder's of a file without the finer latents."""
+    model = Model(header)
+    coarse = [
+        plane * (grid.level >= level)
+        for grid, plane in zip(grids(header), model.latents, strict=True)
+    ]
+    twin = model.float_model
+    twin.set_level(level)
+    scene = twin.scene(twin.latent_vector.vector(coarse), model.floats)
+    floats = twin.views(scene, model.floats, torch.tensor([1]))[0].permute(1, 2, 0)
+    if header.channels == 3:
+        floats = floats @ torch.tensor(color.RGB_FROM_YCC).T
+    integers = Scene(header, model.weights, coarse, level=level).render(0, 1).astype(float)
+    peak = (1 << header.bit_depth) - 1
+    error = peak * floats.clamp(0, 1).numpy() - integers
+    assert error.shape == integers.shape
+    assert np.std(integers) > 5, "nothing to compare"
+    assert np.mean(abs(error)) < 0.5 * peak / 255  # in 8 bits, rounding alone makes 0.25
+
+
+@HEADERS
+def test_bits_without_finer_latents(header: StreamHeader) -> None:
+    """Bits of the coarser latents alone, whose contexts never look at finer ones."""
+    model = Model(header, spread=0.25)
+    vector = model.float_model.latent_vector
+    latents = vector.vector(model.latents)
+    everything, coarse = (float(_bits_at(model, latents, level)) for level in (0, 1))
+    assert 0.05 * everything < coarse < 0.95 * everything
+    # Finer latents have no say in them.
+    changed = latents.clone()
+    changed[vector.size_down_to(1) :] += 5
+    assert float(_bits_at(model, latents, 1)) == float(_bits_at(model, changed, 1))
+    assert float(_bits_at(model, latents, 0)) != float(_bits_at(model, changed, 0))
+
+
+def _bits_at(model: Model, latents: torch.Tensor, level: int) -> torch.Tensor:
+    model.float_model.set_level(level)
+    return model.float_model.latent_bits(latents, model.floats)
 
 
 @HEADERS

@@ -65,7 +65,7 @@ class RateControl:
         return [self.lmbda, self._memory]
 
     def look(self, done: int, planned: int) -> None:
-        """Adapt lmbda after a step, if it is time to.
+        """Adapt lmbda after a step, if it is time to, and if it was a step of whole views.
 
         Args:
             done: Steps that are done.
@@ -73,7 +73,7 @@ class RateControl:
         """
         before, now = ((done - k) * _N_LOOKS // planned for k in (1, 0))
         progress = done / planned
-        if before == now or not _FIRST <= progress <= _LAST:
+        if before == now or not _FIRST <= progress <= _LAST or self._model.level:
             return
         fused = self._model.fuse(False)  # the compiled parts are for steps with gradients
         if now == _TRIAL:

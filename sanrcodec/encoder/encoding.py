@@ -38,7 +38,7 @@ from sanrcodec.encoder.options import Options, checked_options
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.result import EncodeResult
 from sanrcodec.encoder.resumable import checked_fit, checked_geometry
-from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
+from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.selfcheck import checked_quality
 from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
@@ -63,7 +63,7 @@ def encode(
     preset: str | None = None,
     profile: str = "default",
     steps: int | None = None,
-    schedule: Schedule = DEFAULT_SCHEDULE,
+    schedule: Schedule | None = None,
     time_budget: float | None = None,
     device: str | None = None,
     seed: int = 0,
@@ -92,7 +92,8 @@ def encode(
         preset: Effort, a name of :data:`sanrcodec.presets.PRESETS`; see :func:`default_preset`.
         profile: Scene model: default, or sanr (no geometry).
         steps: Instead of the preset's number of steps.
-        schedule: What happens when in the fit.
+        schedule: What happens when in the fit, instead of the preset's, see
+            :data:`sanrcodec.encoder.schedule.SCHEDULES`.
         time_budget: Seconds that the fit may take; shortens its schedule.
         device: As torch names it; a CUDA device if there is one, else the CPU.
         seed: Of the fit.
@@ -162,7 +163,7 @@ def encode(
             done, finished = fit(
                 model, light_field, geometry.to(chosen) if geometry else None,
                 PRESETS[options.preset], exposure=start.exposure if model.header.per_view else None,
-                lmbda=options.lmbda, steps=start.n_steps, schedule=schedule,
+                lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
                 time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
                 control=control, state=start.state, save=save if kept else None,
                 save_seconds=checkpoint_seconds, warn=warn,

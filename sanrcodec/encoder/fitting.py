@@ -50,7 +50,8 @@ class FitProgress:
     Attributes:
         step, steps: Done and planned.
         bpp: Estimated bits per pixel of the file.
-        psnr_yuv: Of the latest views, in dB, before rounding to samples.
+        psnr_yuv: Of the latest views, at the size that the phase works on, in dB, before rounding
+            to samples.
         seconds_left: Estimate.
     """
 
@@ -140,7 +141,7 @@ def fit(
             control,
         )
         earlier = (state["planned"], state["done"], state["seconds"]) if state else None
-        clock = Clock(steps, time_budget, earlier)
+        clock = Clock(steps, time_budget, schedule.work, earlier)
         if state:
             run.resume(state)
         good = run.copies()
@@ -152,16 +153,16 @@ def fit(
         reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
         views.start(clock.done)
 
-        def report(figures: Tensor, per_step: float) -> None:
+        def report(figures: Tensor, per_work: float) -> None:
             if progress:
                 bits, log_mse = figures.tolist()
                 psnr = 20 * math.log10(255) - 10 / math.log(10) * log_mse
                 ahead = 0 if run.coarsened else _COARSEN_STEPS
-                left = (clock.planned - clock.done + ahead) * per_step
+                left = (clock.work_left + ahead) * per_work
                 progress(FitProgress(clock.done, clock.planned, bits / n_pixels, psnr, left))
 
         if clock.done and ranks.rank == 0:
-            report(run.figures, clock.spent / clock.done)
+            report(run.figures, clock.spent / max(clock.work_done, 1e-6))
         while True:
             stop = bool(broken) or clock.done >= clock.planned or should_stop()
             due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
@@ -204,7 +205,7 @@ def fit(
                     raise
                 broken = str(error) if unread else "the memory is full"
                 continue
-            clock.done += 1
+            clock.count()
             if control:
                 control.look(clock.done, planned)
             # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
@@ -217,11 +218,12 @@ def fit(
                 continue
             figures = run.figures.cpu()
             reported = time.monotonic()
-            per_step = clock.seconds_per_step()
-            if per_step is None:
+            per_work = clock.seconds_per_work()
+            if per_work is None:
                 continue
-            clock.plan(per_step, 0 if run.coarsened else _COARSEN_STEPS)
-            report(figures, per_step)
+            clock.plan(per_work, 0 if run.coarsened else _COARSEN_STEPS)
+            report(figures, per_work)
         run.graphs.clear()
     model.fuse(False)
+    model.set_level(0)
     return clock.done, not broken and clock.done >= clock.planned

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-__all__ = ["clamp_inward", "dense", "upsample_axis"]
+__all__ = ["clamp_inward", "dense", "smooth_axis", "upsample_axis"]
 
 
 def clamp_inward(x: Tensor, low: float, high: float) -> Tensor:
@@ -146,6 +146,56 @@ def _upsample_transposed(gradient: Tensor, taps: Taps, before: int) -> Tensor:
     full[:, before] += full[:, :before].sum(1)
     full[:, before + n - 1] += full[:, before + n :].sum(1)
     return full[:, before : before + n]
+
+
+def smooth_axis(x: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
+    """Filter along an axis, with the edge samples repeated.
+
+    As shifted copies, for the reason of :func:`upsample_axis`.
+
+    Args:
+        x: ``[..., n, m]``.
+        taps: Of the middle sample, then of the pairs around it.
+        axis: -2 or -1.
+    """
+    smooth: Tensor = _Smoothing.apply(x, taps, axis)  # type: ignore[no-untyped-call]
+    return smooth
+
+
+class _Smoothing(Function):
+    """:func:`smooth_axis`, whose gradient is added by shifted copies, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
+        """Filter."""
+        ctx.arguments = taps, axis
+        n, reach = x.shape[axis], len(taps) - 1
+        edges = x.narrow(axis, 0, 1), x.narrow(axis, n - 1, 1)
+        wide = torch.cat([*[edges[0]] * reach, x, *[edges[1]] * reach], axis)
+        total = x * taps[0]
+        for k, tap in enumerate(taps[1:], 1):
+            total.add_(wide.narrow(axis, reach - k, n), alpha=tap)
+            total.add_(wide.narrow(axis, reach + k, n), alpha=tap)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Apply the transposed filter."""
+        (gradient,), (taps, axis) = gradients, ctx.arguments
+        n, reach = gradient.shape[axis], len(taps) - 1
+        shape = list(gradient.shape)
+        shape[axis] += 2 * reach
+        full = gradient.new_zeros(shape)
+        full.narrow(axis, reach, n).add_(gradient, alpha=taps[0])
+        for k, tap in enumerate(taps[1:], 1):
+            full.narrow(axis, reach - k, n).add_(gradient, alpha=tap)
+            full.narrow(axis, reach + k, n).add_(gradient, alpha=tap)
+        # What reached the replicated border belongs to the edge samples.
+        result = full.narrow(axis, reach, n)
+        result.narrow(axis, 0, 1).add_(full.narrow(axis, 0, reach).sum(axis, keepdim=True))
+        beyond = full.narrow(axis, reach + n, reach).sum(axis, keepdim=True)
+        result.narrow(axis, n - 1, 1).add_(beyond)
+        return result, None, None
 
 
 def _non_zero(taps: tuple[float, ...]) -> list[tuple[int, float]]:

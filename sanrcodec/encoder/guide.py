@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.images import block_means
 from sanrcodec.encoder.sweep import Geometry
 
 __all__ = ["GeometryGuide"]
@@ -21,15 +22,17 @@ class GeometryGuide:
     Args:
         header: Shape of the scene, with at least one layer.
         geometry: Disparities, on the device of the scene.
+        level: Of the scene's canvas.
     """
 
-    def __init__(self, header: StreamHeader, geometry: Geometry) -> None:
+    def __init__(self, header: StreamHeader, geometry: Geometry, level: int = 0) -> None:
         self.n_layers = n = header.layers
         fractions = [i / max(1, n - 1) for i in range(n)]
         distance = geometry.far - geometry.near
         planes = torch.stack([geometry.near + f * distance for f in fractions])
         margins = (header.margin_x, header.margin_x, header.margin_y, header.margin_y)
-        self.target = torch.nn.functional.pad(planes[None], margins, mode="replicate")[0]
+        canvas = torch.nn.functional.pad(planes[None], margins, mode="replicate")
+        self.target = block_means(canvas, 1 << level)[0]
 
     def __call__(self, scene: tuple[Tensor, Tensor | None]) -> Tensor:
         """Cost ``[]`` of a scene, as :meth:`~sanrcodec.encoder.model.SceneModel.scene` gives it.

@@ -7,7 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["box_mean", "median_filter", "warped"]
+__all__ = ["block_means", "box_mean", "median_filter", "warped"]
+
+
+def block_means(x: Tensor, size: int) -> Tensor:
+    """Means of blocks ``[..., ceil(H / size), ceil(W / size)]`` of images ``[N, C, H, W]``.
+
+    The last rows and columns are repeated to fill a block.
+    """
+    if size == 1:
+        return x
+    height, width = x.shape[2:]
+    filled = F.pad(x, (0, -width % size, 0, -height % size), mode="replicate")
+    return F.avg_pool2d(filled, size)
 
 
 def box_mean(x: Tensor, size: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 __all__ = ["color_outliers", "mse_yuv", "plane_errors"]
 
-_OUTLIER_BLOCK = 4  # pixels
+_OUTLIER_BLOCK = 4  # pixels of whole views
 _OUTLIER = 2.0  # of the view's error
 
 _PLANE_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
@@ -35,7 +35,7 @@ def mse_yuv(errors: Tensor) -> Tensor:
     return torch.exp(y + cb + cr)
 
 
-def color_outliers(views: Tensor, target: Tensor, mse: Tensor) -> Tensor:
+def color_outliers(views: Tensor, target: Tensor, mse: Tensor, level: int = 0) -> Tensor:
     """By how much the chroma of small blocks is worse than its view, ``[B]``, in levels squared.
 
     The geometric mean hardly sees a small object of a wrong color: where few pixels make most of a
@@ -46,9 +46,10 @@ def color_outliers(views: Tensor, target: Tensor, mse: Tensor) -> Tensor:
         views: ``[B, C, H, W]``.
         target: The same.
         mse: ``[B]``, error of each view, as :func:`mse_yuv` gives it.
+        level: Of the views, which are smaller by ``2**level``; so are the blocks.
     """
     if views.shape[1] == 1:
         return torch.zeros_like(mse)
     squares = (views[:, 1:] - target[:, 1:]).square() * 255.0**2
-    blocks = F.avg_pool2d(squares, _OUTLIER_BLOCK, ceil_mode=True)
+    blocks = F.avg_pool2d(squares, max(1, _OUTLIER_BLOCK >> level), ceil_mode=True)
     return F.relu(blocks - _OUTLIER * mse[:, None, None, None]).mean((2, 3)).sum(1)

@@ -7,17 +7,20 @@ Must not write files or schedule a fit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sanrcodec.bitstream.grids import LATENT_MAX
+from sanrcodec.bitstream.grids import LATENT_MAX, level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import SHIFT_MAX
 from sanrcodec.encoder.bands import Bands
 from sanrcodec.encoder.distributed import ALONE, Ranks
+from sanrcodec.encoder.images import block_means
 from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights, Part
@@ -30,6 +33,15 @@ __all__ = ["Quantizer", "SceneModel"]
 Quantizer = Callable[[Tensor], Tensor]
 
 _STEP_FAILURES = 2  # doublings of a step that did not pay, after which no more are tried
+
+
+class _Parts(NamedTuple):
+    """What depends on the size of the canvas."""
+
+    rate: LatentRate
+    scene: Scene
+    views: Views
+    bands: Bands
 
 
 class SceneModel(nn.Module):
@@ -55,14 +67,35 @@ class SceneModel(nn.Module):
     ) -> None:
         super().__init__()
         self.header, self.ranks = header, ranks
-        self._bands = Bands(header.canvas[0], ranks)
         self.latent_vector = LatentVector(header)
         self.weight_vector = WeightVector(header, device)
         self.latents = nn.Parameter(torch.zeros(self.latent_vector.size, device=device))
         self.weights = nn.Parameter(torch.zeros(self.weight_vector.size, device=device))
-        self.rate = LatentRate(header, self.latent_vector, device, (ranks.rank, ranks.size))
-        self.scene_part, self.views_part = Scene(header), Views(header, device)
         self._fused = False
+        self._at: dict[int, _Parts] = {}
+        self.set_level(0)
+
+    def set_level(self, level: int) -> None:
+        """Work at the size of a level from now on.
+
+        Views are smaller by ``2**level``, and so is the canvas. Finer latents are taken to be zero
+        and free of bits, which suits a fit that has not begun with them.
+
+        Args:
+            level: 0 for whole views; less than there are levels of texture and of geometry.
+        """
+        header, ranks, device = self.header, self.ranks, self.latents.device
+        if level not in self._at:
+            share = ranks.rank, ranks.size
+            self._at[level] = _Parts(
+                LatentRate(header, self.latent_vector, device, share, level),
+                Scene(header, level),
+                Views(header, device, level),
+                Bands(level_shape(header.canvas, level)[0], ranks),
+            )
+        self.level = level
+        self.rate, self.scene_part, self.views_part, self._bands = self._at[level]
+        self.fuse(self._fused)
 
     def fuse(self, on: bool = True) -> bool:
         """Compile the parts of a step to few kernels, which give the same up to rounding.
@@ -127,8 +160,8 @@ class SceneModel(nn.Module):
 
         Args:
             index: int64 ``[B]``.
-            target: ``[B, C, H, W]``, as :meth:`views` gives.
-            quantize: Latents ``[N]`` -> quantized latents.
+            target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
+            quantize: Latents ``[n]`` -> quantized latents.
             lmbda: Weight of the rate.
             importance: ``[B]``, factor of each view's error in the cost; 1 by default.
             color_weight: ``[]``, of :func:`~sanrcodec.encoder.loss.color_outliers` in the cost; 0
@@ -138,17 +171,22 @@ class SceneModel(nn.Module):
             Cost, figures (``bits``, ``mse``, and ``view_mse`` of each view), and the scene.
         """
         weights, weight_bits = self.quantized_weights()
-        latents = quantize(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
+        vector = self.latent_vector
+        n_active = vector.size_down_to(self.level)
+        latents = quantize(self.latents[:n_active]).clamp(-LATENT_MAX, LATENT_MAX)
+        latents = F.pad(latents, (0, vector.size - n_active))
         bits = self.latent_bits(latents, weights) + weight_bits
         scene = self.joint_scene(latents, weights)
         views = self.views(scene, weights, index)
+        target = block_means(target, 1 << self.level)
         errors = plane_errors(views, target)
         weighted = errors if importance is None else errors * importance[:, None]
         cost = mse_yuv(self.ranks.mean(weighted.mean(0))) + lmbda * self._per_pixel(bits)
         errors = errors.detach()
         view_mse = mse_yuv(errors)
         if color_weight is not None:
-            cost = cost + color_weight * color_outliers(views, target, view_mse).mean()
+            outliers = color_outliers(views, target, view_mse, self.level)
+            cost = cost + color_weight * outliers.mean()
         figures = {"bits": bits.detach(), "mse": mse_yuv(errors.mean(0)), "view_mse": view_mse}
         return cost, figures, scene
 

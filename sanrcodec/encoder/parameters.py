@@ -8,6 +8,7 @@ handful of large operations. Must not know what latents and weights mean.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,6 +48,10 @@ class LatentVector:
         self.grids = grids(header)
         self.slices = _slices([grid.shape[0] * grid.shape[1] for grid in self.grids])
         self.size = self.slices[-1].stop
+
+    def size_down_to(self, level: int) -> int:
+        """Number of latents of that level and coarser ones, which come first."""
+        return sum(math.prod(grid.shape) for grid in self.grids if grid.level >= level)
 
     def planes(self, latents: Tensor) -> Planes:
         """The grids of a vector."""

@@ -44,6 +44,7 @@ class LatentRate(Part):
         device: Where they live.
         share: ``(i, n)``: the bits are estimated from the i-th of n parts of the latents. The mean
             over all n shares is exact.
+        level: Of the finest latents that count. The others are left out.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class LatentRate(Part):
         vector: LatentVector,
         device: torch.device | str,
         share: tuple[int, int] = (0, 1),
+        level: int = 0,
     ) -> None:
         super().__init__()
         self.names, self.share = network_names(header), share
@@ -61,7 +63,9 @@ class LatentRate(Part):
             for grid, part in zip(vector.grids, vector.slices, strict=True)
         ]
         for name in self.names:
-            mine = [grid for grid in vector.grids if grid.network == name]
+            all_grids = [grid for grid in vector.grids if grid.network == name]
+            # Coarse to fine, so that those left out are the last.
+            mine = [grid for grid in all_grids if grid.level >= level]
             tables, kinds = zip(
                 *(_contexts(grid, index, vector.size) for grid in mine), strict=True
             )
@@ -77,7 +81,7 @@ class LatentRate(Part):
             numbers = np.repeat(np.arange(len(mine)), [index[g.index].size for g in mine])[order]
             self.constant(f"_context_{name}", table, device, torch.int32)
             self.constant(f"_coded_{name}", places, device, torch.int32)
-            self.constant(f"_number_{name}", np.eye(len(mine))[numbers], device)
+            self.constant(f"_number_{name}", np.eye(len(all_grids))[numbers], device)
 
     def forward(self, latents: Tensor, weights: FloatWeights) -> Tensor:
         """Bits of quantized latents ``[N]``, summed; see ``share``."""

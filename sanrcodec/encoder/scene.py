@@ -16,7 +16,7 @@ from torch import Tensor
 from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, level_shape
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.encoder.functions import clamp_inward, dense, upsample_axis
+from sanrcodec.encoder.functions import clamp_inward, dense, smooth_axis, upsample_axis
 from sanrcodec.encoder.parameters import Planes
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.warp import HALF_AFTER, HALF_BEFORE, half_samples
@@ -31,6 +31,7 @@ _QUARTER_TAPS = (
     (0.0, *(t / 128 for t in pyramid.UPSAMPLING_TAPS)),
 )
 _QUARTER_REACH = len(pyramid.UPSAMPLING_TAPS) // 2  # samples to either side
+_SMOOTHING_TAPS = tuple(t / 256 for t in pyramid.SMOOTHING_TAPS)
 
 
 class Pyramid(Part):
@@ -39,23 +40,28 @@ class Pyramid(Part):
     Args:
         header: Stream header.
         name: ``texture`` or ``geometry``.
+        level: Of the canvas. Finer latents are taken to be zero, as they are at the start of a fit.
     """
 
-    def __init__(self, header: StreamHeader, name: str) -> None:
+    def __init__(self, header: StreamHeader, name: str, level: int = 0) -> None:
         super().__init__()
+        self.level = level
         twin = pyramid.Pyramid.of(header, name)
         self.canvas, self.first, self.n_levels = twin.canvas, twin.first, twin.n_levels
         self.groups = [GEOMETRY] if name == "geometry" else list(range(header.n_textures))
 
     def forward(self, planes: Planes, rows: range | None = None) -> Tensor:
         """All levels, on some rows of the canvas: ``[n_layers, n_levels, len(rows), Wc]``."""
-        windows = [range(self.canvas[0]) if rows is None else rows]
-        for level in range(1, self.first + self.n_levels):
-            below, height = windows[-1], level_shape(self.canvas, level)[0]
+        height = level_shape(self.canvas, self.level)[0]
+        rows = range(height) if rows is None else rows
+        reach = len(_SMOOTHING_TAPS) - 1 if self.level else 0
+        windows = {self.level: _widened(rows, reach, reach, height)}
+        for level in range(self.level + 1, self.first + self.n_levels):
+            below, height = windows[level - 1], level_shape(self.canvas, level)[0]
             coarse = range(below.start // 2, (below.stop + 1) // 2)
-            windows.append(_widened(coarse, _QUARTER_REACH, _QUARTER_REACH, height))
+            windows[level] = _widened(coarse, _QUARTER_REACH, _QUARTER_REACH, height)
         stack: Tensor | None = None
-        for level in range(self.first + self.n_levels - 1, -1, -1):
+        for level in range(self.first + self.n_levels - 1, self.level - 1, -1):
             window, width = windows[level], level_shape(self.canvas, level)[1]
             if stack is not None:
                 first = window.start - 2 * windows[level + 1].start
@@ -75,6 +81,11 @@ class Pyramid(Part):
                 plane = torch.stack(shared)[:, None]
                 stack = plane if stack is None else torch.cat([stack, plane], 1)
         assert stack is not None
+        if self.level:
+            for axis in (-2, -1):
+                stack = smooth_axis(stack, _SMOOTHING_TAPS, axis)
+            stack = _of_rows(stack, _within(rows, windows[self.level]))
+            stack = F.pad(stack, (0, 0, 0, 0, 0, self.n_levels - stack.shape[1]))
         return stack
 
 
@@ -111,31 +122,37 @@ class ColorFilter(Part):
 
     Args:
         header: Stream header.
+        level: Of the canvas. That of a smaller one sees single pixels, with its taps summed.
     """
 
-    def __init__(self, header: StreamHeader) -> None:
+    def __init__(self, header: StreamHeader, level: int = 0) -> None:
         super().__init__()
-        self.n_colors, self.n_hidden = header.channels, header.filter_hidden
-        self.border = [color_filter.REACH] * 4
+        self.n_colors, self.n_hidden, self.level = header.channels, header.filter_hidden, level
+        border = 0 if level else color_filter.REACH
+        self.border = [border] * 4
         # Pixels to either side that a corrected one depends on.
-        self.reach = (2 if self.n_hidden else 1) * color_filter.REACH
+        self.reach = (2 if self.n_hidden else 1) * border
 
     def forward(self, features: Tensor, weights: FloatWeights) -> Tensor:
         """Correct ``[n, F, H, Wc]``."""
         n = self.n_colors
         padded = F.pad(features, self.border, mode="replicate")
-        linear = weights["color_filter.linear"]
+        linear = self._taps(weights, "linear")
         if self.n_hidden:
             # Hidden units and linear part share their inputs, hence one convolution.
-            first = torch.cat([linear, weights["color_filter.hidden.weight"]])
+            first = torch.cat([linear, self._taps(weights, "hidden.weight")])
             bias = F.pad(weights["color_filter.hidden.bias"], (n, 0))
             linear, hidden = F.conv2d(padded, first, bias).tensor_split([n], 1)
             hidden = F.pad(F.leaky_relu(hidden, _LEAK), self.border, mode="replicate")
-            correction = linear + F.conv2d(hidden, weights["color_filter.output"])
+            correction = linear + F.conv2d(hidden, self._taps(weights, "output"))
         else:
             correction = F.conv2d(padded, linear)
         colors, others = features.tensor_split([n], 1)
         return torch.cat([colors + correction, others], 1)
+
+    def _taps(self, weights: FloatWeights, name: str) -> Tensor:
+        taps = weights[f"color_filter.{name}"]
+        return taps.sum((2, 3), keepdim=True) if self.level else taps
 
 
 class FloatScene(NamedTuple):
@@ -143,8 +160,8 @@ class FloatScene(NamedTuple):
 
     Attributes:
         textures: ``[n_textures, F (+ 1 visibility), Hc, Wc]``, doubled where there is geometry.
-        disparities: ``[L, Hc, Wc]`` in pixels per view; None without geometry. Of some rows both
-            have those rows only.
+        disparities: ``[L, Hc, Wc]`` in pixels of whole views per view; None without geometry. Of
+            some rows both have those rows only.
     """
 
     textures: Tensor
@@ -156,21 +173,22 @@ class Scene(Part):
 
     Args:
         header: Stream header.
+        level: Of the canvas.
     """
 
-    def __init__(self, header: StreamHeader) -> None:
+    def __init__(self, header: StreamHeader, level: int = 0) -> None:
         super().__init__()
-        self.header = header
-        self.pyramid, self.trunk = Pyramid(header, "texture"), Trunk(header, "texture")
-        self.color_filter = ColorFilter(header)
-        self.geometry_pyramid = Pyramid(header, "geometry")
+        self.header, self.canvas = header, level_shape(header.canvas, level)
+        self.pyramid, self.trunk = Pyramid(header, "texture", level), Trunk(header, "texture")
+        self.color_filter = ColorFilter(header, level)
+        self.geometry_pyramid = Pyramid(header, "geometry", level)
         self.geometry_trunk = Trunk(header, "geometry")
 
     def forward(
         self, planes: Planes, weights: FloatWeights, rows: range | None = None
     ) -> FloatScene:
         """The scene of quantized latents and weights, or some rows of it."""
-        header, (height, width) = self.header, self.header.canvas
+        header, (height, width) = self.header, self.canvas
         rows = range(height) if rows is None else rows
         # What the steps behind look at is computed as well. Rows beyond that are missing, hence
         # wrong at the edge of what is computed, and nothing looks at them.

@@ -13,7 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["DEFAULT_SCHEDULE", "Importance", "Phase", "Schedule", "Stage"]
+from sanrcodec.errors import SanrError
+
+__all__ = ["DEFAULT_SCHEDULE", "SCHEDULES", "Importance", "Phase", "Schedule", "Stage"]
+
+_WORK_OF_HALF_SIZE = 0.29  # of a step, measured on a CPU: somewhat more than its share of pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Phase:
         rate: Factor of the preset's rates. It falls from the start of the phase along half a cosine
             that ends with the fit (Loshchilov and Hutter, ICLR 2017).
         rate_floor: What this cosine falls to at least.
+        level: Of the canvas: views are smaller by ``2**level``, and finer latents do not take part.
+            Falls from phase to phase, and is 0 where the latents rest.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Phase:
     noise: tuple[float, float] = (0.8, 1.0)
     rate: float = 1.0
     rate_floor: float = 0.0
+    level: int = 0
 
     @property
     def latents_rest(self) -> bool:
@@ -121,6 +128,16 @@ class Schedule:
     compile_from_seconds: float = 200.0
     compile_tolerance: float = 0.02
 
+    def __post_init__(self) -> None:
+        """Raise a SanrError where phases go back to smaller views, or end or rest with them."""
+        levels = [phase.level for phase in self.phases]
+        resting = [phase.level for phase in self.phases if phase.latents_rest]
+        if levels != sorted(levels, reverse=True) or levels[-1] or any(resting):
+            raise SanrError(
+                f"the phases of a schedule have the levels {levels}: "
+                "expected ones that fall to 0 before the latents rest"
+            )
+
     def stage_at(self, progress: float) -> Stage:
         """Stage of the step that starts at some progress."""
         phase = next((p for p in self.phases if progress < p.until), self.phases[-1])
@@ -156,6 +173,14 @@ class Schedule:
         """What is left of the weight of color outliers while they count for more."""
         return 1 - progress / self.color_until
 
+    def work(self, begin: float, end: float) -> float:
+        """Share of the work between two progresses, if all of a fit of whole views were 1."""
+        starts = [0.0, *(p.until for p in self.phases[:-1])]
+        return sum(
+            max(0.0, min(end, phase.until) - max(begin, start)) * _WORK_OF_HALF_SIZE**phase.level
+            for start, phase in zip(starts, self.phases, strict=True)
+        )
+
     def compiles(self, steps: int, seconds: float | None) -> bool:
         """Whether a fit on a GPU is long enough for compiled kernels."""
         enough_time = seconds is None or seconds >= self.compile_from_seconds
@@ -167,3 +192,18 @@ class Schedule:
 
 
 DEFAULT_SCHEDULE = Schedule()
+
+# By preset. Short fits go from coarse to fine: smaller views cost a fraction, and most of what a
+# file holds is found on them. Each size starts at the full rate, since finer latents start there.
+SCHEDULES = {
+    "fast": Schedule(
+        phases=(
+            Phase("quarter size", until=0.3, temperature=(0.35, 0.35), rate_floor=0.02, level=2),
+            Phase("half size", until=0.72, temperature=(0.35, 0.35), rate_floor=0.02, level=1),
+            DEFAULT_SCHEDULE.phases[0],
+            DEFAULT_SCHEDULE.phases[-1],
+        ),
+    ),
+    "medium": DEFAULT_SCHEDULE,
+    "slow": DEFAULT_SCHEDULE,
+}

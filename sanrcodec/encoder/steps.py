@@ -73,7 +73,8 @@ class Steps:
             Adam(model.latents, self._latent_epsilon()),
             Adam(model.weights, schedule.weight_epsilon),
         )
-        self.guide = GeometryGuide(header, geometry) if header.layers and geometry else None
+        self.geometry = geometry if header.layers else None
+        self.guide = self._guide()
         is_dead = torch.from_numpy(exposure.is_dead.ravel())
         self.importance = ViewImportance(is_dead, schedule.importance, device)
         self.held = held_gains(model, exposure)
@@ -94,6 +95,9 @@ class Steps:
         """One optimization step."""
         stage = self.schedule.stage_at(progress)
         stage = stage._replace(guided=stage.guided and self.guide is not None)
+        if stage.phase.level != self.model.level:
+            self.model.set_level(stage.phase.level)
+            self.guide = self._guide()
         self.views.load()
         if stage.phase.latents_rest and not self.coarsened:
             self._coarsen()
@@ -107,6 +111,11 @@ class Steps:
             )
         # Its collectives are captured, too: all ranks are at the same stage.
         self.graphs.run(self._step, stage, self.state)
+
+    def _guide(self) -> GeometryGuide | None:
+        if self.geometry is None:
+            return None
+        return GeometryGuide(self.model.header, self.geometry, self.model.level)
 
     def _coarsen(self) -> None:
         """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
@@ -124,7 +133,7 @@ class Steps:
         """Gradients of latents and weights at the current state for a given noise."""
 
         def quantize(x: Tensor) -> Tensor:
-            return round(x, noise.new_tensor(0.2), noise)
+            return round(x, noise.new_tensor(0.2), noise[: len(x)])
 
         loss, _, _ = self.model.loss(self.views.index, self.views.targets(), quantize, self.lmbda)
         return torch.autograd.grad(loss, [o.parameter for o in self.optimizers])

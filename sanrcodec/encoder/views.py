@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sanrcodec.arithmetic.dense import LEAK_BITS
+from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.functions import dense
 from sanrcodec.encoder.part import FloatWeights, Part
@@ -79,17 +80,19 @@ class ViewNetwork(Part):
     Args:
         header: Stream header.
         device: Where the model lives.
+        level: Of the canvas.
     """
 
     yx: Tensor
 
-    def __init__(self, header: StreamHeader, device: torch.device | str) -> None:
+    def __init__(self, header: StreamHeader, device: torch.device | str, level: int = 0) -> None:
         super().__init__()
         self.header = header
         self.span = max(header.n_v - 1, header.n_u - 1, 1)
-        h, w = header.height, header.width
-        y = (2 * torch.arange(h) + 1)[:, None] / h - 1
-        x = (2 * torch.arange(w) + 1)[None, :] / w - 1
+        self.size = h, w = level_shape((header.height, header.width), level)
+        # The last pixels of a smaller view may reach beyond the view.
+        y = ((2 * torch.arange(h) + 1)[:, None] * 2**level / header.height - 1).clamp(max=1)
+        x = ((2 * torch.arange(w) + 1)[None, :] * 2**level / header.width - 1).clamp(max=1)
         yx = torch.stack(torch.broadcast_tensors(y, x)).flatten(1)
         self.constant("yx", yx.numpy(), device)
 
@@ -111,7 +114,7 @@ class ViewNetwork(Part):
                 y = dense(weight, bias, z)
             z = F.leaky_relu(y, _LEAK, inplace=True)
         correction = dense(*layer_of(weights, "view.output"), z)
-        return correction.reshape(len(z), header.channels, header.height, header.width)
+        return correction.reshape(len(z), header.channels, *self.size)
 
 
 class Views(Part):
@@ -120,17 +123,20 @@ class Views(Part):
     Args:
         header: Stream header.
         device: Where the model lives.
+        level: Of the canvas; views are smaller by ``2**level``.
     """
 
     pixels: Tensor
 
-    def __init__(self, header: StreamHeader, device: torch.device | str) -> None:
+    def __init__(self, header: StreamHeader, device: torch.device | str, level: int = 0) -> None:
         super().__init__()
-        self.header = header
-        self.poses, self.warp = Poses(header), Warp(header)
-        self.view_network = ViewNetwork(header, device)
-        y, x = torch.arange(header.height), torch.arange(header.width)
-        grid = torch.meshgrid(y + header.margin_y, x + header.margin_x, indexing="ij")
+        self.header, self.scale = header, 2.0**-level
+        self.poses, self.warp = Poses(header), Warp(header, level)
+        self.view_network = ViewNetwork(header, device, level)
+        self.size = h, w = level_shape((header.height, header.width), level)
+        y = torch.arange(h) + header.margin_y * self.scale
+        x = torch.arange(w) + header.margin_x * self.scale
+        grid = torch.meshgrid(y, x, indexing="ij")
         self.constant("pixels", torch.stack(grid, -1).numpy(), device)
 
     def forward(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
@@ -160,14 +166,14 @@ class Views(Part):
     def _composite(self, scene: FloatScene, pose: Pose) -> Tensor:
         """Features ``[B, F, H, W]``: the layers, back to front."""
         header, textures = self.header, scene.textures
-        h, w = header.height, header.width
+        h, w = self.size
         if scene.disparities is None:
-            my, mx = header.margin_y, header.margin_x
+            my, mx = round(header.margin_y * self.scale), round(header.margin_x * self.scale)
             return textures[:, :, my : my + h, mx : mx + w].expand(len(pose.angular), -1, -1, -1)
         # Row by row, so that the gradients of the few poses are summed along rows first: summed
         # over all pixels at once they would leave most of a GPU idle.
-        parallax = pose.angular[:, None, None].expand(-1, h, 1, -1)
-        base = self.pixels + pose.shift[:, None, None].expand(-1, h, 1, -1)
+        parallax = self.scale * pose.angular[:, None, None].expand(-1, h, 1, -1)
+        base = self.pixels + self.scale * pose.shift[:, None, None].expand(-1, h, 1, -1)
         features: Tensor | None = None
         # Unbound, since the gradient of each indexing would be a stack of its own.
         layers = zip(textures.unbind(), scene.disparities.unbind(), strict=True)

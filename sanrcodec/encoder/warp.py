@@ -52,20 +52,22 @@ class Warp(Part):
 
     Args:
         header: Stream header.
+        level: Of the canvas.
     """
 
-    def __init__(self, header: StreamHeader) -> None:
+    def __init__(self, header: StreamHeader, level: int = 0) -> None:
         super().__init__()
-        self.margins = header.margin_y, header.margin_x
+        self.margins = -(-header.margin_y >> level), -(-header.margin_x >> level)
 
     def forward(self, texture: Tensor, disparity: Tensor, base: Tensor, angular: Tensor) -> Tensor:
         """One layer as seen from some views.
 
         Args:
             texture: ``[F, 2 Hc, 2 Wc]``.
-            disparity: ``[Hc, Wc]`` in pixels per view.
+            disparity: ``[Hc, Wc]`` in pixels of whole views per view.
             base: ``[B, H, W, 2]``, canvas positions (y, x) of the views' pixels without parallax.
-            angular: ``[B, H, 1, 2]``, the views' angular offsets.
+            angular: ``[B, H, 1, 2]``, the views' angular offsets, in canvas pixels per pixel of
+                whole views.
 
         Returns:
             ``[B, F, H, W]``.
