@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder import graphs  # noqa: E402
+from sanrcodec.encoder.distributed import ALONE, Ranks  # noqa: E402
 from sanrcodec.encoder.quantize import noisy_round  # noqa: E402
 from sanrcodec.encoder.schedule import Phase, Stage  # noqa: E402
 
@@ -22,7 +23,7 @@ class Fused:
     """Stands for a model: notes what is compiled."""
 
     def __init__(self) -> None:
-        self.fused = False
+        self.fused, self.ranks = False, ALONE
 
     def fuse(self, on: bool = True) -> bool:
         before, self.fused = self.fused, on
@@ -92,9 +93,31 @@ def test_a_missing_compiler_is_told(
     def gradients(rounding: Any) -> tuple[Any, ...]:
         if model.fused:
             raise RuntimeError("no C compiler\nat line 3")
-        return ()
+        return (torch.ones(2),)
 
     assert graphs.fuse(model, gradients, 0.02) is noisy_round
     assert not model.fused
     expected = "the fit runs slower, without compiled kernels: no C compiler"
     assert caplog.messages == [expected]
+
+
+def test_ranks_compile_all_or_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that cannot is found out before the others wait for it in the middle of a step."""
+
+    class Others(Ranks):
+        def gather(self, value: Any) -> list[Any]:
+            return [value, "no C compiler"]
+
+    model = Fused()
+    model.ranks = Others(0, 2)
+    monkeypatch.setattr(graphs, "_compiled_round", lambda: lambda *_: None)
+
+    def gradients(rounding: Any) -> tuple[Any, ...]:
+        assert rounding is noisy_round
+        return (torch.ones(2),)
+
+    assert graphs.fuse(model, gradients, 0.02) is noisy_round
+    assert not model.fused
+    assert len(caplog.messages) == 1

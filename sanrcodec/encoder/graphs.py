@@ -104,6 +104,8 @@ def fuse(
 ) -> Rounding:
     """Compile a step's parts to few kernels, where that works and gives the same gradients.
 
+    All ranks of the model do so or none: one without a compiler would leave the others waiting.
+
     Args:
         model: Whose parts are compiled, or left as they were, with a warning that says why.
         gradients: Gives those at the current state, for a way to round; always of the same noise.
@@ -113,21 +115,39 @@ def fuse(
         How to round from now on.
     """
     expected = gradients(noisy_round)
-    model.fuse()
-    try:
+
+    def works() -> bool:
+        x = expected[0].clone().requires_grad_()
+        _compiled_round()(x, x.new_tensor(0.2), expected[0])
+        return True
+
+    def agrees() -> bool:
         found = gradients(_compiled_round())
-        reason = "the compiled step differs"
-        same = all(
+        return all(
             float((f - e).norm()) <= tolerance * float(e.norm())
             for f, e in zip(found, expected, strict=True)
         )
-    except Exception as error:  # whatever a missing Triton or C compiler raises
-        same, reason = False, (str(error).splitlines() or [type(error).__name__])[0]
-    if same:
+
+    reason = ""
+    for condition in (works, agrees):
+        reason = next(filter(None, model.ranks.gather(_obstacle(condition))), "")
+        if reason:
+            break
+        model.fuse()
+    if not reason:
         return _compiled_round()
-    _logger.warning("the fit runs slower, without compiled kernels: %s", reason)
+    if model.ranks.rank == 0:
+        _logger.warning("the fit runs slower, without compiled kernels: %s", reason)
     model.fuse(False)
     return noisy_round
+
+
+def _obstacle(condition: Callable[[], bool]) -> str:
+    """Why compiled kernels cannot be used; empty if they can."""
+    try:
+        return "" if condition() else "the compiled step differs"
+    except Exception as error:  # whatever a missing Triton or C compiler raises
+        return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @cache
