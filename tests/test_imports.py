@@ -32,8 +32,8 @@ LAYERS_INSIDE = {
     ),
     "io": (
         "atomic lock extras bombs pixels pnm png pillow_image tiff image stored reading "
-        "conventions names camera_raw hci_parameters lenslet_pattern mosaic_grid mosaic lenslet "
-        "quilt stack counted views array_file npy hdf5 matlab axes arrays selection contact "
+        "conventions names foreign hci_parameters lenslet_pattern mosaic_grid mosaic lenslet "
+        "quilt stack counted folder views array_file npy hdf5 matlab axes arrays selection contact "
         "registry float_map animation"
     ),
     "encoder": (

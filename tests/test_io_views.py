@@ -341,6 +341,8 @@ def test_folder_without_images_names_what_may_be_meant(tmp_path):
     np.save(tmp_path / "a" / "lf.npy", noise((2, 2, 4, 5, 3)))
     refuses("no images in this folder; give a file such as .*lf.npy itself", tmp_path)
     save(tmp_path / "a" / "b" / "0_0.png", noise((4, 5, 3)))
+    refuses("give a file such as .*lf.npy itself", tmp_path)  # the nearer one
+    (tmp_path / "a" / "lf.npy").unlink()
     refuses(r"no images in this folder; the next ones lie in .*b$", tmp_path)
 
 

@@ -55,9 +55,11 @@ def read_count(request: Request, found: NameSet) -> Count:
         if stated is not None:
             return _read_part(request, found, numbers, stated)
     names, grid, remark = list(found.names), None, ""
-    first, n_gaps = numbers[0], numbers[-1] - numbers[0] + 1 - len(numbers)
+    first, step = numbers[0], math.gcd(*(n - numbers[0] for n in numbers)) or 1
+    is_even = numbers[-1] - first == step * (len(numbers) - 1)
+    n_gaps = 0 if is_even else numbers[-1] - first + 1 - len(numbers)
     side, runs = math.isqrt(len(names)), find_runs(numbers)
-    if is_hci and not n_gaps and first in (0, 1) and side * side == len(names):
+    if is_hci and is_even and step == 1 and first in (0, 1) and side * side == len(names):
         grid = side, side
     elif runs is not None:
         grid, remark = _turned(request, runs), ", rows as the gaps in their numbers tell"
@@ -71,6 +73,8 @@ def read_count(request: Request, found: NameSet) -> Count:
             refuse_missing(request, [lacking, *[""] * (n_gaps - 1)], what)
         remark = f", with {n_gaps} gaps in their numbers, the first at {lacking}"
         return Count(names, None, remark, f", or look for {lacking}")
+    if step > 1:
+        return Count(names, None, f", in steps of {step}", f" (numbers in steps of {step})")
     side += side * side < len(names)
     at_end = [_name_like(names[0], first + n) for n in range(len(names), side * side)]
     hint = f", or look for {list_names(at_end)}" if is_hci and 0 < len(at_end) <= side else ""

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 SUFFIXES = frozenset(
-    ".avif .bmp .gif .j2c .j2k .jp2 .jpe .jpeg .jpf .jpg .jpx .pgm .png .ppm .tga .tif .tiff "
+    ".avif .bmp .gif .j2c .j2k .jp2 .jpe .jpeg .jpf .jpg .jpx .pgm .png .pnm .ppm .tga .tif .tiff "
     ".webp".split()
 )
 
@@ -108,6 +108,8 @@ def _check_kind(path: Path) -> None:
     """Refuse what is no image by its first bytes, before all of a large file is read."""
     with path.open("rb") as file:
         start = file.read(len(png.SIGNATURE))
+    if not start:
+        raise LightFieldError("the file is empty, expected an image")
     if start[:2] not in pnm.MAGICS and start[:4] not in tiff.MAGICS and start != png.SIGNATURE:
         with pillow_image.opened(path):
             pass

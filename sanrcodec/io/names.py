@@ -97,7 +97,9 @@ def find_grid(names: NameSet, order: str | None = None) -> NamedGrid | None:
         if len(candidate.names) != len(names.names):
             continue
         for pair in itertools.combinations(range(len(candidate.values[0])), 2):
-            fill = _fill(candidate, pair)
+            # Where words name row and column, either may have one value only.
+            is_named = first_index((candidate.texts[pair[0]], candidate.texts[pair[1]])) is not None
+            fill = _fill(candidate, pair, least=1 if is_named else 2)
             if fill > _LEAST_FILL and (best is None or fill > best[0]):
                 best = fill, candidate, pair
     if best is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import arrays, camera_raw, lenslet, mosaic, quilt, stack, stored, views
+from sanrcodec.io import arrays, foreign, lenslet, mosaic, quilt, stack, stored, views
 from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
 from sanrcodec.io.selection import Selection
 from sanrcodec.lightfield import LightField, check_grid
@@ -19,14 +19,14 @@ __all__ = ["LAYOUTS", "Input", "read_input", "read_light_field"]
 # The first that accepts an input reads it; a mosaic is what nothing else is.
 _LAYOUTS = (
     views.LAYOUT,
-    camera_raw.LAYOUT,
+    foreign.LAYOUT,
     arrays.LAYOUT,
     quilt.LAYOUT,
     stack.LAYOUT,
     mosaic.LAYOUT,
     lenslet.LAYOUT,
 )
-LAYOUTS = tuple(layout.name for layout in _LAYOUTS if layout is not camera_raw.LAYOUT)
+LAYOUTS = tuple(layout.name for layout in _LAYOUTS if layout is not foreign.LAYOUT)
 _MOST_LIKELY_DEPTH = 14  # a scene that needs more of 16 bits may just be dark
 
 

@@ -6,14 +6,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import camera_raw
 from sanrcodec.io.counted import read_count, refuse_missing
-from sanrcodec.io.image import SUFFIXES, Image, probe_image, read_image
+from sanrcodec.io.folder import list_images, name_larger_folder
+from sanrcodec.io.image import Image, probe_image, read_image
 from sanrcodec.io.names import (
     NamedGrid,
     NameSet,
@@ -33,6 +34,8 @@ _NO_VIEW = re.compile(
     r"|thumb|thumbnail|thumbnails|preview|collage|montage|contact|mosaic|refo|refocus|refocused"
     r"|confidence|conf|objectids?|unused|error|flow|calib|calibration|white)(?![a-z])"
 )
+
+_DOUBT = "; if they go on column by column, add --order columns"
 
 
 class ImageFiles(StoredSamples):
@@ -76,7 +79,7 @@ def _read(request: Request) -> Reading:
         LightFieldError: views are missing, doubled, damaged, of different sizes, or their grid is
             not clear or not the stated one.
     """
-    files, others = _list_images(request.path)
+    files, others = list_images(request.path)
     rows, scheme = _arrange(request, files, others)
     samples = ImageFiles(rows)
     for remark in samples.first.remarks:
@@ -85,59 +88,6 @@ def _read(request: Request) -> Reading:
 
 
 LAYOUT = Layout("views", _read, Path.is_dir, frozenset({"grid", "order"}), folder=True)
-
-
-def _list_images(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
-    """Return images by name without ending, and the names of everything else.
-
-    Only where the folder holds no two images with numbers, the folders in it count.
-    """
-    images, others, folders = _list_folder(path, path)
-    if sum(bool(re.search(r"\d", name)) for name in images) < 2:
-        for folder in folders:
-            inner, inner_others, _ = _list_folder(path, folder)
-            for name, files in inner.items():
-                images.setdefault(name, []).extend(files)
-            others += inner_others
-    if not images:
-        raise LightFieldError(f"{path}: there are no images in this folder{_alternative(path)}")
-    return images, others
-
-
-def _list_folder(root: Path, folder: Path) -> tuple[dict[str, list[Path]], list[str], list[Path]]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise LightFieldError(f"{folder}: cannot read: {error.strerror or error}") from error
-    images: dict[str, list[Path]] = {}
-    others, folders = [], []
-    for entry in entries:
-        name = entry.relative_to(root).as_posix()
-        if entry.name.startswith("."):
-            if entry.suffix.lower() in SUFFIXES:
-                others.append(name)
-        elif entry.is_dir():
-            folders.append(entry)
-        elif entry.suffix.lower() in SUFFIXES:
-            if entry.exists() and not entry.is_file():
-                raise LightFieldError(f"{entry}: a device or a pipe, expected an image")
-            images.setdefault(name[: -len(entry.suffix)], []).append(entry)
-        else:
-            others.append(name)
-    return images, others, folders
-
-
-def _alternative(path: Path) -> str:
-    """What else in a folder without images may be meant."""
-    for entry in sorted(path.iterdir()):
-        if camera_raw.is_raw(entry):
-            return f", but {camera_raw.describe(entry)}"
-    for entry in sorted(path.rglob("*")):
-        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
-            return f"; the next ones lie in {entry.parent}"
-        if entry.suffix.lower() in (".npy", ".npz", ".mat", ".h5", ".hdf5"):
-            return f"; give a file such as {entry} itself"
-    return ""
 
 
 def _arrange(
@@ -154,8 +104,8 @@ def _arrange(
         rows, scheme = _by_number(request, first, files)
     kept = {name for row in rows for name in row}
     paths = [[_one_file(request.path, files[name]) for name in row] for row in rows]
-    left = [name for name in files if name not in kept]
-    _tell_left_out(request, [*(files[name][0].name for name in left), *others])
+    left = [files[name][0].relative_to(request.path) for name in files if name not in kept]
+    _tell_left_out(request, [*(file.as_posix() for file in left), *others])
     return paths, scheme
 
 
@@ -193,20 +143,17 @@ def _by_number(
 ) -> tuple[list[list[str]], str]:
     """Take views of the first set in natural order of their names."""
     found, views = sets[0], [name for one in sets for name in one.names]
+    _refuse_twins(request.path, found)
     names, told, remark, hint = read_count(request, found)
     grid = told or request.grid
     rivals = [one for one in sets if len(one.names) == len(found.names)]
-    if len(rivals) > 1 and (grid is None or math.prod(grid) == len(names)):
+    if len(names) == 1 < len(rivals):  # names without numbers, or that differ in letters
+        names = sorted(views, key=natural_key)
+        hint = "; they would be taken in order of names (if one image holds all views, give it)"
+    elif len(rivals) > 1 and (grid is None or math.prod(grid) == len(names)):
         _refuse_rivals(request.path, *rivals[:2])
     if grid is None:
-        which = (
-            f"{len(names)} images, {names[0]} to {names[-1]}, do not tell their grid; add --grid "
-        )
-        if len(names) == 1:
-            which = f"one image, {names[0]}, is no grid of views; if it is one view, add --grid 1x1"
-        else:
-            which += f"VxU, rows of views first{_suggest(len(names))}{hint}"
-        raise LightFieldError(f"{request.path}: {which}{_inner_folder(request.path, len(names))}")
+        raise LightFieldError(f"{request.path}: {_ask_for_grid(request.path, found, names, hint)}")
     if len(names) != math.prod(grid):
         names = _fit_to_grid(request.path, grid, names, views, files)
     order = request.order or "rows"
@@ -215,27 +162,45 @@ def _by_number(
     table = table.reshape(n_v, n_u) if order == "rows" else table.reshape(n_u, n_v).T
     scheme = f"{names[0]} to {names[-1]}, {order[:-1]} by {order[:-1]}{remark}"
     if remark or (request.order is None and told is None):
-        doubt = "" if request.order else "; if they go on column by column, add --order columns"
+        doubt = "" if request.order or 1 in grid else _DOUBT
         request.note(f"{request.path}: {scheme}{doubt}")
     return table.tolist(), scheme
+
+
+def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> str:
+    if len(names) == 1:
+        ask = (
+            f"one image, {names[0]}, is no grid of views; give the file itself if it holds all "
+            "views, or add --grid 1x1 if it is one view"
+        )
+        return ask + name_larger_folder(path, 1)
+    varying = sum(len(set(column)) > 1 for column in zip(*found.values, strict=True))
+    if varying > 2:
+        hint = f"; {varying} numbers in their names vary: better give those of one time, size, ..."
+    elif varying == 2:
+        hint = (
+            ", or look for missing views: as row and column, the numbers in their names leave holes"
+        )
+    return (
+        f"{len(names)} images, {names[0]} to {names[-1]}, do not tell their grid; add --grid VxU, "
+        f"rows of views first{_suggest(len(names))}{hint}{name_larger_folder(path, len(names))}"
+    )
+
+
+def _refuse_twins(path: Path, found: NameSet) -> None:
+    """Refuse two names with the same numbers, such as view_0_1 and VIEW_00_01."""
+    first: dict[tuple[Fraction, ...], str] = {}
+    for name, values in zip(found.names, found.values, strict=True):
+        if values and first.setdefault(values, name) != name:
+            raise LightFieldError(f"{path}: {first[values]} and {name} are the same view")
 
 
 def _refuse_rivals(path: Path, first: NameSet, second: NameSet) -> None:
     raise LightFieldError(
         f"{path}: {first.names[0]}, ... and {second.names[0]}, ... are {len(first.names)} images "
-        "each; give a folder of one of them, or move those away that are no views"
+        "each; give a folder of one of them, move those away that are no views, or, if all are, "
+        "add --grid VxU"
     )
-
-
-def _inner_folder(path: Path, n_images: int) -> str:
-    """Name a folder in the folder that has more images, which may be meant."""
-    counts = {
-        folder: sum(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
-        for folder in sorted(path.iterdir())
-        if folder.is_dir()
-    }
-    best = max(counts, key=lambda folder: counts[folder], default=path)
-    return f"; {best} holds {counts[best]} images" if counts.get(best, 0) > n_images else ""
 
 
 def _suggest(n_views: int) -> str:

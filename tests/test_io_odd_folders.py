@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""Folders and files as newcomers may have them: read, or refused by a line that helps."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from io_inputs import assert_reads, noise, refuses, save_views
+from PIL import Image
+
+from sanrcodec.io import folder as folder_module
+from sanrcodec.io import write_view
+
+SAMPLES = noise((3, 3, 4, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "view {v} {u}.png",
+        "View ({v}, {u}).JPG.png",
+        "ansicht_\u00e9\u5149_{v}_{u}.png",
+        "x\u00b2_{v}_{u}.png",
+        "20240101_1200{n:02d}_{v}_{u}.png",
+        "view_{v:03d}_{u}.pnm",
+        "99999999999999999999999_{v}_{u}.png",
+    ],
+)
+def test_names(tmp_path, name):
+    folder = tmp_path / "a folder \u00fc"
+    folder.mkdir()
+    for number, (v, u) in enumerate(np.ndindex(3, 3)):
+        ending = ".ppm" if name.endswith("pnm") else ".png"
+        write_view(folder / f"x{ending}", SAMPLES[v, u], 8)
+        (folder / f"x{ending}").rename(folder / name.format(v=v, u=u, n=number))
+    assert_reads(folder, SAMPLES)
+
+
+def test_what_systems_leave_in_folders(tmp_path):
+    save_views(tmp_path / "lf", SAMPLES, "v{v}u{u}.png")
+    for name in (".DS_Store", "desktop.ini", "._v0u0.png"):
+        (tmp_path / "lf" / name).write_text("x")
+    for name in ("__MACOSX", ".git", "empty"):
+        (tmp_path / "lf" / name).mkdir()
+    assert "2 other files are left out: ._v0u0.png, desktop.ini" in assert_reads(
+        tmp_path / "lf", SAMPLES
+    )
+    (tmp_path / "__MACOSX" / "lf").mkdir(parents=True)
+    (tmp_path / "__MACOSX" / "lf" / "._v0u0.png").write_text("x")
+    assert_reads(tmp_path, SAMPLES)
+
+
+def test_other_files_are_named_with_their_folder(tmp_path):
+    save_views(tmp_path, SAMPLES, "images/{v}_{u}.png")
+    save_views(tmp_path, noise((1, 2, 4, 5, 1)), "depth/{v}_{u}.png")
+    assert "left out: depth/0_0.png, depth/0_1.png" in assert_reads(tmp_path, SAMPLES)
+
+
+def test_links(tmp_path):
+    save_views(tmp_path / "source", SAMPLES, "view_{v}_{u}.png")
+    folder = tmp_path / "links"
+    folder.mkdir()
+    for file in (tmp_path / "source").iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "loop").symlink_to(".")
+    assert_reads(folder, SAMPLES)
+    (tmp_path / "link").symlink_to("links")
+    assert_reads(tmp_path / "link", SAMPLES)
+    (folder / "view_1_1.png").unlink()
+    (folder / "view_1_1.png").symlink_to("nowhere")
+    with pytest.raises(folder_module.LightFieldError, match=r"view_1_1\.png: a link to nothing"):
+        assert_reads(folder, SAMPLES)
+
+
+def test_search_of_a_large_tree_ends(tmp_path, monkeypatch):
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "a" / "self").symlink_to("..")
+    Image.new("L", (3, 3)).save(deep / "x.png")
+    refuses("the next ones lie in .*b", tmp_path)
+    monkeypatch.setattr(folder_module, "_MOST_LOOKED_AT", 2)
+    refuses("no images in this folder$", tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipe_among_the_views(tmp_path):
+    save_views(tmp_path, SAMPLES[:2, :2], "view_{v}_{u}.png")
+    (tmp_path / "view_1_1.png").unlink()
+    os.mkfifo(tmp_path / "view_1_1.png")
+    with pytest.raises(folder_module.LightFieldError, match="a device or a pipe"):
+        assert_reads(tmp_path, SAMPLES)
+
+
+@pytest.mark.parametrize("other", ["VIEW_0_0.png", "view_00_00.png"])
+def test_two_files_for_one_view(tmp_path, other):
+    save_views(tmp_path, SAMPLES, "view_{v}_{u}.png")
+    write_view(tmp_path / other, SAMPLES[0, 0], 8)
+    refuses("(?i)view_0+_0+ and view_0+_0+ are the same view", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "message"),
+    [
+        ("{w}_r{v}_c{u}.png", [(w, v, u) for w in (0, 1) for v in (0, 1) for u in (0, 1)],
+         "3 numbers in their names vary"),
+        ("view_{v}_{u}.png", [(0, v, u) for v in range(5) for u in range(5) if 2 in (v, u)],
+         "as row and column, the numbers in their names leave holes"),
+        ("input_Cam{n:03d}.png", [(0, v, 4) for v in range(5)], "in steps of 9"),
+        ("photo.png", [(0, 0, 0)], "one image, photo, .* add --grid 1x1"),
+        ("{l}.png", [(0, 0, u) for u in range(4)],
+         "4 images, a to d, .* taken in order of names"),
+        ("{l}{u}.png", [(0, v, u) for v in range(2) for u in range(3)],
+         "a0, ... and b0, ... are 3 images each; .* if all are, add --grid VxU"),
+    ],
+)  # fmt: skip
+def test_the_question_is_precise(tmp_path, name, wanted, message):
+    views = noise((len(wanted), 4, 5, 3))
+    for view, (w, v, u) in zip(views, wanted, strict=True):
+        letter = "abcde"[v if "{u}" in name else u]
+        write_view(tmp_path / name.format(w=w, v=v, u=u, n=9 * v + u, l=letter), view, 8)
+    refuses(message, tmp_path)
+    grid = (1, len(wanted))
+    notes = assert_reads(tmp_path, views[None], grid=grid)
+    assert "--order" not in notes  # of a single row nothing is doubtful
+
+
+@pytest.mark.parametrize("grid", [(1, 5), (5, 1), (1, 1)])
+def test_words_name_row_and_column(tmp_path, grid):
+    samples = noise((*grid, 4, 5, 3))
+    save_views(tmp_path, samples, "lf_r{v}_c{u}.png")
+    assert_reads(tmp_path, samples)
+
+
+FOREIGN = {
+    "lf.zip": (b"PK\x03\x04", "an archive; unpack it first"),
+    "lf.tar.gz": (b"\x1f\x8b", "an archive"),
+    "lf.mp4": (b"\0\0\0\x18ftypisom", "a video; write its frames .* ffmpeg -i VIDEO"),
+    "lf.sanr": (b"\x8bSANR\r\n\x1a\n", "encoded already; decode it with sanr decode"),
+    "lf.exr": (b"\x76\x2f\x31\x01", "floating-point samples; convert it"),
+    "lf.pfm": (b"Pf\n3 3\n", "floating-point samples"),
+    "lf.heic": (b"\0\0\0\x18ftypheic", "a format that is not read; convert it to PNG or PPM"),
+    "lf.lfr": (b"\x89LFP\r\n\x1a\n", "a raw capture"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_that_are_no_light_field_yet(tmp_path, name):
+    start, message = FOREIGN[name]
+    folder = tmp_path / "lf"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}_{name}").write_bytes(start + bytes(100))
+    refuses(f"0_{name} is .*{message}", folder / f"0_{name}")
+    refuses(f"no images in this folder, but 0_{name} is .*{message}", folder)
+    if name != "lf.tar.gz":
+        (folder / "x.png").write_bytes(start + bytes(100))
+        refuses(message, folder / "x.png")  # by its first bytes
+
+
+def test_empty_files(tmp_path):
+    (tmp_path / "lf.png").touch()
+    refuses("lf.png: the file is empty", tmp_path / "lf.png")
+
+
+def test_more_views_than_the_limit(tmp_path):
+    write_view(tmp_path / "view_0_0.png", SAMPLES[0, 0], 8)
+    for n in range(1, 65 * 64):
+        (tmp_path / f"view_{n // 64}_{n % 64}.png").hardlink_to(tmp_path / "view_0_0.png")
+    refuses("grid 65x64 has 4160 views, limit is 4096", tmp_path)
