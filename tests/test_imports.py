@@ -37,10 +37,11 @@ LAYERS_INSIDE = {
         "registry float_map animation"
     ),
     "encoder": (
-        "functions distributed bands images quantize part parameters rate warp scene views loss "
-        "model target probe trim quality settle schedule optimizer batches exposure gains "
+        "functions distributed bands images quantize part parameters rate warp scene views "
+        "loss model target probe trim quality schedule optimizer batches exposure gains "
         "importance sweep geometry_report guide process memory last_good clock graphs control "
-        "steps fitting resumable export checkpoint options result selfcheck faults encoding"
+        "settle steps fitting resumable export checkpoint options result selfcheck faults "
+        "encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -104,14 +104,17 @@ def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> 
     latents = rounded_latents(model_)
     with torch.no_grad():
         weights, _ = model_.quantized_weights()
-    saved = model_.rate.savings(latents, weights)
-    places = torch.nonzero(latents).flatten()[:: max(1, len(latents) // 40)]
+    step, saved = model_.rate.moves(latents, weights)
+    places = torch.nonzero(step).flatten()[:: max(1, len(latents) // 40)]
     measured = []
     for place in places:
         moved = latents.clone()
-        moved[place] -= latents[place].sign()
+        moved[place] += step[place]
         measured.append(probe.bits(latents) - probe.bits(moved))
-    assert np.corrcoef(saved[places].numpy(), measured)[0, 1] > 0.8
+    expected = saved[places].numpy()
+    assert np.corrcoef(expected, measured)[0, 1] > 0.5
+    best = np.argsort(expected)[-len(places) // 4 :]
+    assert np.mean(np.array(measured)[best]) > 0.7 * np.mean(expected[best]) > 1
 
 
 def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:
@@ -133,7 +136,9 @@ def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:
     assert Probe(model_, LightField(exact, 8), 100).psnr_yuv() == PSNR_CAP
 
 
-def test_trim_moves_towards_zero_until_it_fits(model: tuple[SceneModel, LightField]) -> None:
+def test_trim_moves_latents_until_it_fits(
+    model: tuple[SceneModel, LightField],
+) -> None:
     model_, light_field = model
     probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
     wanted = 0.9 * probe.bits()
@@ -141,9 +146,10 @@ def test_trim_moves_towards_zero_until_it_fits(model: tuple[SceneModel, LightFie
     assert trim(model_, probe, lambda x: probe.bits(x) <= wanted)
     after = rounded_latents(model_)
     assert 0.98 * wanted <= probe.bits() <= wanted
-    assert (after.abs() <= before.abs()).all()
-    assert (after * before >= 0).all()
+    assert ((after - before).abs() <= 24).all()
+    assert 0 < int((after != before).sum()) < len(after) // 2
     assert not trim(model_, probe, lambda x: False)
+    assert probe.bits() < wanted
     with torch.no_grad():
         model_.latents.copy_(kept)
 

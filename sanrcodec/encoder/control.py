@@ -8,13 +8,14 @@ were rounded now, and expects of the rest of the fit what a typical fit still ga
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.probe import Probe
+from sanrcodec.encoder.probe import Probe, rounded_latents
 from sanrcodec.encoder.target import Target
 from sanrcodec.encoder.trim import trim
 from sanrcodec.lightfield import LightField
@@ -22,14 +23,22 @@ from sanrcodec.presets import OPTION_RANGES
 
 __all__ = ["RateControl"]
 
-_N_LOOKS = 60  # in a fit
-_N_VIEWS, _N_VIEWS_ALL = 6, 100
+_LOOKS, _STEPS_PER_LOOK = (60, 100), 80  # in a fit
+# Views of a look, of a full look that stands for all of them, and of a search for steps; these must
+# cost little beside the steps, which a GPU makes with more views than a CPU.
+_VIEWS_CUDA, _VIEWS_CPU = (6, 100, 4), (3, 24, 1)
+_N_FULL = 6  # full looks
 _FIRST, _LAST = 0.06, 0.95  # progress between which lmbda moves
 _PROPORTIONAL = 0.4  # of the distance in log(lmbda)
-_INTEGRAL, _INTEGRAL_EARLY, _EARLY_UNTIL = 0.12, 0.25, 0.3  # per look
+# Per look, of a fit of so many steps; in longer ones more steps follow a look, and lmbda sooner.
+_INTEGRAL, _INTEGRAL_STEPS, _INTEGRAL_EXPONENT = 0.12, 300, 0.3
+_EARLY, _EARLY_UNTIL = 2.0, 0.3  # factor of that, and progress until which it counts
 _FURTHEST = 2.0  # distance in log(lmbda) that one look believes
-_TRIAL = 42  # look at which the search for the weights' steps is tried
-_N_TRIES, _FINER = 3, 0.2  # of the search, and the factor of lmbda from one to the next
+# Progress at which the search for the weights' steps is tried; it takes as long as 30 steps.
+_TRIALS, _MORE_TRIALS, _MORE_TRIALS_STEPS = (0.7,), (0.4, 0.7, 0.88), 4000
+# Factors of lmbda for another search of the weights' steps, one after the other, and how often the
+# interval between one that is not enough and one that is too much is halved.
+_FINER, _COARSER, _N_HALVINGS = (0.2, 0.04, 0.008), (2.0, 4.0, 10.0, 30.0), 2
 _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
 _SPARE_DB = 0.15  # the end of a fit can take quality away, but not add any
 
@@ -54,8 +63,10 @@ class RateControl:
         self.target = target
         self.lmbda = torch.full((), lmbda, device=model.latents.device)
         self._model = model
-        self._few = Probe(model, light_field, _N_VIEWS, ranks.average_)
-        self._all = Probe(model, light_field, _N_VIEWS_ALL, ranks.average_)
+        n_views = _VIEWS_CPU if self.lmbda.device.type == "cpu" else _VIEWS_CUDA
+        self._few, self._all, self._searched = (
+            Probe(model, light_field, n, ranks.average_) for n in n_views
+        )
         # The integral of log(lmbda), by how many dB the few views differ from all of them, and
         # what the trial has found: bits left of all but the latents, as a share, and dB gained.
         self._memory = torch.tensor([math.log(lmbda), 0.0, 0.0, 0.0], dtype=torch.float64)
@@ -71,20 +82,24 @@ class RateControl:
             done: Steps that are done.
             planned: Of the fit.
         """
-        before, now = ((done - k) * _N_LOOKS // planned for k in (1, 0))
-        progress = done / planned
+        n_looks = min(_LOOKS[1], max(_LOOKS[0], planned // _STEPS_PER_LOOK))
+        before, now = ((done - k) * n_looks // planned for k in (1, 0))
+        progress, width = done / planned, 1 / n_looks
         if before == now or not _FIRST <= progress <= _LAST or self._model.level:
             return
         fused = self._model.fuse(False)  # the compiled parts are for steps with gradients
-        if now == _TRIAL:
+        trials = _MORE_TRIALS if planned >= _MORE_TRIALS_STEPS else _TRIALS
+        if any(at <= progress < at + width for at in trials):
             self._try_search()
-        distance = self._distance(done, planned, now)
+        is_end = not self._memory[1] or progress > _LAST - width
+        distance = self._distance(done, planned, is_end or progress % (1 / _N_FULL) < width)
         self._model.fuse(fused)
         if not math.isfinite(distance):
             return
         distance = min(_FURTHEST, max(-_FURTHEST, distance))
         low, high = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
-        speed = _INTEGRAL_EARLY if progress < _EARLY_UNTIL else _INTEGRAL
+        speed = _INTEGRAL * max(1.0, planned / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
+        speed *= _EARLY if progress < _EARLY_UNTIL else 1.0
         integral = float(self._memory[0]) + speed * distance
         self._memory[0] = min(high, max(low, integral))
         log_lmbda = float(self._memory[0]) + _PROPORTIONAL * distance
@@ -95,20 +110,66 @@ class RateControl:
 
         Call it once, after the search for the weights' steps, while no part is compiled.
         """
-        index, targets = self._few.views()
-        for tries in range(1, _N_TRIES + 1):
-            if not self.target.falls_short(self._few.bits(), self._psnr_yuv()):
-                break
-            # The weights' steps are searched anew, and end finer.
-            self._model.weight_vector.step.fill_(1.0)
-            lmbda = self.lmbda * _FINER**tries
-            self._model.coarsen(index, targets, lmbda)
-        if self.target.bits is not None:
-            bits = self.target.trimmed_bits
-            trim(self._model, self._few, lambda x: self._few.bits(x) <= bits)
-        else:
-            psnr = self.target.trimmed_psnr
-            trim(self._model, self._few, lambda x: self._psnr_yuv(x) <= psnr)
+        self.correct(self._few.bits(), self._psnr_yuv())
+
+    def correct(self, bits: float, psnr_yuv: float) -> bool:
+        """Search the weights' steps anew, finer or coarser, where a file is off; then trim latents.
+
+        Collective.
+
+        Args:
+            bits: Of the file, as it would be now.
+            psnr_yuv: Of it, in dB.
+
+        Returns:
+            Whether anything was changed.
+        """
+        # What is known better than the model's own figures differs by this from them.
+        ratio, offset = bits / self._few.bits(), psnr_yuv - self._psnr_yuv()
+        step = self._model.weight_vector.step
+        before = step.clone()
+
+        def figures(latents: Tensor | None = None) -> tuple[float, float]:
+            if self.target.bits is not None:
+                return ratio * self._few.bits(latents), 0.0
+            return 0.0, offset + self._psnr_yuv(latents)
+
+        def search(factor: float) -> bool:
+            """Search anew; tell whether the file is no longer off to the side where it was."""
+            step.fill_(1.0)
+            self._model.coarsen(index, views, self.lmbda * factor)
+            return not off(*figures())
+
+        index, views = self._searched.views()
+        off: Callable[[float, float], bool] = self.target.falls_short
+        factors: tuple[float, ...] = _FINER
+        if not off(*figures()):
+            off, factors = self.target.exceeds, _COARSER
+        if off(*figures()):
+            last = 1.0
+            for factor in factors:
+                if search(factor):
+                    self._narrow(search, last, factor)
+                    break
+                last = factor
+        changed = not torch.equal(before, step)
+        if self.target.exceeds(*figures()):
+            latents = rounded_latents(self._model)
+            trim(self._model, self._few, lambda x: not self.target.exceeds(*figures(x)))
+            changed = changed or not torch.equal(latents, rounded_latents(self._model))
+        return changed
+
+    def _narrow(self, search: Callable[[float], bool], little: float, enough: float) -> None:
+        """Halve the interval of factors; the state is in the end that of the one that is enough."""
+        step = self._model.weight_vector.step
+        kept = step.clone()
+        for _ in range(_N_HALVINGS):
+            middle = math.sqrt(little * enough)
+            if search(middle):
+                enough, kept = middle, step.clone()
+            else:
+                little = middle
+        step.copy_(kept)
 
     def _psnr_yuv(self, latents: Tensor | None = None) -> float:
         """Of all views, as far as the few tell it."""
@@ -118,13 +179,12 @@ class RateControl:
         """Find out what the search for the weights' steps would give now, and take it back."""
         step = self._model.weight_vector.step
         before, kept = (self._few.parts()[1], self._few.psnr_yuv()), step.clone()
-        index, targets = self._few.views()
-        self._model.coarsen(index, targets, self.lmbda)
+        self._model.coarsen(*self._searched.views(), self.lmbda)
         self._memory[2] = self._few.parts()[1] / before[0]
         self._memory[3] = self._few.psnr_yuv() - before[1]
         step.copy_(kept)
 
-    def _distance(self, done: int, planned: int, look: int) -> float:
+    def _distance(self, done: int, planned: int, full: bool) -> float:
         """Of the file that is expected from what the fit has reached."""
         progress = done / planned
         if self.target.bits is not None:
@@ -134,7 +194,7 @@ class RateControl:
             bits = latents * (1 - 0.18 * (1 - progress)) + others * left
             return self.target.distance(bits, 0.0)
         psnr = self._few.psnr_yuv()
-        if look in (_N_LOOKS // 2, _N_LOOKS * 4 // 5, int(_N_LOOKS * _LAST)):
+        if full:
             self._memory[1] = self._all.psnr_yuv() - psnr
         expected = psnr + float(self._memory[1]) + float(self._memory[3])
         expected += _gain_left(progress, planned)

@@ -36,6 +36,7 @@ from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.options import Options, checked_options
 from sanrcodec.encoder.process import working_on
+from sanrcodec.encoder.quality import Quality
 from sanrcodec.encoder.result import EncodeResult
 from sanrcodec.encoder.resumable import checked_fit, checked_geometry
 from sanrcodec.encoder.schedule import Schedule
@@ -170,13 +171,14 @@ def encode(
             )  # fmt: skip
             reached = float(control.lmbda) if control else options.lmbda
 
+            notes = _notes(options, reached, done, finished, metadata)
+
+            def measure(decoded: SanrFile) -> Quality:
+                return ranks.share(lambda: checked_quality(decoded, light_field, chosen, warn))
+
+            written = settle(control, lambda: _write(model, notes), measure)
+
             def finish() -> EncodeResult:
-                notes = _notes(options, reached, done, finished, metadata)
-                written = settle(
-                    model, light_field, options.target,
-                    lambda: _write(model, notes),
-                    lambda decoded: checked_quality(decoded, light_field, chosen, warn),
-                )  # fmt: skip
                 for line in faults_of(written.quality, light_field.grid):
                     warn(line)
                 n_bytes, target = len(written.content), options.target

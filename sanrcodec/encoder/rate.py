@@ -91,21 +91,34 @@ class LatentRate(Part):
             total = total + laplace_bits(coded, location, scale).sum()
         return total * self.share[1]
 
-    def savings(self, latents: Tensor, weights: FloatWeights) -> Tensor:
-        """Bits that each latent ``[N]`` saves if it alone moves by one step towards zero.
+    def moves(self, latents: Tensor, weights: FloatWeights) -> tuple[Tensor, Tensor]:
+        """What each latent saves if it alone moves by one step to what its context predicts.
 
-        Its own bits are exact; those of the latents that see it follow from their gradient.
+        Its own bits are exact. Those of the latents that see it follow from their gradient, and
+        count only where they rise: contexts are far from linear, and of many moves those would be
+        chosen first that the gradient is the most wrong about.
+
+        Args:
+            latents: Integers ``[N]``.
+            weights: Real weights per tensor.
+
+        Returns:
+            The step ``[N]``, -1, 0 or 1, and the bits ``[N]``.
         """
         x = latents.detach().clone().requires_grad_()
-        saved, others = torch.zeros_like(latents), latents.new_zeros(())
+        saved, step = torch.zeros_like(latents), torch.zeros_like(latents)
+        others = latents.new_zeros(())
         for places, location, scale in self._distributions(x, weights):
             coded = latents.index_select(0, places)
+            offset = location.detach() - coded
+            nearer = torch.where(offset.abs() > 0.5, offset.sign(), torch.zeros_like(offset))
             bits = laplace_bits(coded, location, scale)
-            moved = laplace_bits(coded - coded.sign(), location, scale)
+            moved = laplace_bits(coded + nearer, location, scale)
             saved.index_add_(0, places, (bits - moved).detach())
+            step.index_add_(0, places, nearer)
             others = others + bits.sum()
         (slope,) = torch.autograd.grad(others, x)
-        return (saved + slope * latents.sign()) * self.share[1]
+        return step, (saved - (slope * step).clamp(min=0)) * self.share[1]
 
     def _distributions(
         self, latents: Tensor, weights: FloatWeights

@@ -73,17 +73,12 @@ class Target:
         assert self.psnr_yuv is not None
         return (psnr_yuv - self.psnr_yuv) / _DB_PER_OCTAVE * math.log(2)
 
-    @property
-    def trimmed_bits(self) -> float:
-        """What a file with more bits than this is cut down to; infinite if quality is asked for."""
-        if self.bits is None:
-            return math.inf
-        return self.bits if self.is_limit else self.bits * (1 + 0.8 * _BPP_TOLERANCE)
-
-    @property
-    def trimmed_psnr(self) -> float:
-        """The same for quality, in dB; infinite if a size is asked for."""
-        return math.inf if self.psnr_yuv is None else self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB
+    def exceeds(self, bits: float, psnr_yuv: float) -> bool:
+        """Whether a file of so many bits, or of such a quality in dB, has more than it shall."""
+        if self.bits is not None:
+            return bits > self.bits * (1 if self.is_limit else 1 + 0.8 * _BPP_TOLERANCE)
+        assert self.psnr_yuv is not None
+        return psnr_yuv > self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB
 
     def falls_short(self, bits: float, psnr_yuv: float) -> bool:
         """Whether a file with so many bits and such a quality, in dB, could have more of them."""

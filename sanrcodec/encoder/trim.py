@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The last correction of a fitted model: takes bits away where they are worth the least.
 
-Each candidate moves a latent by one step towards zero. What that costs follows from the gradient
-of the error and from the diagonal of its Gauss-Newton Hessian, estimated with random signs (Bekas,
-Kokiopoulou and Saad, 2007). Few move at a time, since they change each other's bits.
+Each candidate moves a latent by one step to what its context predicts. What that costs follows from
+the gradient of the error and from the diagonal of its Gauss-Newton Hessian, estimated with random
+signs (Bekas, Kokiopoulou and Saad, 2007). Few move at a time, since they change each other's bits;
+where these would rise altogether, nothing moves any more.
 """
 
 from __future__ import annotations
@@ -44,40 +45,48 @@ def trim(model: SceneModel, probe: Probe, fits: Callable[[Tensor], bool]) -> boo
     for round in range(_N_ROUNDS):
         if possible:
             break
-        order = _order(model, probe, latents, curvature)[: int(size * _GROWTH**round)]
+        step, order = _order(model, probe, latents, curvature)
+        order = order[: int(size * _GROWTH**round)]
         if not len(order):
             break
+        moved = _moved(latents, step, order)
+        if probe.bits(moved) >= probe.bits(latents):
+            break
         few, many = 0, len(order)
-        possible = fits(_moved(latents, order))
+        possible = fits(moved)
         while possible and many - few > max(1, len(order) >> _N_HALVINGS):
             middle = (few + many) // 2
-            few, many = (few, middle) if fits(_moved(latents, order[:middle])) else (middle, many)
-        latents = _moved(latents, order[:many])
+            enough = fits(_moved(latents, step, order[:middle]))
+            few, many = (few, middle) if enough else (middle, many)
+        latents = _moved(latents, step, order[:many])
     model.latents.data.copy_(latents)
     return possible
 
 
-def _moved(latents: Tensor, places: Tensor) -> Tensor:
-    """Those at some places one step nearer to zero."""
+def _moved(latents: Tensor, step: Tensor, places: Tensor) -> Tensor:
+    """Those at some places moved by their steps."""
     result = latents.clone()
-    result[places] -= latents[places].sign()
+    result[places] += step[places]
     return result
 
 
-def _order(model: SceneModel, probe: Probe, latents: Tensor, curvature: Tensor) -> Tensor:
-    """Places of latents that save bits, int64 ``[K]``, the cheapest for their error first."""
+def _order(
+    model: SceneModel, probe: Probe, latents: Tensor, curvature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Steps ``[N]``, and places ``[K]`` that save bits, the cheapest for their error first."""
     with torch.no_grad():
         weights, _ = model.quantized_weights()
-    saved = model.rate.savings(latents, weights)
-    x = latents.clone().requires_grad_()
-    views, targets = _render(model, probe, x)
+    step, saved = model.rate.moves(latents, weights)
+    views, targets = _render(model, probe, x := latents.clone().requires_grad_())
     slope = torch.autograd.grad(mse_yuv(plane_errors(views, targets).mean(0)), x)[0]
-    for gradient in (saved, slope):  # all processes must find the same order
-        probe.average_(gradient)
-    sign = latents.sign()
-    cost = (curvature - slope * sign).clamp(min=_LEAST_COST)
-    score = torch.where((sign != 0) & (saved > 0), saved / cost, torch.zeros_like(saved))
-    return torch.argsort(score, descending=True, stable=True)[: int((score > 0).sum())]
+    for figures in (saved, slope, step):  # all processes must find the same order
+        probe.average_(figures)
+    # Of several processes each knows the steps of its share of the latents only.
+    step = step.sign()
+    cost = (curvature + slope * step).clamp(min=_LEAST_COST)
+    score = torch.where((step != 0) & (saved > 0), saved / cost, torch.zeros_like(saved))
+    order = torch.argsort(score, descending=True, stable=True)[: int((score > 0).sum())]
+    return step, order
 
 
 def _curvature(model: SceneModel, probe: Probe, latents: Tensor) -> Tensor:
