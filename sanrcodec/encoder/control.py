@@ -67,9 +67,10 @@ class RateControl:
         self._few, self._all, self._searched = (
             Probe(model, light_field, n, ranks.average_) for n in n_views
         )
-        # The integral of log(lmbda), by how many dB the few views differ from all of them, and
-        # what the trial has found: bits left of all but the latents, as a share, and dB gained.
-        self._memory = torch.tensor([math.log(lmbda), 0.0, 0.0, 0.0], dtype=torch.float64)
+        # The integral of log(lmbda), by how many dB the few views differ from all of them, what the
+        # trial has found (bits left of all but the latents, as a share, and dB gained), and the
+        # progress at which whole views began, -1 before.
+        self._memory = torch.tensor([math.log(lmbda), 0.0, 0.0, 0.0, -1.0]).double()
 
     def state(self) -> list[Tensor]:
         """What :meth:`look` changes, not copied."""
@@ -82,23 +83,32 @@ class RateControl:
             done: Steps that are done.
             planned: Of the fit.
         """
-        n_looks = min(_LOOKS[1], max(_LOOKS[0], planned // _STEPS_PER_LOOK))
-        before, now = ((done - k) * n_looks // planned for k in (1, 0))
-        progress, width = done / planned, 1 / n_looks
-        if before == now or not _FIRST <= progress <= _LAST or self._model.level:
+        if self._model.level or done / planned > _LAST:
+            return
+        if self._memory[4] < 0:
+            self._memory[4] = (done - 1) / planned
+        # Of the steps with whole views, as if these were the whole fit.
+        begun = float(self._memory[4])
+        scale = _LAST / (_LAST - begun)
+        before, progress = (max(0.0, k / planned - begun) * scale for k in (done - 1, done))
+        n_steps = planned / scale
+        n_looks = int(min(_LOOKS[1], max(_LOOKS[0], n_steps / _STEPS_PER_LOOK)))
+        width = 1 / n_looks
+        if int(before * n_looks) == int(progress * n_looks) or progress < _FIRST:
             return
         fused = self._model.fuse(False)  # the compiled parts are for steps with gradients
-        trials = _MORE_TRIALS if planned >= _MORE_TRIALS_STEPS else _TRIALS
+        trials = _MORE_TRIALS if n_steps >= _MORE_TRIALS_STEPS else _TRIALS
         if any(at <= progress < at + width for at in trials):
             self._try_search()
         is_end = not self._memory[1] or progress > _LAST - width
-        distance = self._distance(done, planned, is_end or progress % (1 / _N_FULL) < width)
+        is_full = is_end or progress % (1 / _N_FULL) < width
+        distance = self._distance(progress, n_steps, is_full)
         self._model.fuse(fused)
         if not math.isfinite(distance):
             return
         distance = min(_FURTHEST, max(-_FURTHEST, distance))
         low, high = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
-        speed = _INTEGRAL * max(1.0, planned / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
+        speed = _INTEGRAL * max(1.0, n_steps / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
         speed *= _EARLY if progress < _EARLY_UNTIL else 1.0
         integral = float(self._memory[0]) + speed * distance
         self._memory[0] = min(high, max(low, integral))
@@ -184,9 +194,8 @@ class RateControl:
         self._memory[3] = self._few.psnr_yuv() - before[1]
         step.copy_(kept)
 
-    def _distance(self, done: int, planned: int, full: bool) -> float:
+    def _distance(self, progress: float, n_steps: float, full: bool) -> float:
         """Of the file that is expected from what the fit has reached."""
-        progress = done / planned
         if self.target.bits is not None:
             latents, others = self._few.parts()
             # The search for the weights' steps halves their bits.
@@ -197,10 +206,10 @@ class RateControl:
         if full:
             self._memory[1] = self._all.psnr_yuv() - psnr
         expected = psnr + float(self._memory[1]) + float(self._memory[3])
-        expected += _gain_left(progress, planned)
+        expected += _gain_left(progress, n_steps)
         return self.target.distance(0.0, expected - _SPARE_DB)
 
 
-def _gain_left(progress: float, planned: int) -> float:
+def _gain_left(progress: float, n_steps: float) -> float:
     """What PSNR-YUV still gains until the end of a typical fit, in dB."""
-    return 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, planned / 400), -0.35)
+    return 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
