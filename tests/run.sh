@@ -19,4 +19,6 @@ python -m pip install --quiet -e '.[encoder,test]'
 ruff check .
 ruff format --check .
 mypy sanrcodec
-python -m pytest "$@"
+# One process of tests for each core, with one thread each.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+python -m pytest --numprocesses auto --dist worksteal "$@"

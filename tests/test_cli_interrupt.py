@@ -20,11 +20,14 @@ from sanrcodec.cli.interrupt import stop_at_signals
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent to one process")
 
 
-def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -> tuple[int, str]:
-    """Run ``sanr encode`` and send it a signal at its first step; return exit code and stderr."""
+def run_and_send(
+    signums: list[signal.Signals], *options: Any, ignored: bool = False
+) -> tuple[int, str]:
+    """Run ``sanr encode`` and send it signals at its first step; return exit code and stderr."""
     command = [sys.executable, "-m", "sanrcodec", "encode", "--device", "cpu"]
     # As a shell does for `nohup`, or for a job in the background of a script.
-    shell = ["sh", "-c", f"trap '' {signum.name[3:]}; exec \"$@\"", "sh"] if ignored else []
+    names = " ".join(signum.name[3:] for signum in signums)
+    shell = ["sh", "-c", f"trap '' {names}; exec \"$@\"", "sh"] if ignored else []
     with subprocess.Popen(
         [*shell, *command, *map(str, options)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -34,7 +37,8 @@ def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -
         try:
             lines = iter(process.stderr.readline, "")
             assert any(line.startswith("step ") for line in lines)
-            process.send_signal(signum)
+            for signum in signums:
+                process.send_signal(signum)
             stdout, stderr = process.communicate(timeout=60)
         finally:
             process.kill()
@@ -47,7 +51,7 @@ def run_and_send(signum: signal.Signals, *options: Any, ignored: bool = False) -
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_write_the_state_reached(tmp_path: Path, mosaic: Path, name: str) -> None:
     file = tmp_path / "out.sanr"
-    code, told = run_and_send(signal.Signals[name], mosaic, "-o", file, "--preset", "slow")
+    code, told = run_and_send([signal.Signals[name]], mosaic, "-o", file, "--preset", "slow")
     assert code == 3, told
     assert "stopping" in told
     assert told.startswith(f"{file}: {file.stat().st_size} bytes")
@@ -60,10 +64,9 @@ def test_signals_write_the_state_reached(tmp_path: Path, mosaic: Path, name: str
 @pytest.mark.slow
 @needs_signals
 @pytest.mark.usefixtures("fit")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
-def test_signals_ignored_from_the_start_stay_so(tmp_path: Path, mosaic: Path, name: str) -> None:
+def test_signals_ignored_from_the_start_stay_so(tmp_path: Path, mosaic: Path) -> None:
     options = [mosaic, "-o", tmp_path / "out.sanr", "--steps", 60]
-    code, told = run_and_send(signal.Signals[name], *options, ignored=True)
+    code, told = run_and_send([signal.SIGINT, signal.SIGHUP], *options, ignored=True)
     assert code == 0, told
     assert "stopping" not in told
     assert "step 60/60" in told

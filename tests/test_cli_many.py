@@ -44,6 +44,7 @@ def test_a_failure_is_told_and_the_rest_goes_on() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_done_ones_are_skipped() -> None:
     assert_ok(sanr("encode", "a.png", "-o", "out/", *QUICK))
@@ -58,6 +59,7 @@ def test_done_ones_are_skipped() -> None:
     assert Path("out/a.sanr").stat().st_mtime_ns > before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_many_give_the_bytes_of_one() -> None:
     assert_ok(sanr("encode", "a.png", "b.png", "-o", "out", *QUICK))

@@ -65,6 +65,7 @@ def test_every_error_of_section_10_has_a_faulty_file() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_own_decoder_conforms() -> None:
     checks = list(conformance(ROOT / "tests"))
     assert [check for check in checks if check.fault] == []
@@ -72,6 +73,7 @@ def test_own_decoder_conforms() -> None:
     assert sum(check.n_views == 0 for check in checks) == len(EXPECTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [0, 1])
 def test_another_decoder(tmp_path: Path, flip: int) -> None:
     names = ["gray_10_bit_1x4.sanr", "single_view.sanr"]
@@ -102,6 +104,7 @@ def test_another_decoder(tmp_path: Path, flip: int) -> None:
         assert "ok  3 files, 4 views, 1 faulty files" in assert_ok(done)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_takes_everything_is_told() -> None:
     (check, *_) = conformance(FAULTY, lambda *_: b"")
     assert check.fault == "is decoded, expected NotSanrError"

@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_commands(folder: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
     for line in lines:

@@ -57,8 +57,8 @@ def test_every_example_is_tried() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name: str, tmp_path: Path) -> None:
+def test_examples(tmp_path: Path) -> None:
+    """In one process after the other's `import torch`, and in a folder with one sample file."""
     pytest.importorskip("torch")
     # Few steps: what is tried here is that the scripts run.
     folder = tmp_path / "examples"
@@ -66,10 +66,20 @@ def test_example(name: str, tmp_path: Path) -> None:
     for path in (ROOT / "examples").glob("*.py"):
         text = re.sub(r"steps=\d+", "steps=12", path.read_text(encoding="utf-8"))
         (folder / path.name).write_text(text, encoding="utf-8")
+    code = "; ".join(
+        ["import runpy, sys"]
+        + [
+            f"sys.argv = [{name!r}]; print('=', {name!r}); runpy.run_path('examples/{name}')"
+            for name in EXAMPLES
+        ]
+    )
     done = subprocess.run(
-        [sys.executable, folder / name], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1",
+             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for expected in EXAMPLES[name]:
-        assert expected in done.stdout
+    parts = dict(part.split("\n", 1) for part in done.stdout.split("= ")[1:])
+    for name, lines in EXAMPLES.items():
+        for expected in lines:
+            assert expected in parts[name]

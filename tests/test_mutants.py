@@ -7,6 +7,7 @@ import mutants
 import pytest
 
 
+@pytest.mark.slow
 def test_every_mutant_changes_one_place() -> None:
     assert len(mutants.mutants()) > 60
     for name in mutants.mutants():

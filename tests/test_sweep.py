@@ -152,6 +152,7 @@ def test_between_two_views(render: Callable[..., Views]) -> None:
     assert (error > 0.5).mean() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", [0.0, 40.0])
 def test_a_flat_background_does_not_widen_the_range(background: float) -> None:
     """It matches at any disparity; so does some side of nearly every place, among many planes."""

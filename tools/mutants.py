@@ -81,7 +81,8 @@ def catches(module: types.ModuleType, name: str) -> bool:
 def caught_by(mutant: str, every: bool) -> Iterator[str]:
     """Files that catch a mutant; by default the first one."""
     module = module_of(mutant)
-    for name in frozen():
+    # Extreme files come first: they catch most.
+    for name in sorted(frozen(), key=lambda name: not name.startswith("extreme")):
         if catches(module, name):
             yield name
             if not every:
