@@ -13,7 +13,7 @@ from sanrcodec.decoder import SanrFile
 
 __all__ = ["get_reader"]
 
-Layer = tuple[SanrFile, dict[str, Any], str]
+Layer = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Layer]] | None:
@@ -34,5 +34,7 @@ def _read(path: str | Sequence[str]) -> list[Layer]:
             "contrast_limits": (0, (1 << opened.bit_depth) - 1),
             "metadata": {"grid": opened.grid, "bpp": opened.bpp},
         }
-        layers.append((opened, options, "image"))
+        # napari would take the one channel of gray for columns of pixels; it brings dask.
+        is_gray = opened.shape[4] == 1
+        layers.append((opened.to_dask()[..., 0] if is_gray else opened, options, "image"))
     return layers

@@ -131,6 +131,18 @@ def test_napari_gets_the_grid_as_an_array() -> None:
     assert napari_plugin.get_reader("lf.png") is None
 
 
+def test_napari_gets_gray_views_without_channels() -> None:
+    pytest.importorskip("dask.array")
+    path = str(VECTORS / "gray_10_bit_1x4.sanr")
+    reader = napari_plugin.get_reader(path)
+    assert reader is not None
+    ((lazy, options, _),) = reader(path)
+    assert lazy.shape == (1, 4, 17, 23)
+    assert not options["rgb"]
+    assert options["contrast_limits"] == (0, 1023)
+    np.testing.assert_array_equal(np.asarray(lazy[0, 3]), sanrcodec.open(path).view(0, 3)[..., 0])
+
+
 def test_napari_manifest() -> None:
     manifest = Path(sanrcodec.__file__).with_name("napari.yaml").read_text(encoding="utf-8")
     module, name = re.search(r"python_name: ([\w.]+):(\w+)", manifest).groups()
