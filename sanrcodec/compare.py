@@ -22,6 +22,7 @@ __all__ = ["BLOCK_SIZE", "Block", "Comparison", "compare_views", "heat_map"]
 
 BLOCK_SIZE = 16  # rows and columns of a block
 _LUMA_WEIGHT, _N_PARTS = 6, 8  # PSNR-YUV = (6 Y + Cb + Cr) / 8
+_GOOD = 0.9  # black are the blocks that are better than this share of all
 _GAP = 2  # pixels between the views of a heat map
 _MOST_PIXELS = 2048  # of a side of a heat map, about
 
@@ -137,12 +138,13 @@ def heat_map(comparison: Comparison) -> tuple[npt.NDArray[np.uint8], float, floa
 
     Returns:
         uint8 array ``[rows, columns, 3]``, black over red and yellow to white, and the PSNR-YUV in
-        dB of the blocks that are black and white.
+        dB of what is black, as a tenth of the blocks is, and white, as the worst is.
     """
     levels = comparison.blocks
     n_v, n_u, rows, columns = levels.shape
-    best, worst = float(levels.max()), float(levels.min())
-    heat = (best - levels) / max(best - worst, 1e-9)
+    # Black corners of a lens are often exact: their 100 dB would leave one color to all the rest.
+    best, worst = float(np.quantile(levels, _GOOD)), float(levels.min())
+    heat = np.maximum(best - levels, 0) / max(best - worst, 1e-9)
     side = max(1, min(8, _MOST_PIXELS // max(n_v * rows, n_u * columns)))
     heat = heat.repeat(side, 2).repeat(side, 3)
     heat = np.pad(heat, ((0, 0), (0, 0), (0, _GAP), (0, _GAP)), constant_values=np.nan)
