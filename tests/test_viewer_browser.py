@@ -232,6 +232,36 @@ def test_a_finger_moves_the_viewpoint_and_two_zoom(planes: Page) -> None:
     planes.browser.size(1000, 700)
 
 
+def test_a_slow_page_is_rough_only_while_it_moves(planes: Page) -> None:
+    left, top = planes.fit_pixels()
+    seen = planes.evaluate(
+        """(async () => {
+          const { viewer } = sanrViewer;
+          const seen = [];
+          viewer.nSlow = 99;
+          viewer.addEventListener("drawn", () => seen.push(viewer.canvas.toDataURL()));
+          await viewer.set({ v: 1, u: 3 });
+          return seen;
+        })()"""
+    )
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
+        for url in seen
+    ]
+    view = expected(two_planes_file(), 1, 3)
+    np.testing.assert_array_equal(pictures[-1], view)
+    np.testing.assert_array_equal(planes.screen(left, top), view)
+    if planes.renderer == "worker threads":
+        assert len(pictures) == 1
+        return
+    rough, _ = pictures
+    # Each pixel is in the middle of the four that it stands for, and as far from each of them.
+    four = [view[y::2, x::2].astype(float) for y in (0, 1) for x in (0, 1)]
+    errors = [np.abs(rough - one).mean() for one in four]
+    assert max(errors) < 1.1 * min(errors)
+    assert np.abs(rough - np.mean(four, axis=0)).mean() < 0.7 * min(errors)
+
+
 def test_keys(planes: Page) -> None:
     planes.evaluate("document.getElementById('stage').focus(); true")
     for key, place in (("ArrowRight", (2, 3)), ("ArrowUp", (1, 3)), ("ArrowLeft", (1, 2))):

@@ -158,9 +158,10 @@ export class Controls {
   pickFocus(clientX, clientY) {
     const { viewer } = this;
     const box = viewer.canvas.getBoundingClientRect();
-    const x = Math.floor(((clientX - box.left) / box.width) * viewer.canvas.width);
-    const y = Math.floor(((clientY - box.top) / box.height) * viewer.canvas.height);
-    if (x < 0 || y < 0 || x >= viewer.canvas.width || y >= viewer.canvas.height) return;
+    const { width, height } = viewer.renderer;
+    const x = Math.floor(((clientX - box.left) / box.width) * width);
+    const y = Math.floor(((clientY - box.top) / box.height) * height);
+    if (x < 0 || y < 0 || x >= width || y >= height) return;
     const disparity = viewer.disparityAt(y, x);
     if (disparity !== null && viewer.header.n_v * viewer.header.n_u > 1) this.focusOn(disparity);
   }

@@ -11,6 +11,7 @@ const COLORS = Array.from({ length: 256 }, (_, i) => colorAt(i / 255));
 /** Draws means of views of a scene on a canvas; the twin of GlRenderer. */
 export class PoolRenderer {
   kind = "worker threads";
+  hasRough = false;
 
   /**
    * @param {HTMLCanvasElement} canvas

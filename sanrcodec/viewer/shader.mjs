@@ -41,11 +41,13 @@ void main() {
 
 const SCREEN_TARGET = `
 uniform int height;
+uniform int stride; // 2 makes a rough picture, of a quarter of the pixels
 out vec4 color;
 ivec2 pixel() { return ivec2(int(gl_FragCoord.x), height - 1 - int(gl_FragCoord.y)); }
 void store(ivec2 p, uvec3 rgb, int d, int peak) { color = vec4(vec3(rgb) / float(peak), 1); }`;
 
 const SUM_TARGET = `
+const int stride = 1;
 uniform usampler2D before;
 uniform bool isFirst;
 out uvec4 color;
@@ -103,7 +105,7 @@ ${UNPACK}
 ${header.layers > 0 ? layerFunctions(scene) : ""}
 
 void main() {
-  ivec2 p = pixel();
+  ivec2 p = stride * pixel();
   int d = 0;
 ${header.layers > 0 ? layeredSampling(header) : plainSampling(scene)}
 ${networkCode(scene)}
@@ -172,7 +174,8 @@ void bilinear(int slice, ivec3 q, out ivec4 even, out ivec4 odd) {
 function layeredSampling(header) {
   const { layers, features } = header;
   const count = nSlices(header);
-  const lines = ["  ivec2 base = 32 * p.yx + origin;"];
+  // Rough pixels are in the middle of those that they stand for.
+  const lines = ["  ivec2 base = 32 * p.yx + origin + 16 * (stride - 1);"];
   const each = (code) => {
     for (let s = 0; s < count; s++) {
       for (const isOdd of [false, true]) lines.push(code(lanes(s, isOdd), s));

@@ -19,6 +19,9 @@ const LIKELY_MS = 10; // for a view, before any was made
 const TURN_MS = 6000; // of a whole turn
 const EASE_MS = 60; // until a step of the viewpoint is two thirds done
 const OVERLAY = 0.7; // opacity
+const SLOW_MS = 33; // for a frame: while the viewpoint moves, a rough picture is better
+const MIN_SLOW = 4; // such frames in a row, that one late frame changes nothing
+const SETTLE_MS = 120; // from the last move until the picture is made anew, not rough
 
 /** Shows a light field on a canvas. */
 export class Viewer extends EventTarget {
@@ -35,6 +38,8 @@ export class Viewer extends EventTarget {
     this.pending = []; // poses that the mean still lacks
     this.isDirty = false;
     this.isRunning = false;
+    this.isRough = false; // what is shown
+    this.nSlow = 0; // frames in a row
     this.msPerView = LIKELY_MS;
     this.nDrawn = 0; // views since the page was opened
     this.idle = Promise.resolve();
@@ -73,6 +78,7 @@ export class Viewer extends EventTarget {
     this.scene = scene;
     const [height, width] = viewShape(scene.header, scene.level);
     this.range = rangeOf(scene);
+    this.nSlow = 0;
     if (this.renderer && this.renderer.setScene(scene, height, width)) return;
     const isForced = this.wanted === "webgl2";
     const renderer = this.wanted === "workers" ? null : GlRenderer.on(this.newCanvas(), isForced);
@@ -163,21 +169,37 @@ export class Viewer extends EventTarget {
 
   async run() {
     let before = performance.now();
+    let movedAt = before;
+    let wasMoved = false;
     await nextFrame();
-    while (this.isDirty || this.pending.length > 0 || this.target || this.state.turning) {
+    while (
+      this.isDirty || this.isRough || this.pending.length > 0 || this.target || this.state.turning
+    ) {
       const now = performance.now();
+      if (wasMoved && !this.isSlow) this.nSlow = now - before > SLOW_MS ? this.nSlow + 1 : 0;
       this.move(now - before);
       before = now;
-      let isFirst = false;
-      if (this.isDirty) {
+      wasMoved = this.isDirty;
+      if (wasMoved) movedAt = now;
+      const isFirst = wasMoved || (this.isRough && now - movedAt > SETTLE_MS);
+      if (isFirst) {
         this.isDirty = false;
-        isFirst = true;
+        this.isRough = wasMoved && this.isSlow && this.canBeRough;
         this.pending = posesOf(this.scene, this.state);
       }
       await this.addSome(isFirst);
       // Waiting for the screen would only add to what took longer than its frame.
       await (performance.now() - now < FRAME_MS ? nextFrame() : nextTask());
     }
+  }
+
+  /** Whether views take so long that whole ones would not move smoothly. */
+  get isSlow() {
+    return this.nSlow >= MIN_SLOW;
+  }
+
+  get canBeRough() {
+    return this.renderer.hasRough && this.state.aperture === 0 && !this.state.overlay;
   }
 
   /** Add as many of the pending views as a frame has time for, and show the mean. */
@@ -192,7 +214,8 @@ export class Viewer extends EventTarget {
       const begins = isFirst && i === 0;
       await renderer.add(pose, begins, begins && state.overlay);
     }
-    renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range });
+    const stride = this.isRough ? 2 : 1;
+    renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range, stride });
     if (await renderer.finish()) {
       const took = Math.max((performance.now() - start) / n, 0.1);
       this.msPerView = 0.8 * this.msPerView + 0.2 * took;
