@@ -39,9 +39,9 @@ LAYERS_INSIDE = {
     "encoder": (
         "functions distributed bands images quantize part parameters rate warp scene views "
         "loss model target probe trim quality schedule optimizer batches exposure gains "
-        "importance sweep geometry_report guide process memory last_good clock graphs control "
-        "settle steps fitting resumable export checkpoint options result selfcheck faults "
-        "encoding"
+        "importance planes sweep geometry_report guide process memory last_good clock graphs "
+        "control settle steps fitting resumable export checkpoint options result selfcheck "
+        "faults encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from sanrcodec.lightfield import LightField
 
 torch = pytest.importorskip("torch")
 sweep = pytest.importorskip("sanrcodec.encoder.sweep")
+images = pytest.importorskip("sanrcodec.encoder.images")
+planes = pytest.importorskip("sanrcodec.encoder.planes")
+report = pytest.importorskip("sanrcodec.encoder.geometry_report")
 
 Views = np.ndarray
 
@@ -167,3 +171,54 @@ def test_a_flat_background_does_not_widen_the_range(background: float) -> None:
     geometry = found(samples.clip(0, 255).astype(np.uint8))
     assert geometry is not None
     assert 2.5 <= geometry.parallax.extent <= 5.0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 6, 7])
+def test_two_by_two_views_tell_which_end_is_near(seed: int) -> None:
+    """Few pixels are occluded between neighbors; only these tell it."""
+    views = load_example("synthetic").render((5, 5), (64, 96), seed, (-1.5, 1.5))[1:3, 1:3]
+    # The example's larger disparity is nearer.
+    assert found(views).parallax.axes_reversed
+    assert not found(views[::-1, ::-1]).parallax.axes_reversed
+
+
+def test_what_nothing_hides_is_not_certain(render: Callable[..., Views]) -> None:
+    assert found(render()).is_certain
+    noise = np.kron(np.random.default_rng(5).uniform(0, 255, (40, 50, 1)), np.ones((3, 3, 3)))
+    rows, columns = np.mgrid[:72, :96]
+    views = [
+        [noise[rows + 8 + v, columns + 8 + u] for u in range(3)] for v in range(3)
+    ]  # one plane
+    geometry = found(np.array(views).astype(np.uint8))
+    assert not geometry.is_certain
+    told = report.describe_geometry(geometry, (3, 3))
+    assert told.endswith("; which end is nearest is not certain")
+    assert "certain" not in report.describe_geometry(replace(geometry, is_certain=True), (3, 3))
+
+
+def test_planes_match_as_defined() -> None:
+    """The mean of each side's truncated errors, where a moved pixel lies in the frame."""
+    generator = torch.Generator().manual_seed(0)
+    luma = 0.1 * torch.rand((6, 1, 17, 21), generator=generator)
+    angular = torch.tensor(
+        [[0.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, -3.0]]
+    )
+    disparities = torch.tensor([-2.3, 0.0, 1.0, 7.5])
+    match = planes.sweep_planes(luma, angular, disparities)
+    y, x = torch.meshgrid(torch.arange(17.0), torch.arange(21.0), indexing="ij")
+    for d, cost in zip(disparities, match.cost, strict=True):
+        errors = []
+        for view, a in zip(luma[1:, 0], angular[1:], strict=True):
+            row, column = y + a[0] * d, x + a[1] * d
+            inside = (row >= -0.5) & (row <= 16.5) & (column >= -0.5) & (column <= 20.5)
+            row, column = row.clamp(0, 16), column.clamp(0, 20)
+            r, c = row.long().clamp(max=15), column.long().clamp(max=19)
+            f, g = row - r, column - c
+            moved = (1 - f) * ((1 - g) * view[r, c] + g * view[r, c + 1])
+            moved += f * ((1 - g) * view[r + 1, c] + g * view[r + 1, c + 1])
+            error = (moved - luma[0, 0]).abs().clamp(max=0.1)
+            errors.append(torch.where(inside, error, torch.full_like(error, 0.1)))
+        sides = ([0], [1, 3], [4], [2, 3])  # above, below, left, right of the center
+        means = torch.stack([torch.stack([errors[i] for i in side]).mean(0) for side in sides])
+        smooth = images.box_mean(images.box_mean(means[:, None], 3), 3)[:, 0]
+        torch.testing.assert_close(cost, smooth.amin(0), atol=1e-5, rtol=0)

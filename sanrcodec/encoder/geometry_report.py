@@ -66,6 +66,7 @@ def describe_geometry(
         f"parallax: {sign * near:+.2f} (nearest) to {sign * far:+.2f} pixels per view; "
         f"the camera moves {' and '.join(directions)} as {' and '.join(axes)} grow"
         + ("s" if len(axes) == 1 else "")
+        + ("" if geometry.is_certain else "; which end is nearest is not certain")
     )
 
 

@@ -19,6 +19,7 @@ from sanrcodec.presets import Parallax
 
 __all__ = ["checked_fit", "checked_geometry"]
 
+_GEOMETRY = {"near", "far", "parallax", "is_certain"}
 _DIRECTIONS = ("mirrored", "axes_reversed", "transposed")
 
 
@@ -35,7 +36,7 @@ def checked_geometry(kept: Any, size: tuple[int, int] | None) -> Geometry | None
     if kept is None:
         return None
     _require(size is not None)
-    _require(isinstance(kept, dict) and set(kept) == {"near", "far", "parallax"})
+    _require(isinstance(kept, dict) and set(kept) == _GEOMETRY)
     parallax = kept["parallax"]
     _require(isinstance(parallax, dict) and set(parallax) == {"extent", *_DIRECTIONS})
     _require(_is_number(parallax["extent"]))
@@ -43,7 +44,8 @@ def checked_geometry(kept: Any, size: tuple[int, int] | None) -> Geometry | None
     for plane in (kept["near"], kept["far"]):
         _require(_is_plain(plane) and plane.shape == size and plane.dtype == torch.float32)
         _require(bool(plane.isfinite().all()))
-    return Geometry(kept["near"], kept["far"], Parallax(**parallax))
+    _require(isinstance(kept["is_certain"], bool))
+    return Geometry(kept["near"], kept["far"], Parallax(**parallax), kept["is_certain"])
 
 
 def checked_fit(kept: Any, steps: int, n_ranks: int) -> FitState:

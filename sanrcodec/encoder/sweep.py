@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.images import box_mean, median_filter, warped
+from sanrcodec.encoder.planes import MAX_ERROR, Match, sweep_planes
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Parallax
 
@@ -32,12 +33,14 @@ _MAX_CROSS, _MAX_DIAGONAL = 16, 8  # views that are compared with the one at the
 # Of the longer side, for the outermost view: more than the margins hold, of which the canvas then
 # lacks the outermost parts.
 _MAX_TOTAL_SHIFT = 0.4
-_MAX_SWEPT_PIXELS = 2**22  # of all views that are compared at once
-_MAX_ERROR = 0.1  # of a pixel, as a share of the peak
 _LEAST_GAIN = 0.03  # of the score, for which an unusual order of the views is believed
 _FOUND = 0.95  # of the score of the worst order; a geometry must do better
+_HOPELESS = 1.4  # of the score of the best order, beyond which another one is given up
 _ALIKE = 0.6  # of the score of unlike views, below which views are alike
 _DISTINCT = 0.3  # of the contrast of the best places, with which a place votes for the range
+_N_FAR_VIEWS = 4  # that tell which end is in front
+_APART_PX = 1.0  # of two pixels that move to the same place
+_CERTAIN = 0.1  # of the evidence, from which it is believed
 _STILL = 1.1  # of the score of the best planes, up to which no disparity is as good
 
 
@@ -48,15 +51,17 @@ class Geometry:
     Attributes:
         near, far: Disparity of the front and of the occluded layer.
         parallax: Direction and extent of the disparities.
+        is_certain: Whether occlusions show clearly which end of the disparities is in front.
     """
 
     near: Tensor
     far: Tensor
     parallax: Parallax
+    is_certain: bool = True
 
     def to(self, device: torch.device | str) -> Geometry:
         """Return the same on another device."""
-        return Geometry(self.near.to(device), self.far.to(device), self.parallax)
+        return replace(self, near=self.near.to(device), far=self.far.to(device))
 
 
 class _Order(NamedTuple):
@@ -82,24 +87,6 @@ class _Views(NamedTuple):
 
     positions: Tensor
     luma: Tensor
-
-
-class _Match(NamedTuple):
-    """How well planes match.
-
-    Attributes:
-        planes: Disparities.
-        cost: ``[n_planes, H, W]``, of the side of the center that matches best.
-        best: ``[H, W]``, the plane that matches best on all sides together.
-        contrast: ``[H, W]``, by how much it does so against the mean of all planes.
-        score: Mean over pixels of the smallest cost, where all sides must match.
-    """
-
-    planes: Tensor
-    cost: Tensor
-    best: Tensor
-    contrast: Tensor
-    score: float
 
 
 def estimate_geometry(
@@ -145,9 +132,10 @@ def estimate_geometry(
     if factor > 1:
         views = _load(light_field, exposure, chosen, 1, device)
     angular = order.angular(views.positions)
-    match = _sweep(views.luma, angular, planes)
+    match = sweep_planes(views.luma, angular, planes)
     disparity = median_filter(_subplane_minimum(match))
-    near_is_low = _near_is_low(views.luma, angular, disparity)
+    evidence = _evidence_of_front(views.luma, angular, disparity)
+    near_is_low = evidence >= 0
     near = disparity if near_is_low else -disparity
     extent = float(disparity.abs().max())
     parallax = Parallax(extent, order.mirrored, not near_is_low, order.transposed)
@@ -157,7 +145,7 @@ def estimate_geometry(
     )
     if bool(away.any()):
         near = _moved(near, order.angular(-away.to(near)) * (1 if near_is_low else -1))
-    return Geometry(near, _highest_around(near, radius), parallax)
+    return Geometry(near, _highest_around(near, radius), parallax, abs(evidence) >= _CERTAIN)
 
 
 def _choice(grid: tuple[int, int], exposure: Exposure) -> list[tuple[int, int]]:
@@ -216,24 +204,38 @@ def _load(
     return _Views(positions - positions[:1], stack)
 
 
-def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> tuple[_Order, _Match] | None:
-    """The order of the axes with which the views fit best; None if none fits."""
-    found = [(o, _outward(views, o.angular(views.positions), reach)) for o in _orders(grid)]
+def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> tuple[_Order, Match] | None:
+    """The order of the axes with which the views fit best; None if none fits.
+
+    An order that does far worse than another within some ring is not searched any further: wrong
+    orders have wide ranges, and take the most time.
+    """
+    searches = [_Search(views, order, reach) for order in _orders(grid)]
+    rings = list(_rings(views.positions.abs().amax(1)))
+    some_are_worse = False
+    # The last one again, with the finer steps that its narrower range allows.
+    for ring in (*rings, rings[-1]):
+        matches = [search.widen(ring) for search in searches]
+        limit = _HOPELESS * min(match.score for match in matches)
+        kept = [k for k, match in enumerate(matches) if match.score <= limit]
+        some_are_worse |= len(kept) < len(searches)
+        searches, matches = [searches[k] for k in kept], [matches[k] for k in kept]
+    found = [(search.order, match) for search, match in zip(searches, matches, strict=True)]
     usual, best = found[0], min(found, key=lambda f: f[1].score)
     if best[1].score > (1 - _LEAST_GAIN) * usual[1].score:
         best = usual
     worst = max(match.score for _, match in found)
-    if best[1].score < _FOUND * worst or _are_still(views, best[1]):
+    if some_are_worse or best[1].score < _FOUND * worst or _are_still(views, best[1]):
         return best
     return None
 
 
-def _are_still(views: _Views, match: _Match) -> bool:
+def _are_still(views: _Views, match: Match) -> bool:
     """Whether the views are alike as they are, so that no order of the axes is better."""
     if match.score > _ALIKE * _contrast(views):
         return False
     zero = views.luma.new_zeros(1)
-    return _sweep(views.luma, views.positions, zero).score <= _STILL * match.score
+    return sweep_planes(views.luma, views.positions, zero).score <= _STILL * match.score
 
 
 def _contrast(views: _Views) -> float:
@@ -241,7 +243,7 @@ def _contrast(views: _Views) -> float:
     center = views.luma[:1]
     h, w = center.shape[2:]
     moved = [center.roll((h * i // 4, w * j // 4), (2, 3)) for i, j in ((1, 2), (2, 1), (2, 3))]
-    return float((torch.cat(moved) - center).abs().clamp(max=_MAX_ERROR).mean())
+    return float((torch.cat(moved) - center).abs().clamp(max=MAX_ERROR).mean())
 
 
 def _orders(grid: tuple[int, int]) -> list[_Order]:
@@ -250,22 +252,32 @@ def _orders(grid: tuple[int, int]) -> list[_Order]:
     return [_Order(m, t) for t in (False, True) for m in mirrored]
 
 
-def _outward(views: _Views, angular: Tensor, reach: float) -> _Match:
-    """Search the range of disparities up to ``reach``, ring by ring."""
-    distance = angular.abs().amax(1)
-    low, high = -reach, reach
-    rings = list(_rings(distance))
-    # The last one again, with the finer steps that its narrower range allows.
-    for ring in (*rings, rings[-1]):
-        within = distance <= ring
+class _Search:
+    """The range of disparities in one order of the axes, found ring by ring.
+
+    Args:
+        views: To match.
+        order: Of the axes.
+        reach: Largest disparity, in pixels per view.
+    """
+
+    def __init__(self, views: _Views, order: _Order, reach: float) -> None:
+        self.order = order
+        self._views, self._angular = views, order.angular(views.positions)
+        self._reach, self._low, self._high = reach, -reach, reach
+
+    def widen(self, ring: float) -> Match:
+        """Match the views of a ring within the range of the last one, which this narrows."""
+        low, high, reach = self._low, self._high, self._reach
+        within = self._angular.abs().amax(1) <= ring
         n = math.ceil((high - low) * ring / _MAX_COARSE_STEP_PX)
         n = max(_MIN_COARSE_PLANES, min(n, _MAX_PLANES)) | 1
-        planes = torch.linspace(low, high, n, device=angular.device)
-        match = _sweep(views.luma[within], angular[within], planes)
+        planes = torch.linspace(low, high, n, device=self._angular.device)
+        match = sweep_planes(self._views.luma[within], self._angular[within], planes)
         low, high = _range(match)
         margin = 1.5 * float(planes[1] - planes[0])
-        low, high = max(low - margin, -reach), min(high + margin, reach)
-    return match
+        self._low, self._high = max(low - margin, -reach), min(high + margin, reach)
+        return match
 
 
 def _rings(distance: Tensor) -> Iterator[float]:
@@ -280,61 +292,20 @@ def _rings(distance: Tensor) -> Iterator[float]:
     yield distances[-1]
 
 
-def _range(match: _Match) -> tuple[float, float]:
+def _range(match: Match) -> tuple[float, float]:
     """Smallest and largest disparity that pixels vote for, outliers aside.
 
-    Flat places match everywhere: only those with a distinct minimum vote. All sides must agree: of
-    many planes one matches some side of nearly any place by chance.
+    Flat places match everywhere: only those with a distinct minimum vote. All sides must agree,
+    and the places around: of many planes one matches some side of nearly any place by chance.
     """
     contrast = match.contrast
     distinct = max(float(contrast.median()), _DISTINCT * float(torch.quantile(contrast, 0.95)))
-    voters = match.best[contrast >= distinct]
+    voters = median_filter(match.best)[contrast >= distinct]
     low, high = (float(torch.quantile(voters, q)) for q in (0.003, 0.997))
     return low, high
 
 
-def _sweep(luma: Tensor, angular: Tensor, planes: Tensor) -> _Match:
-    """Match planes of constant disparity."""
-    angular = angular[1:]
-    center, others = luma[:1], luma[1:]
-    sides = torch.stack(
-        [angular[:, 0] < 0, angular[:, 0] > 0, angular[:, 1] < 0, angular[:, 1] > 0]
-    ).float()
-    sides = sides[sides.sum(1) > 0]
-    shares = sides / sides.sum(1, keepdim=True)
-    # A few views at a time, so that large ones do not take many times their memory.
-    n = max(1, _MAX_SWEPT_PIXELS // center.numel())
-    parts = list(zip(others.split(n), angular.split(n), shares.split(n, 1), strict=True))
-    costs, least = [], torch.full_like(center[0, 0], math.inf)
-    best, total = torch.zeros_like(least), torch.zeros_like(least)
-    for d in planes:
-        means = center.new_zeros(len(sides), *center.shape[1:])
-        for views, offsets, share in parts:
-            difference = (warped(views, offsets * d) - center).abs().clamp(max=_MAX_ERROR)
-            # What lies beyond the frame is no match, though its repeated border may look like one.
-            difference[~_inside(offsets * d, center)] = _MAX_ERROR
-            means += torch.tensordot(share, difference, 1)
-        means = box_mean(box_mean(means, 3), 3)
-        costs.append(means.amin(0)[0])
-        together = means.mean(0)[0]
-        best = torch.where(together < least, d, best)
-        least = torch.minimum(least, together)
-        total += together
-    contrast = total / len(planes) - least
-    return _Match(planes, torch.stack(costs), best, contrast, float(least.mean()))
-
-
-def _inside(shift: Tensor, image: Tensor) -> Tensor:
-    """Which pixels of an image, moved by ``[N, 2]`` pixels, are within it: ``[N, 1, H, W]``."""
-    axes = []
-    for axis, size in enumerate(image.shape[2:]):
-        position = torch.arange(size, device=image.device) + shift[:, axis, None]
-        axes.append((position >= -0.5) & (position <= size - 0.5))
-    rows, columns = axes
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
-
-
-def _subplane_minimum(match: _Match) -> Tensor:
+def _subplane_minimum(match: Match) -> Tensor:
     """Disparity of the smallest cost, refined by a parabola through its neighbors."""
     planes, cost = match.planes, match.cost
     index = cost.argmin(0).clamp(1, len(planes) - 2)
@@ -364,24 +335,30 @@ def _moved(disparity: Tensor, offset: Tensor) -> Tensor:
     return moved
 
 
-def _near_is_low(luma: Tensor, angular: Tensor, disparity: Tensor) -> bool:
-    """Which end of the disparity range is in front: the order whose splatted views fit better."""
-    errors = []
+def _evidence_of_front(luma: Tensor, angular: Tensor, disparity: Tensor) -> float:
+    """How clearly the low end of the disparities is in front: -1 (the high end is) to 1.
+
+    Where two pixels of the center move to the same place of another view, it shows the one in
+    front: those of low disparity are compared with those of high disparity there.
+    """
     h, w = disparity.shape
     y, x = torch.meshgrid(
         torch.arange(h, device=luma.device), torch.arange(w, device=luma.device), indexing="ij"
     )
-    far_views = angular.abs().sum(1).argsort(descending=True)[:4].tolist()
-    for sign in (1.0, -1.0):
-        total = 0.0
-        for k in far_views:
-            row = (y + (angular[k, 0] * disparity).round().long()).clamp(0, h - 1)
-            column = (x + (angular[k, 1] * disparity).round().long()).clamp(0, w - 1)
-            target = (row * w + column).flatten()
-            depth = torch.full((h * w,), float("inf"), device=luma.device)
-            depth.scatter_reduce_(0, target, (sign * disparity).flatten(), "amin")
-            in_front = (sign * disparity).flatten() <= depth[target] + 1e-4
-            difference = (luma[k, 0].flatten()[target] - luma[0, 0].flatten()).abs()
-            total += float(difference.clamp(max=_MAX_ERROR)[in_front].mean())
-        errors.append(total)
-    return errors[0] <= errors[1]
+    center = luma[0, 0].flatten()
+    low_error = high_error = 0.0
+    for k in angular.abs().sum(1).argsort(descending=True)[:_N_FAR_VIEWS].tolist():
+        row = y + (angular[k, 0] * disparity).round().long()
+        column = x + (angular[k, 1] * disparity).round().long()
+        inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+        target, d = (row * w + column)[inside], disparity[inside]
+        lowest = torch.full((h * w,), math.inf, device=luma.device)
+        lowest.scatter_reduce_(0, target, d, "amin")
+        highest = torch.full((h * w,), -math.inf, device=luma.device)
+        highest.scatter_reduce_(0, target, d, "amax")
+        apart = ((highest - lowest) * angular[k].abs().max() > _APART_PX)[target]
+        error = (luma[k, 0].flatten()[target] - center[inside.flatten()]).abs()
+        error.clamp_(max=MAX_ERROR)
+        low_error += float(error[apart & (d == lowest[target])].sum())
+        high_error += float(error[apart & (d == highest[target])].sum())
+    return (high_error - low_error) / max(high_error + low_error, 1e-6)
