@@ -6,6 +6,8 @@
  * A buffer holds one row of pixels after the other, `stride` values apart, one row per unit.
  */
 
+const N_AT_ONCE = 8; // inputs
+
 /**
  * `clip(rshift(sums, shift), -limit, limit)` of one row, then leaky if asked for.
  * @param {Float64Array} sums
@@ -70,7 +72,7 @@ export class Dense {
 }
 
 function paddedLength(n) {
-  return Math.ceil(n / 4) * 4;
+  return Math.ceil(n / N_AT_ONCE) * N_AT_ONCE;
 }
 
 /** Weights `[outputs, inputs]` with zeros after each row, and after an odd number of rows. */
@@ -83,26 +85,22 @@ function padded(weight, nOutputs, nInputs) {
   return out;
 }
 
-/** The sums of outputs `j` and `j + 1`, one row after the other. */
+/**
+ * The sums of outputs `j` and `j + 1`, one row after the other.
+ * Eight inputs at a time: what is loaded and checked is used twice.
+ */
 function weighPair(sums, n, bias0, bias1, { weight, nInputRows }, j, inputs, stride) {
-  const first = j * nInputRows;
-  const second = first + nInputRows;
-  let k = 0;
-  for (; k + 8 <= nInputRows; k += 8) {
-    addEight(sums, n, bias0, bias1, weight, first + k, second + k, inputs, k * stride, stride, k);
-  }
-  for (; k < nInputRows; k += 4) {
-    addFour(sums, n, bias0, bias1, weight, first + k, second + k, inputs, k * stride, stride, k);
+  for (let k = 0; k < nInputRows; k += N_AT_ONCE) {
+    addEight(sums, n, bias0, bias1, weight, j * nInputRows + k, nInputRows, inputs, stride, k);
   }
 }
 
-/** Eight inputs for two outputs: what is loaded and checked is used twice. */
-function addEight(sums, n, bias0, bias1, weight, at0, at1, inputs, at, stride, k) {
-  const [a0, a1, a2, a3, a4, a5, a6, a7] = weight.subarray(at0, at0 + 8);
-  const [b0, b1, b2, b3, b4, b5, b6, b7] = weight.subarray(at1, at1 + 8);
+function addEight(sums, n, bias0, bias1, weight, from, rowLength, inputs, stride, k) {
+  const [a0, a1, a2, a3, a4, a5, a6, a7] = weight.subarray(from, from + 8);
+  const [b0, b1, b2, b3, b4, b5, b6, b7] = weight.subarray(from + rowLength, from + rowLength + 8);
   const isFirst = k === 0;
   for (let p = 0; p < n; p++) {
-    const i = at + p;
+    const i = k * stride + p;
     const x0 = inputs[i];
     const x1 = inputs[i + stride];
     const x2 = inputs[i + 2 * stride];
@@ -115,20 +113,5 @@ function addEight(sums, n, bias0, bias1, weight, at0, at1, inputs, at, stride, k
       + a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7;
     sums[n + p] = (isFirst ? bias1 : sums[n + p])
       + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7;
-  }
-}
-
-function addFour(sums, n, bias0, bias1, weight, at0, at1, inputs, at, stride, k) {
-  const [a0, a1, a2, a3] = weight.subarray(at0, at0 + 4);
-  const [b0, b1, b2, b3] = weight.subarray(at1, at1 + 4);
-  const isFirst = k === 0;
-  for (let p = 0; p < n; p++) {
-    const i = at + p;
-    const x0 = inputs[i];
-    const x1 = inputs[i + stride];
-    const x2 = inputs[i + 2 * stride];
-    const x3 = inputs[i + 3 * stride];
-    sums[p] = (isFirst ? bias0 : sums[p]) + a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3;
-    sums[n + p] = (isFirst ? bias1 : sums[n + p]) + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3;
   }
 }

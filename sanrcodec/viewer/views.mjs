@@ -122,7 +122,7 @@ class ViewNetwork {
       const at = header.features * this.n;
       for (let x = x0; x < x1; x++) this.inputs[at + x - x0] = coordinateOf(x, header.width, level);
     }
-    const nRows = Math.ceil(header.view_hidden / 4) * 4;
+    const nRows = Math.max(...this.layers.slice(1).map((layer) => layer.nInputRows));
     this.hidden = [0, 1].map(() => new Float64Array(nRows * this.n));
     this.output = new Float64Array(header.channels * this.n);
     this.sums = new Float64Array(2 * this.n);
@@ -252,12 +252,10 @@ class Sampler {
       let i = 0;
       for (; ; i++) {
         this.find(i, y, x);
-        if (i === last) break;
-        visibility[i] = this.sampleVisibility(i);
-        if (visibility[i] === 256) break;
+        visibility[i] = i === last ? 256 : this.sampleVisibility(i);
+        if (visibility[i] === 256) break; // replaces what is in `out`
       }
-      this.copy(i, out, stride, x - x0);
-      for (i -= 1; i >= 0; i--) {
+      for (; i >= 0; i--) {
         if (visibility[i] > 0) this.blend(i, out, stride, x - x0);
       }
     }
@@ -309,26 +307,6 @@ class Sampler {
     ) >> 8;
     const m = (alpha + 8) >> 4;
     return m < 0 ? 0 : m > 256 ? 256 : m;
-  }
-
-  copy(i, out, stride, pixel) {
-    const { features } = this.header;
-    const { slices } = this.layers[i];
-    const { rowLength } = this;
-    const fy = this.fy[i];
-    const fx = this.fx[i];
-    const w11 = fy * fx;
-    const w10 = 16 * fy - w11;
-    const w01 = 16 * fx - w11;
-    const w00 = 256 - w10 - w01 - w11;
-    for (let j = 0, to = pixel; j < features; j++, to += stride) {
-      const slice = slices[j >> LANE_BITS];
-      const k = this.at[i] + (j & (LANES - 1));
-      out[to] = (
-        w00 * slice[k] + w01 * slice[k + LANES]
-        + w10 * slice[k + rowLength] + w11 * slice[k + rowLength + LANES] + 128
-      ) >> 8;
-    }
   }
 
   blend(i, out, stride, pixel) {
