@@ -288,7 +288,40 @@ def open_sanr(
     max_pixels: float | None = None,
     max_work: float | None = None,
 ) -> SanrFile:
-    """Open a .sanr file; see :class:`SanrFile`."""
+    """Open a .sanr file: a light field whose views decode on demand, by numpy alone.
+
+    >>> opened = sanrcodec.open("lf.sanr")
+    >>> opened.shape, opened.dtype, opened.bit_depth, opened.bpp, opened.metadata
+    >>> opened.view(4, 4)                     # row 4, column 4: an array [H, W, C]
+    >>> opened.view(3.5, 4.25, scale="1/4")   # between views, at a quarter of the size
+    >>> opened.view(4, 4, region=np.s_[0:64, 0:64])
+    >>> opened[4, 4], opened[:, 4], np.asarray(opened)  # as an array [V, U, H, W, C]
+    >>> for view in opened.views(): ...       # all of them, made by several threads
+    >>> opened.disparity(4, 4)                # pixels per view, the higher the nearer
+    >>> opened.refocus(0.5, aperture=3), opened.all_in_focus(), opened.epi(row=40)
+
+    The sections are checked now; what is coded is decoded at the first view, as far as its scale
+    needs it, and kept. The samples are the same on every machine. Views may be decoded by several
+    threads at once; the file can be pickled, and is a context manager that frees its memory.
+
+    Args:
+        source: Path, bytes, or a binary file object.
+        device: Where views are computed: by torch on a device that it names so, such as ``cuda``
+            or ``cpu``; by numpy if None. The samples are the same.
+        max_pixels: Pixels that the canvases of all layers may have. By default a warning comes
+            above :data:`sanrcodec.limits.MAX_PIXELS`, and an error above twice that.
+        max_work: Multiply-accumulates that the first view may take, likewise; the default is
+            :data:`sanrcodec.limits.MAX_WORK`, and less for files of few bytes.
+
+    Returns:
+        The opened file; ``help(sanrcodec.SanrFile)`` has all of its methods.
+
+    Raises:
+        SanrError: one of its subclasses says what is wrong with the file.
+        LightFieldError: the device is not usable here.
+        MissingEncoderError: a device is given, but PyTorch is not installed.
+        OSError: the file cannot be read.
+    """
     return SanrFile(source, device=device, max_pixels=max_pixels, max_work=max_work)
 
 
