@@ -55,6 +55,20 @@ def test_direction_of_the_camera(
     vertical, horizontal = ("up" if axis.step is None else "down" for axis in flip)
     horizontal = {"up": "left", "down": "right"}[horizontal]
     assert f"the camera moves {vertical} and {horizontal} as v and u grow" in printed
+    assert "exchanged" not in printed
+    np.save("swapped.npy", samples[flip].swapaxes(0, 1))
+    printed = assert_ok(sanr("inspect", "swapped.npy"))
+    assert f"the camera moves {horizontal} and {vertical} as v and u grow" in printed
+    assert "rows and columns are exchanged, which the fit allows for" in printed
+
+
+@pytest.mark.slow
+def test_views_that_are_all_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    samples = render((1, 1), (64, 96), seed=3)
+    np.save("lf.npy", np.tile(samples, (3, 3, 1, 1, 1)))
+    assert "too little to tell how the camera moves" in assert_ok(sanr("inspect", "lf.npy"))
 
 
 def test_single_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

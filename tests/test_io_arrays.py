@@ -57,7 +57,7 @@ def test_shape_that_only_one_order_fits(tmp_path):
 
 def test_doubtful_shape_is_asked(tmp_path):
     np.save(tmp_path / "lf.npy", noise((48, 48, 3, 3, 3)))
-    refuses("may be vuhwc or hwvuc; add --axes, for example --axes vuhwc", tmp_path / "lf.npy")
+    refuses("may be vuhwc or hwvuc; add --axes, for example --axes hwvuc", tmp_path / "lf.npy")
 
 
 @pytest.mark.parametrize("axes", ["nhwc", "nchw", "nhw"])

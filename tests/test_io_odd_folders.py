@@ -152,7 +152,7 @@ def test_files_that_are_no_light_field_yet(tmp_path, name):
     folder.mkdir()
     for number in range(3):
         (folder / f"{number}_{name}").write_bytes(start + bytes(100))
-    refuses(f"0_{name} is .*{message}", folder / f"0_{name}")
+    refuses(f"0_{name}: this is .*{message}", folder / f"0_{name}")
     refuses(f"no images in this folder, but 0_{name} is .*{message}", folder)
     if name != "lf.tar.gz":
         (folder / "x.png").write_bytes(start + bytes(100))

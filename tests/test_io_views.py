@@ -173,6 +173,7 @@ def test_a_part_of_the_views_that_parameters_of_hci_tell(tmp_path):
         notes = assert_reads(folder, whole[part])
         said = "a regular part of the 6x8 views that parameters.cfg says"
         assert (said in notes) == (name != "all")
+        assert "--order" not in notes
         assert_reads(folder, whole[part], grid=chosen.shape)
         refuses("contradicts --grid 5x5", folder, grid=(5, 5))
     (tmp_path / "middle" / f"input_Cam{numbers[3, 3]:03d}.png").unlink()

@@ -14,6 +14,7 @@ from sanrcodec.lightfield import LightField
 __all__ = ["describe_geometry", "draw_disparity", "inspect_geometry"]
 
 _TAIL = 0.01  # share of pixels at either end that may be mismatches
+_STILL = 0.01  # pixels per view
 
 
 def inspect_geometry(
@@ -62,12 +63,18 @@ def describe_geometry(
     ways = (horizontal, vertical) if parallax.transposed else (vertical, horizontal)
     axes = [name for name, n in zip("vu", grid, strict=True) if n > 1]
     directions = [way for way, n in zip(ways, grid, strict=True) if n > 1]
-    return (
-        f"parallax: {sign * near:+.2f} (nearest) to {sign * far:+.2f} pixels per view; "
-        f"the camera moves {' and '.join(directions)} as {' and '.join(axes)} grow"
-        + ("s" if len(axes) == 1 else "")
-        + ("" if geometry.is_certain else "; which end is nearest is not certain")
-    )
+    line = f"parallax: {sign * near:+.2f} (nearest) to {sign * far:+.2f} pixels per view; "
+    if max(abs(near), abs(far)) < _STILL:
+        return line + "too little to tell how the camera moves"
+    line += f"the camera moves {' and '.join(directions)} as {' and '.join(axes)} grow"
+    line += "s" if len(axes) == 1 else ""
+    if not geometry.is_certain:
+        line += "; which end is nearest is not certain"
+    if parallax.transposed and len(axes) == 2:
+        line += (
+            "; rows and columns are exchanged, which the fit allows for (or add --order or --axes)"
+        )
+    return line
 
 
 def draw_disparity(geometry: Geometry) -> npt.NDArray[np.uint8]:

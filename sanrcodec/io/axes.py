@@ -63,7 +63,8 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
     if likely == [orders[0]]:
         return orders[0]
     raise LightFieldError(
-        f"shape {shape} may be {' or '.join(valid)}; add --axes, for example --axes {valid[0]}"
+        f"shape {shape} may be {' or '.join(valid)}; "
+        f"add --axes, for example --axes {(likely or valid)[0]}"
     )
 
 

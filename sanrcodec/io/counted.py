@@ -27,12 +27,14 @@ class Count(NamedTuple):
         grid: Number of views ``(V, U)``; None if they do not tell it.
         remark: What to say of the numbers; may be empty.
         hint: What may be missing, to end a message that asks for the grid.
+        by_rows: Whether it is known that rows are counted, not columns.
     """
 
     names: list[str]
     grid: tuple[int, int] | None = None
     remark: str = ""
     hint: str = ""
+    by_rows: bool = False
 
 
 def read_count(request: Request, found: NameSet) -> Count:
@@ -65,7 +67,7 @@ def read_count(request: Request, found: NameSet) -> Count:
         grid, remark = _turned(request, runs), ", rows as the gaps in their numbers tell"
     if grid is not None:
         request.refuse_other_grid(grid, f"{names[0]} to {names[-1]} make")
-        return Count(names, grid, remark)
+        return Count(names, grid, remark, by_rows=is_hci)
     if n_gaps and not (request.grid and fits(numbers, _turned(request, request.grid))):
         lacking = _name_like(names[0], _first_gap(numbers))
         if is_hci:
@@ -172,9 +174,10 @@ def _read_part(
     grid = _turned(request, (len(lines[0]), len(lines[1])))
     if grid == stated:
         request.refuse_other_grid(grid, says)
-        return Count(names, grid)
+        return Count(names, grid, by_rows=True)
     request.refuse_other_grid(grid, f"of {whole} views that {says}, there are")
-    return Count(names, grid, f", a regular part of the {whole} views that {says}")
+    remark = f", a regular part of the {whole} views that {says}"
+    return Count(names, grid, remark, by_rows=True)
 
 
 def _turned(request: Request, grid: tuple[int, int]) -> tuple[int, int]:

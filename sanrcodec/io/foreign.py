@@ -87,7 +87,9 @@ def _kind(path: Path) -> _Kind | None:
 
 
 def _read(request: Request) -> Reading:
-    raise LightFieldError(f"{request.path}: {describe(request.path)}")
+    kind = _kind(request.path)
+    assert kind is not None  # else this layout is not chosen
+    raise LightFieldError(f"{request.path}: this is {kind.advice}")
 
 
 LAYOUT = Layout("foreign", _read, lambda path: _kind(path) is not None, frozenset())

@@ -144,7 +144,7 @@ def _by_number(
     """Take views of the first set in natural order of their names."""
     found, views = sets[0], [name for one in sets for name in one.names]
     _refuse_twins(request.path, found)
-    names, told, remark, hint = read_count(request, found)
+    names, told, remark, hint, by_rows = read_count(request, found)
     grid = told or request.grid
     rivals = [one for one in sets if len(one.names) == len(found.names)]
     if len(names) == 1 < len(rivals):  # names without numbers, or that differ in letters
@@ -162,7 +162,7 @@ def _by_number(
     table = table.reshape(n_v, n_u) if order == "rows" else table.reshape(n_u, n_v).T
     scheme = f"{names[0]} to {names[-1]}, {order[:-1]} by {order[:-1]}{remark}"
     if remark or (request.order is None and told is None):
-        doubt = "" if request.order or 1 in grid else _DOUBT
+        doubt = "" if request.order or by_rows or 1 in grid else _DOUBT
         request.note(f"{request.path}: {scheme}{doubt}")
     return table.tolist(), scheme
 
