@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import bjontegaard
@@ -44,6 +44,12 @@ ANCHORS = {
     "vvenc": "vvenc, slow",
     "aom-av1": "libaom AV1",
     "jplm": "JPEG Pleno 4D transform",
+}
+# Heads of the columns of README.md, by codec.
+HEADS = {
+    "x265-paper": "vs x265 as in papers",
+    "x265": "vs x265 veryslow 4:4:4 10 bit",
+    "vvenc": "vs VVC (vvenc slow)",
 }
 FORMATS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
 ANCHOR_CURVES = anchor_curves()
@@ -116,22 +122,47 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def scenes_table(selection: Selection) -> str:
     """A row per scene: range of rate and quality, BD-rates against three anchors."""
-    ours = our_curves(selection)
-    codecs = ("x265-paper", "x265", "vvenc")
+    return comparison_table(our_curves(selection), ANCHOR_CURVES, SCENES, HEADS)
+
+
+def comparison_table(
+    ours: Mapping[str, Sequence[Point]],
+    theirs: Mapping[str, Mapping[str, Sequence[Point]]],
+    scenes: Mapping[str, str],
+    heads: Mapping[str, str],
+) -> str:
+    """A row per scene: range of rate and quality, BD-rates against codecs; and their means.
+
+    Args:
+        ours: Points of each scene.
+        theirs: The same of each scene and codec.
+        scenes: Their names for the table.
+        heads: Of the columns, by codec.
+
+    A pair of curves that cannot be compared is a dash.
+    """
     rows, found = [], []
-    for scene, name in SCENES.items():
+    for scene, name in scenes.items():
         points = sorted(ours[scene])
-        found.append([bd_rate(ANCHOR_CURVES[scene][codec], points).percent for codec in codecs])
+        found.append([_percent_or_none(theirs[scene].get(codec, ()), points) for codec in heads])
         rows.append(
             [name, f"{points[0].bpp:.4f}..{points[-1].bpp:.4f}",
-             f"{points[0].psnr:.1f}..{points[-1].psnr:.1f} dB", *map(_percent, found[-1])]
+             f"{points[0].psnr:.1f}..{points[-1].psnr:.1f} dB",
+             *("-" if value is None else _percent(value) for value in found[-1])]
         )  # fmt: skip
-    means = [_percent(statistics.mean(column)) for column in zip(*found, strict=True)]
-    head = [
-        "scene", "bpp", "PSNR-YUV", "vs x265 as in papers", "vs x265 veryslow 4:4:4 10 bit",
-        "vs VVC (vvenc slow)",
-    ]  # fmt: skip
-    return table(head, [*rows, ["mean", "", "", *means]])
+    means = []
+    for column in zip(*found, strict=True):
+        known = [value for value in column if value is not None]
+        means.append(_percent(statistics.mean(known)) if len(known) == len(column) else "-")
+    last = [["mean", "", "", *means]] if len(rows) > 1 else []
+    return table(["scene", "bpp", "PSNR-YUV", *heads.values()], [*rows, *last])
+
+
+def _percent_or_none(anchor: Iterable[Point], test: Iterable[Point]) -> float | None:
+    try:
+        return bd_rate(anchor, test).percent
+    except ValueError:
+        return None
 
 
 def anchors_table(

@@ -3,7 +3,7 @@
 
 Which rows of rd.csv make a curve, in this order:
 
-1. the profile and the preset asked for, fitted on a GPU;
+1. the profile and the preset asked for, fitted on a GPU unless `cpu_too`;
 2. the format asked for, by default the newest of which a scene has a whole curve (`MIN_POINTS`);
 3. seed 0, which `version` does not name;
 4. the rates asked for: `RATES`, or `FEW_RATES` for profile `sanr` and for format 0.1;
@@ -39,6 +39,7 @@ class Selection(NamedTuple):
     preset: str = "medium"
     format: str | None = None
     rates: Sequence[str] = RATES
+    cpu_too: bool = False
 
 
 def format_of(version: str) -> str:
@@ -60,7 +61,7 @@ def our_curves(selection: Selection, path: Path = RESULTS / "rd.csv") -> dict[st
             row
             for row in csv.DictReader(lines)
             if (row["profile"], row["preset"]) == (selection.profile, selection.preset)
-            and "cpu" not in row["device"].lower()
+            and (selection.cpu_too or "cpu" not in row["device"].lower())
             and "seed" not in row["version"]
             and row["lmbda"] in selection.rates
         ]

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sanrcodec.bitstream.container import VERSION
 from sanrcodec.encoder import encode
 from sanrcodec.encoder.schedule import SCHEDULES
 from sanrcodec.io import read_light_field, write_atomically
+from sanrcodec.lightfield import LightField
 from sanrcodec.presets import PRESETS, PROFILES
 
 TABLE = Path(__file__).resolve().parents[1] / "results" / "rd.csv"
@@ -57,6 +59,66 @@ def decoding_seconds(path: Path) -> float:
         return time.perf_counter() - begun
 
 
+def measure(
+    scene: str,
+    views: LightField,
+    out: Path,
+    lmbdas: Sequence[float],
+    table: Path,
+    *,
+    preset: str,
+    profile: str = "default",
+    steps: int | None = None,
+    device: str | None = None,
+    compiled: bool = False,
+) -> None:
+    """Fit a light field at several rates; files that are there already are left alone.
+
+    Args:
+        scene: Name for the rows.
+        views: The light field.
+        out: Folder for the files.
+        lmbdas: The rates.
+        table: CSV file that gets a row for each file.
+        preset: As :func:`sanrcodec.encode` takes it.
+        profile: The same.
+        steps: The same.
+        device: The same.
+        compiled: Compile kernels for any length of fit.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    # The fits of one process share what was compiled, which a single one would not win back.
+    schedule = replace(SCHEDULES[preset], compile_from_steps=0) if compiled else None
+    for lmbda in lmbdas:
+        path = out / f"{scene}_{profile}_{preset}_{lmbda:g}.sanr"
+        if path.exists():
+            print(f"{path} is there already", flush=True)
+            continue
+        result = encode(
+            views, lmbda=lmbda, preset=preset, profile=profile, steps=steps, device=device,
+            schedule=schedule,
+        )  # fmt: skip
+        content = result.content
+        write_atomically(path, content)
+        row = (
+            scene, profile, preset, f"{lmbda:g}", result.steps, len(content), f"{result.bpp:.6f}",
+            f"{result.psnr_yuv:.4f}", f"{result.psnr_yuv_min:.4f}", f"{result.seconds:.1f}",
+            f"{decoding_seconds(path):.1f}", result.device, version(),
+        )  # fmt: skip
+        append_row(table, dict(zip(COLUMNS, map(str, row), strict=True)))
+
+
+def append_row(table: Path, row: Mapping[str, str]) -> None:
+    """Add a row to a CSV file, which begins with the names of its columns, and print it."""
+    new = not table.exists()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    print(",".join(row.values()), flush=True)
+
+
 @click.command()
 @click.argument("scene")
 @click.argument("light_field", type=click.Path(exists=True, path_type=Path))
@@ -76,35 +138,11 @@ def main(
     steps: int | None, device: str | None, compiled: bool, table: Path,
 ) -> None:  # fmt: skip
     """Fit LIGHT_FIELD at several rates."""
-    out.mkdir(parents=True, exist_ok=True)
     views = read_light_field(light_field)
-    # The fits of one process share what was compiled, which a single one would not win back.
-    schedule = SCHEDULES[preset]
-    if compiled:
-        schedule = replace(schedule, compile_from_steps=0)
-    for lmbda in map(float, lmbdas.split(",")):
-        path = out / f"{scene}_{profile}_{preset}_{lmbda:g}.sanr"
-        if path.exists():
-            print(f"{path} is there already", flush=True)
-            continue
-        result = encode(
-            views, lmbda=lmbda, preset=preset, profile=profile, steps=steps, device=device,
-            schedule=schedule,
-        )  # fmt: skip
-        content = result.content
-        write_atomically(path, lambda file, content=content: file.write(content))
-        row = (
-            scene, profile, preset, f"{lmbda:g}", result.steps, len(content), f"{result.bpp:.6f}",
-            f"{result.psnr_yuv:.4f}", f"{result.psnr_yuv_min:.4f}", f"{result.seconds:.1f}",
-            f"{decoding_seconds(path):.1f}", result.device, version(),
-        )  # fmt: skip
-        new = not table.exists()
-        with table.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if new:
-                writer.writerow(COLUMNS)
-            writer.writerow(row)
-        print(",".join(map(str, row)), flush=True)
+    measure(
+        scene, views, out, [float(text) for text in lmbdas.split(",")], table, preset=preset,
+        profile=profile, steps=steps, device=device, compiled=compiled,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
