@@ -16,6 +16,7 @@ from conftest import assert_ok, sanr, synthetic
 
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import psnr_yuv
+from sanrcodec.presets import PROFILES, Parallax, make_header
 
 torch = pytest.importorskip("torch")
 faults = pytest.importorskip("sanrcodec.encoder.faults")
@@ -92,6 +93,45 @@ def test_faults_in_words() -> None:
     assert faults.faults_of(quality.Quality(40.0, 39.0, views[1:4], {}), (1, 3)) == []
     assert faults.faults_of(quality.Quality(math.nan, math.nan, np.empty(0), {}), (2, 3)) == []
     assert faults.faults_of(quality.Quality(100.0, 100.0, np.full(6, 100.0), {}), (2, 3)) == []
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_views_that_move_further_than_the_canvas_holds(transposed: bool) -> None:
+    light_field = synthetic((1, 9), (40, 64))
+    for extent, n_lines in ((4.0, 0), (5.0, 1)):  # at most a quarter of the longer side
+        parallax = Parallax(extent, transposed=transposed)
+        header = make_header(light_field, PROFILES["default"], parallax, 16)
+        lines = faults.limits_of(extent, header)
+        assert len(lines) == n_lines
+        assert all(
+            "move by 20 pixels, and the canvas has a margin of 17:" in line for line in lines
+        )
+    flat = make_header(light_field, PROFILES["sanr"], None, 16)
+    assert faults.limits_of(0.0, flat) == []
+
+
+def test_higher_cost_in_words() -> None:
+    (line,) = faults.backwards(40.0, 50.0)
+    assert "its cost is 25 % higher than it was" in line
+    assert faults.backwards(40.0, 43.0) == []
+    assert faults.backwards(40.0, 20.0) == []
+
+
+@pytest.mark.slow
+def test_a_fit_that_goes_backwards_is_told(
+    fit: Callable[..., Any], light_field: LightField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, n_calls = model.SceneModel.loss, 0
+
+    def turned(*args: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        value, *rest = loss(*args)
+        return (-value if n_calls > 130 else value), *rest
+
+    assert not any("backwards" in line for line in fit(light_field, steps=200).warnings)
+    monkeypatch.setattr(model.SceneModel, "loss", turned)
+    assert any("the fit went backwards" in line for line in fit(light_field, steps=200).warnings)
 
 
 @pytest.mark.slow

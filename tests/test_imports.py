@@ -38,10 +38,10 @@ LAYERS_INSIDE = {
     ),
     "encoder": (
         "functions distributed bands images quantize part parameters rate warp scene views "
-        "loss model target probe trim quality schedule optimizer batches exposure gains "
+        "loss model target probe trim quality faults schedule optimizer batches exposure gains "
         "importance planes sweep geometry_report guide process memory last_good clock graphs "
         "control settle steps fitting resumable export checkpoint options result selfcheck "
-        "faults encoding"
+        "encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -28,7 +28,7 @@ from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.distributed import Ranks, joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
-from sanrcodec.encoder.faults import faults_of
+from sanrcodec.encoder.faults import faults_of, limits_of
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
 from sanrcodec.encoder.gains import start_gains
 from sanrcodec.encoder.geometry_report import describe_geometry
@@ -145,6 +145,8 @@ def encode(
             if ranks.rank == 0:
                 on_geometry(describe_geometry(geometry, light_field.grid, start.sweeps))
                 _warn_of_untrained(model.header, warn)
+                for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
+                    warn(line)
             control = (
                 RateControl(options.target, model, light_field, options.lmbda, ranks)
                 if options.target

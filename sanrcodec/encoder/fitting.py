@@ -22,6 +22,7 @@ from sanrcodec.encoder.batches import ViewBatches, order_of_views
 from sanrcodec.encoder.clock import Clock
 from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.exposure import Exposure
+from sanrcodec.encoder.faults import backwards
 from sanrcodec.encoder.memory import is_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.process import random_state, seed_random_numbers
@@ -39,6 +40,7 @@ _logger = logging.getLogger(__name__)
 _COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
+_LATE = 0.5  # progress; what comes after must not make it worse
 _DIVERGED = "it diverged"
 _N_RESTARTS, _CALMER = 2, 0.5  # after a divergence, and the factor of the rates each time
 
@@ -150,6 +152,7 @@ def fit(
                 "the checkpoint has values that are not finite; remove it to begin anew"
             )
         restarts = 0
+        late: list[float] = []
         reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
         views.start(clock.done)
 
@@ -217,13 +220,28 @@ def fit(
                 broken = _DIVERGED
                 continue
             figures = run.figures.cpu()
+            if not late and _is_late(schedule, clock.done / planned, _LOG_EVERY / planned):
+                late = figures.tolist()
             reported = time.monotonic()
             per_work = clock.seconds_per_work()
             if per_work is None:
                 continue
             clock.plan(per_work, 0 if run.coarsened else _COARSEN_STEPS)
             report(figures, per_work)
+        if late and not control and clock.done >= clock.planned:
+            per_bit = lmbda / math.prod(light_field.shape[2:4])
+            costs = [
+                math.exp(log_mse) + per_bit * bits for bits, log_mse in (late, run.figures.tolist())
+            ]
+            for line in backwards(*costs):
+                warn(line)
         run.graphs.clear()
     model.fuse(False)
     model.set_level(0)
     return clock.done, not broken and clock.done >= clock.planned
+
+
+def _is_late(schedule: Schedule, progress: float, memory: float) -> bool:
+    """Whether half of a fit is done, and its figures are of whole views alone."""
+    before = progress - memory
+    return before >= _LATE and not schedule.stage_at(before).phase.level
