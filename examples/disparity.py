@@ -21,9 +21,11 @@ v, u = (n // 2 for n in opened.grid)
 disparity = opened.disparity(v, u)
 print("disparity.png:", write_float_map("disparity.png", disparity))
 
-# What has disparity d moves by -d pixels when the camera moves by one view to the right.
+# What has disparity d moves by -d pixels when the camera moves by one view to the right. Not in
+# every array is the next column to the right, nor exactly one view away.
+way = opened.offset(v, u + 1)[1] - opened.offset(v, u)[1]
 rows, columns = np.mgrid[: disparity.shape[0], : disparity.shape[1]]
-moved = sampled(opened.view(v, u + 1), rows, columns - disparity)
+moved = sampled(opened.view(v, u + 1), rows, columns - way * disparity)
 for name, image in (("moved by the disparity", moved), ("as it is", opened.view(v, u + 1))):
     difference = np.abs(image - opened.view(v, u).astype(float)).mean()
-    print(f"the view to the right, {name}, differs by {difference:.2f} levels")
+    print(f"the next view, {name}, differs by {difference:.2f} levels")

@@ -157,7 +157,7 @@ class SanrFile(Renderings):
         """One line: what is in the file."""
         v, u, h, w, c = self.shape
         return (
-            f"<SanrFile {self.name!r}: {v} x {u} views of {h} x {w} pixels, "
+            f"<SanrFile {self.name!r}: {v} x {u} views of {w} x {h} pixels, "
             f"{'gray' if c == 1 else 'RGB'}, {self.bit_depth} bit, {self.n_bytes} bytes>"
         )
 

@@ -143,7 +143,7 @@ class LightField(ViewArray):
         """One line: sizes and depth."""
         v, u, h, w, c = self.shape
         kind = "gray" if c == 1 else "RGB"
-        return f"<LightField: {v} x {u} views of {h} x {w} pixels, {kind}, {self.bit_depth} bit>"
+        return f"<LightField: {v} x {u} views of {w} x {h} pixels, {kind}, {self.bit_depth} bit>"
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None

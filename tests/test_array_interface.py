@@ -81,7 +81,7 @@ def test_numbers_of_numpy_are_indices() -> None:
 
 
 def test_repr_and_metadata() -> None:
-    assert repr(OPENED).startswith(f"<SanrFile {str(VECTOR)!r}: 3 x 3 views of 24 x 32 pixels, RGB")
+    assert repr(OPENED).startswith(f"<SanrFile {str(VECTOR)!r}: 3 x 3 views of 32 x 24 pixels, RGB")
     assert "\n" not in repr(OPENED)
     assert OPENED.metadata == {}
     noted = sanrcodec.open(VECTOR.with_name("single_view.sanr")).metadata
@@ -90,7 +90,7 @@ def test_repr_and_metadata() -> None:
 
 def test_a_light_field_is_an_array(tmp_path: Path) -> None:
     light_field = sanrcodec.LightField(WHOLE)
-    assert repr(light_field) == "<LightField: 3 x 3 views of 24 x 32 pixels, RGB, 8 bit>"
+    assert repr(light_field) == "<LightField: 3 x 3 views of 32 x 24 pixels, RGB, 8 bit>"
     assert np.asarray(light_field) is WHOLE
     assert not np.shares_memory(np.array(light_field), WHOLE)
     assert (light_field.dtype, len(light_field), light_field.ndim) == (np.uint8, 3, 5)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from planes import plane_file
 
 
 @pytest.mark.slow
@@ -83,3 +84,16 @@ def test_examples(tmp_path: Path) -> None:
     for name, lines in EXAMPLES.items():
         for expected in lines:
             assert expected in parts[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axes_reversed", [0, 1])
+def test_the_example_on_disparity_is_right(tmp_path: Path, axes_reversed: int) -> None:
+    (tmp_path / "lf.sanr").write_bytes(plane_file((1.5, -0.5), axes_reversed=axes_reversed))
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "disparity.py", "lf.sanr"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    moved, as_it_is = map(float, re.findall(r"differs by ([\d.]+)", done.stdout))
+    assert moved < 0.5 * as_it_is
