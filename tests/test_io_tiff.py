@@ -137,6 +137,14 @@ def test_missing_parts_are_not_black(tmp_path):
     refuses("parts of its images are missing", path, grid=(1, 1))
 
 
+def test_missing_planes_are_not_black(tmp_path):
+    samples = noise((6, 8, 9, 3))
+    path = tmp_path / "lf.ome.tif"
+    tifffile.imwrite(path, samples, photometric="rgb", metadata={"axes": "ZYXS"})
+    path.write_bytes(path.read_bytes().replace(b'SizeZ="6"', b'SizeZ="9"'))
+    refuses("parts of its images are missing", path, grid=(3, 3))
+
+
 # Stacks
 
 

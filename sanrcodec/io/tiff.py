@@ -97,7 +97,10 @@ def _decode(file: Any, n_file_bytes: int) -> list[Image]:
     if series.dtype not in (np.uint8, np.uint16):
         raise LightFieldError(f"TIFF samples are {series.dtype}, expected 8 to 16 unsigned bits")
     refuse_bomb(math.prod(series.shape) * series.dtype.itemsize, n_file_bytes)
-    if any(0 in page.databytecounts for page in series.pages if page is not None):
+    # Of what lies in one piece, pages need not be listed; else they and their parts are read alone.
+    if series.dataoffset is None and any(
+        page is None or 0 in page.databytecounts for page in series.pages
+    ):
         raise LightFieldError("the TIFF is damaged: parts of its images are missing")
     array, axes = series.asarray(), series.axes
     color = "S" if "S" in axes else "C" if "C" in axes and array.shape[axes.index("C")] <= 3 else ""
