@@ -23,6 +23,7 @@ from bd_rate import HEADS, comparison_table, scenes_table
 from curves import FEW_RATES, RATES, RESULTS, Point, Selection, anchor_curves, our_curves
 from video_codecs import CODECS, available, find_ffmpeg, measure_codec
 
+from sanrcodec.bitstream.container import VERSION
 from sanrcodec.io import read_light_field
 from sanrcodec.presets import PRESETS
 
@@ -146,7 +147,9 @@ def main(
             name, read_light_field(path), out, [float(rate) for rate in rates], ours_table,
             preset=preset, steps=steps, device=device,
         )  # fmt: skip
-    curves = our_curves(Selection(preset=preset, rates=rates, cpu_too=True), ours_table)
+    newest = ".".join(map(str, VERSION))
+    selection = Selection(preset=preset, format=newest, rates=rates, cpu_too=True)
+    curves = our_curves(selection, ours_table)
     anchors = anchor_curves(their_table)
     draw(out / "rd.png", {preset: curves}, anchors, names)
     heads = {codec: head for codec, head in COLUMN_HEADS.items() if codec in chosen}
