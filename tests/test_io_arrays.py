@@ -93,6 +93,31 @@ def test_depth_of_an_array(tmp_path):
     refuses("9 bits hold 0..511", tmp_path / "lf.npy", bit_depth=9)
 
 
+@pytest.mark.parametrize("dtype", ["i4", "f4", "f8", "?", "i1", "u4"])
+def test_other_samples_are_refused(tmp_path, dtype):
+    np.save(tmp_path / "lf.npy", noise((2, 2, 4, 5, 3)).astype(dtype))
+    refuses(f"samples are {np.dtype(dtype)}; save it as uint8 or uint16", tmp_path / "lf.npy")
+
+
+def test_options_that_say_nothing_of_an_array(tmp_path):
+    np.save(tmp_path / "lf.npy", noise((2, 2, 4, 5, 3)))
+    refuses("--order says nothing about axes vuhwc", tmp_path / "lf.npy", order="columns")
+    refuses("holds one array; leave out --dataset", tmp_path / "lf.npy", dataset="LF")
+
+
+def test_one_image_is_no_light_field(tmp_path):
+    np.save(tmp_path / "lf.npy", noise((16, 20, 3)))
+    refuses("looks like one image", tmp_path / "lf.npy")
+    assert_reads(tmp_path / "lf.npy", noise((16, 20, 3))[None, ..., None], axes="nhw", grid=(1, 16))
+
+
+def test_arrays_that_are_one_view_each(tmp_path):
+    np.savez(tmp_path / "lf.npz", **{f"view{n}": noise((4, 5, 3)) for n in range(4)})
+    refuses("if each is a view, save them as one", tmp_path / "lf.npz")
+    np.savez(tmp_path / "empty.npz")
+    refuses("holds no arrays", tmp_path / "empty.npz")
+
+
 def test_alpha_in_an_array(tmp_path):
     samples = noise((2, 2, 8, 5, 3))
     opaque = np.concatenate([samples, np.full((2, 2, 8, 5, 1), 255, np.uint8)], axis=4)
@@ -107,7 +132,7 @@ def test_npy_refused(tmp_path):
     path = tmp_path / "lf.npy"
     for content, message in [
         (np.zeros((4, 5, 6, 3), np.uint8), "may be .*nhwc.*; add --axes"),
-        (np.full((1, 1, 4, 5, 3), np.nan), "NaN"),
+        (np.full((1, 1, 4, 5, 3), np.nan), "float64; save it as uint8 or uint16 first"),
         (np.zeros((4, 4), np.uint8), "expected \\[V, U, H, W, C\\]"),
         (np.zeros((70, 70, 70, 70, 3), np.uint8), "no light field, expected \\[V, U, H, W, C\\]"),
         (np.array([None]), "damaged or holds objects"),

@@ -36,6 +36,11 @@ _BY_MAGIC: dict[bytes, _Lister] = {
     matlab.MAGIC: matlab.list_mat,
     hdf5.MAGIC: hdf5.list_hdf5,
 }
+_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+_CONVERT = (
+    "save it as uint8 or uint16 first, for example np.rint(255 * lf).astype(np.uint8) "
+    "if it runs 0..1"
+)
 _NAMES = ("lf", "lightfield", "light_field")  # of the array, where a file holds several
 
 
@@ -96,6 +101,8 @@ def _read(request: Request) -> Reading:
     """
     path = request.path
     name, chosen = _choose(request, _lister(path)(path))
+    if chosen.dtype.newbyteorder("=") not in _DTYPES:
+        raise LightFieldError(f"{path}: samples are {chosen.dtype}; {_CONVERT}")
     try:
         n_bytes = math.prod(chosen.shape) * chosen.dtype.itemsize
         refuse_bomb(n_bytes, path.stat().st_size)
@@ -108,11 +115,15 @@ def _read(request: Request) -> Reading:
     else:
         grid = size["v"], size["u"]
         request.refuse_other_grid(grid, f"shape {chosen.shape} has")
+        if request.order is not None:
+            raise LightFieldError(
+                f"{path}: --order says nothing about axes {axes}; name their order by --axes"
+            )
     if size.get("c") == 4 and chosen.fourth == "weight":
         request.note(f"{path}: the fourth channel, LFToolbox's weight, is left out")
     if axes not in ("vuhwc", "vuhw") or chosen.is_reversed:
         request.note(f"{path}: shape {chosen.shape} is read as {axes}")
-    bit_depth = 8 * chosen.dtype.itemsize if chosen.dtype.kind == "u" else 16
+    bit_depth = 8 * chosen.dtype.itemsize
     source = f"array {name or path.name}, axes {axes}"
     if axes in ("vuhwc", "vuhw") and size.get("c") != 4 and chosen.offset is not None:
         shape = (*chosen.shape, 1)[:5]
@@ -152,7 +163,11 @@ def _choose(request: Request, found: dict[str, ArrayFile]) -> tuple[str, ArrayFi
     """Choose the array that is the light field."""
     path = request.path
     listed = [f"{name} {array.shape} {array.dtype}" for name, array in found.items()]
+    if not listed:
+        raise LightFieldError(f"{path}: the file holds no arrays")
     if request.dataset is not None:
+        if "" in found:
+            raise LightFieldError(f"{path}: the file holds one array; leave out --dataset")
         if request.dataset not in found:
             raise LightFieldError(
                 f"{path}: there is no array {request.dataset!r}, only {list_names(listed)}"
@@ -167,14 +182,15 @@ def _choose(request: Request, found: dict[str, ArrayFile]) -> tuple[str, ArrayFi
     }
     if not usable:
         raise LightFieldError(
-            f"{path}: no array of 8 or 16 unsigned bits and 3 to 5 axes among {list_names(listed)}"
+            f"{path}: no array of 8 or 16 unsigned bits and 3 to 5 axes among "
+            f"{list_names(listed)}; {_CONVERT}"
         )
     named = [name for name in usable if name.lower().rsplit("/", 1)[-1] in _NAMES]
     names = list(usable) if len(usable) == 1 else named
     if len(names) != 1:
         raise LightFieldError(
             f"{path}: which array is the light field? Add --dataset and its name, "
-            f"one of {list_names(listed)}"
+            f"one of {list_names(listed)}; if each is a view, save them as one [V, U, H, W, C]"
         )
     others = [name for name in found if name != names[0]]
     if others:

@@ -62,6 +62,11 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
         return valid[0]
     if likely == [orders[0]]:
         return orders[0]
+    if len(shape) == 3 and shape[2] in _CHANNELS[1:]:
+        raise LightFieldError(
+            f"shape {shape} looks like one image [H, W, C]; save it as PNG, and say --grid, "
+            "or add --axes nhw if the views are gray"
+        )
     raise LightFieldError(
         f"shape {shape} may be {' or '.join(valid)}; "
         f"add --axes, for example --axes {(likely or valid)[0]}"
