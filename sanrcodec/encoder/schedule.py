@@ -194,13 +194,14 @@ class Schedule:
 DEFAULT_SCHEDULE = Schedule()
 
 # By preset. Short fits go from coarse to fine: smaller views cost a fraction, and most of what a
-# file holds is found on them. Each size starts at the full rate, since finer latents start there.
+# file holds is found on them. The rates rise again with each size, since finer latents begin there,
+# but less than at first: what is found already would be lost.
 SCHEDULES = {
     "fast": Schedule(
         phases=(
             Phase("quarter size", until=0.3, temperature=(0.35, 0.35), rate_floor=0.02, level=2),
-            Phase("half size", until=0.72, temperature=(0.35, 0.35), rate_floor=0.02, level=1),
-            DEFAULT_SCHEDULE.phases[0],
+            Phase("half size", 0.72, temperature=(0.35, 0.35), rate=0.6, rate_floor=0.02, level=1),
+            Phase("soft", until=0.95, rate=0.6, rate_floor=0.02),
             DEFAULT_SCHEDULE.phases[-1],
         ),
     ),
