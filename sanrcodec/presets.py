@@ -69,15 +69,15 @@ PROFILES: dict[str, Mapping[str, int]] = {
     "default": {
         "profile": 0, "layers": 2, "texture_levels": 7, "occluded_first": 1, "texture_hidden": 32,
         "features": 7, "color_filter": 1, "filter_hidden": 8, "attention": 1, "geometry_first": 1,
-        "geometry_levels": 6, "geometry_hidden": 12, "view_depth": 1, "view_hidden": 12,
-        "spatial": 1, "arm_hidden": 16, "per_view": 1,
+        "geometry_levels": 6, "geometry_hidden": 12, "slope_first": 1, "slope_levels": 5,
+        "view_depth": 1, "view_hidden": 12, "spatial": 1, "arm_hidden": 16, "per_view": 1,
     },
     # SANR as published: latents and coordinates to color by an MLP, no explicit geometry.
     "sanr": {
         "profile": 1, "layers": 0, "texture_levels": 7, "occluded_first": 1, "texture_hidden": 32,
         "features": 16, "color_filter": 0, "filter_hidden": 0, "attention": 1, "geometry_first": 0,
-        "geometry_levels": 0, "geometry_hidden": 0, "view_depth": 2, "view_hidden": 48,
-        "spatial": 1, "arm_hidden": 16, "per_view": 0,
+        "geometry_levels": 0, "geometry_hidden": 0, "slope_first": 0, "slope_levels": 0,
+        "view_depth": 2, "view_hidden": 48, "spatial": 1, "arm_hidden": 16, "per_view": 0,
     },
 }  # fmt: skip
 
@@ -190,5 +190,9 @@ def make_header(
         "transposed": int(parallax.transposed),
         "gain": gain,
     }  # fmt: skip
-    restricted = {"layers": layers, "per_view": int(profile["per_view"] and not one_view)}
+    restricted = {
+        "layers": layers,
+        "slope_levels": 0 if one_view else profile["slope_levels"],
+        "per_view": int(profile["per_view"] and not one_view),
+    }
     return StreamHeader(**{**profile, **restricted, **of_light_field})

@@ -25,8 +25,8 @@ LEAST = dataclasses.replace(
 MOST = dataclasses.replace(
     HEADER, n_v=64, n_u=64, bit_depth=16, layers=4, margin_y=0, margin_x=0, texture_levels=12,
     occluded_first=0, texture_hidden=128, features=64, filter_hidden=64, attention=1,
-    geometry_first=0, geometry_levels=12, geometry_hidden=64, view_depth=4, view_hidden=128,
-    arm_hidden=64,
+    geometry_first=0, geometry_levels=12, geometry_hidden=64, slope_first=0, slope_levels=12,
+    view_depth=4, view_hidden=128, arm_hidden=64,
 )  # fmt: skip
 
 
@@ -57,5 +57,5 @@ BOMBS = {
     "most 1024": (sized(MOST, 1024), 128),
     "least 16384": (sized(LEAST, 16384), 8192),
     "most 512": (sized(MOST, 512), 64),
-    "most 2016": (sized(MOST, 2016), 256),
+    "most 2008": (sized(MOST, 2008), 256),
 }

@@ -29,7 +29,8 @@ def plane_file(disparities: tuple[float, ...], visibility: float = 1.0, **fields
         "layers": len(disparities), "margin_y": 6, "margin_x": 8, "mirrored": 0,
         "axes_reversed": 0, "transposed": 0, "gain": 16, "texture_levels": 5, "occluded_first": 1,
         "texture_hidden": 0, "features": 3, "color_filter": 0, "filter_hidden": 0, "attention": 0,
-        "geometry_first": 0, "geometry_levels": 1, "geometry_hidden": 0, "view_depth": 0,
+        "geometry_first": 0, "geometry_levels": 1, "geometry_hidden": 0,
+        "slope_first": 0, "slope_levels": 0, "view_depth": 0,
         "view_hidden": 0, "spatial": 0, "arm_hidden": 4, "per_view": 0, "profile": 255, **fields,
     })  # fmt: skip
     defaults = default_weights(header)

@@ -40,10 +40,11 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 7])
+VERSION = bytes([0, 8])
 HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
 
 GEOMETRY_GROUP = -1
+SLOPE_GROUPS = (-2, -3)  # along y, x
 BASE, DIAGONAL, HORIZONTAL, VERTICAL = range(4)  # kinds of passes, section 5.3
 
 N_CONTEXTS = 17
@@ -183,7 +184,8 @@ def read_header(payload: bytes) -> Header:
     require(position == len(payload), "bytes after the last header field")
 
     rows, columns = canvas_size(header)
-    n_samples = rows * columns * n_textures(header) * (header["features"] + 1)
+    n_slopes = 2 * header["channels"] if has_slopes(header) else 0
+    n_samples = rows * columns * (n_textures(header) * (header["features"] + 1) + n_slopes)
     max_margin = max(header["height"], header["width"]) // 4 + 1
     layers = header["layers"]
     require(header["n_v"] * header["n_u"] <= 4096, "rule 7")
@@ -209,6 +211,11 @@ def n_textures(header: Header) -> int:
     return max(1, header["layers"])
 
 
+def has_slopes(header: Header) -> bool:
+    """Whether there are slope pyramids (section 5.1)."""
+    return header["layers"] >= 1 and header["slope_levels"] >= 1
+
+
 # Section 5: derived geometry
 
 
@@ -219,7 +226,7 @@ def level_size(header: Header, level: int) -> tuple[int, int]:
 
 
 def group_levels(header: Header) -> dict[int, range]:
-    """Levels of every group that is present (section 5.1), by ascending group."""
+    """Levels of every group that is present (section 5.1), in the order of section 5.2."""
     levels = {}
     if header["layers"] >= 1:
         first = header["geometry_first"]
@@ -227,6 +234,10 @@ def group_levels(header: Header) -> dict[int, range]:
     levels[0] = range(header["texture_levels"])
     for group in range(1, n_textures(header)):
         levels[group] = range(header["occluded_first"], header["texture_levels"])
+    if has_slopes(header):
+        first = header["slope_first"]
+        for group in SLOPE_GROUPS:
+            levels[group] = range(first, first + header["slope_levels"])
     return levels
 
 
@@ -313,6 +324,8 @@ def all_tensors(header: Header) -> list[Tensor]:
             2 * layers - 1,
             attention,
         )
+    if has_slopes(header):
+        tensors += dense_tensors("slope.output", header["slope_levels"], header["channels"], 0)
     n_inputs = features + (4 if header["spatial"] else 2)
     for depth in range(header["view_depth"]):
         tensors += dense_tensors(f"view.hidden{depth}", n_inputs, view_hidden, 64)
@@ -323,6 +336,8 @@ def all_tensors(header: Header) -> list[Tensor]:
     tensors += arm_tensors("texture", header["arm_hidden"], networks.count("texture"))
     if layers:
         tensors += arm_tensors("geometry", header["arm_hidden"], networks.count("geometry"))
+    if has_slopes(header):
+        tensors += arm_tensors("slope", header["arm_hidden"], networks.count("slope"))
     if header["per_view"]:
         tensors.append(Tensor("per_view", (header["n_v"] * header["n_u"], 5)))
         tensors.append(Tensor("view_gain", (header["n_v"] * header["n_u"], 1)))
@@ -346,7 +361,7 @@ def default_weights(header: Header, tensor: Tensor, number: int) -> Array:
     else:
         default = untrained_weights(tensor, number)
     trunk, _, layer = tensor.name.partition(".")
-    if trunk in ("texture", "geometry") and layer.endswith(".weight"):
+    if trunk in ("texture", "geometry", "slope") and layer.endswith(".weight"):
         n_latents = header[f"{trunk}_levels"]
         default = default.copy()
         default[:, :n_latents] = round_shift(default[:, :n_latents] * header["gain"], 4)
@@ -475,7 +490,7 @@ def check_row_sums(header: Header, weights: Weights) -> None:
         if kind != "weight":
             continue
         bias = weights[f"{layer}.bias"]
-        if layer.startswith(("texture.", "geometry.")):
+        if layer.startswith(("texture.", "geometry.", "slope.")):
             out_bits = {"attention": 8, "hidden": 11, "output": 12}[layer.partition(".")[2]]
             check(weights[name], bias, 65535, 11, out_bits)
         else:
@@ -489,7 +504,8 @@ def check_row_sums(header: Header, weights: Weights) -> None:
 
 def arm_name(grid: Grid) -> str:
     """Which entropy network codes this grid (section 6.2)."""
-    return "geometry" if grid.group == GEOMETRY_GROUP else "texture"
+    names = {GEOMETRY_GROUP: "geometry", **dict.fromkeys(SLOPE_GROUPS, "slope")}
+    return names.get(grid.group, "texture")
 
 
 class References(NamedTuple):
@@ -554,15 +570,18 @@ def read_latents(header: Header, weights: Weights, payload: bytes) -> dict[Grid,
     decoder = SymbolDecoder(payload)
     latents: dict[Grid, Array] = {}
     by_level: dict[tuple[int, int], Array] = {}  # the same arrays by group and level
-    n_coded = {"texture": 0, "geometry": 0}
+    n_coded = {"texture": 0, "geometry": 0, "slope": 0}
     previous: Grid | None = None
     for grid in coding_order(header):
         samples = np.zeros((grid.height, grid.width), np.int64)
         has_cross = previous is not None and previous.level == grid.level
+        cross = latents[previous] if previous is not None and has_cross else None
+        if grid.group in SLOPE_GROUPS:
+            cross = by_level.get((0, grid.level))
         references = References(
             parent=by_level.get((grid.group, grid.level + 1)),
             grandparent=by_level.get((grid.group, grid.level + 2)),
-            cross=latents[previous] if previous is not None and has_cross else None,
+            cross=cross,
         )
         name = arm_name(grid)
         for coded in passes(grid):
@@ -665,10 +684,10 @@ def run_trunk(
     coarsest_first = sorted(planes, reverse=True)
     upsampled = [upsample(header, planes[level], level, k) for level in coarsest_first]
     x = np.stack(upsampled, axis=-1).reshape(rows * columns, len(upsampled))
-    if header["attention"]:
+    if f"{name}.attention.weight" in weights:
         attention = dense(weights, f"{name}.attention", x, (11, 8), (-256, 256))
         x = round_shift(x * np.clip(attention + 256, 0, 256), 8)
-    if header[f"{name}_hidden"] > 0:
+    if f"{name}.hidden.weight" in weights:
         hidden = dense(weights, f"{name}.hidden", x, (11, 11), (-65535, 65535))
         x = np.concatenate([x, leaky(hidden)], axis=1)
     output = dense(weights, f"{name}.output", x, (11, 12), (-32767, 32767))
@@ -828,6 +847,11 @@ class ReferenceDecoder:
             output = outputs[..., n_layers + layer, None]
             alpha = np.clip(output + 2048, 0, 4096)
             self.layers[layer] = np.concatenate([self.layers[layer], alpha], axis=-1)
+        if has_slopes(self.header):
+            for group in SLOPE_GROUPS:
+                planes = {g.level: s for g, s in self.latents.items() if g.group == group}
+                slopes = run_trunk(self.header, self.weights, "slope", planes, self.k)
+                self.layers[0] = np.concatenate([self.layers[0], slopes], axis=-1)
         self.layers = [half_samples(planes) for planes in self.layers]
 
     def _corrections(self, vq: int, uq: int) -> list[int]:
@@ -859,11 +883,11 @@ class ReferenceDecoder:
         base_y = 32 * y + ((32 * margin_y + pose.shift_y + 2**k // 2) >> k)
         base_x = 32 * x + ((32 * margin_x + pose.shift_x + 2**k // 2) >> k)
         back = self.header["layers"] - 1
-        features = self._sample_layer(back, pose, base_y, base_x)
         n_features = self.header["features"]
+        features = self._sample_layer(back, pose, base_y, base_x)[..., :n_features]
         for layer in range(back - 1, -1, -1):
             sampled = self._sample_layer(layer, pose, base_y, base_x)
-            front, alpha = sampled[..., :n_features], sampled[..., n_features:]
+            front, alpha = sampled[..., :n_features], sampled[..., n_features : n_features + 1]
             visibility = np.clip((alpha + 8) >> 4, 0, 256)
             features = features + round_shift(visibility * (front - features), 8)
         return features
@@ -883,7 +907,19 @@ class ReferenceDecoder:
             qx = base_x - round_shift(pose.au * disparity, 12 + self.k)
         qy = np.clip(qy, 0, 16 * (2 * rows - 2))
         qx = np.clip(qx, 0, 16 * (2 * columns - 2))
-        return sample_bilinear(self.layers[layer], qy, qx)
+        sampled = sample_bilinear(self.layers[layer], qy, qx)
+        if layer == 0 and has_slopes(self.header):
+            self._add_slopes(pose, sampled)
+        return sampled
+
+    def _add_slopes(self, pose: Pose, sampled: Array) -> None:
+        """Change the colors of the front layer by the place of the view, in place (section 8.2)."""
+        n = self.header["channels"]
+        span = max(self.header["n_v"] - 1, self.header["n_u"] - 1, 1)
+        wy, wx = ((clip(32 * angle // span, -8192, 8192) + 16) >> 5 for angle in (pose.av, pose.au))
+        along_y, along_x = sampled[..., -2 * n : -n], sampled[..., -n:]
+        change = round_shift(wy * along_y + wx * along_x, 7)
+        sampled[..., :n] = np.clip(sampled[..., :n] + change, -32767, 32767)
 
     def _colors(self, pose: Pose, features: Array) -> Array:
         """``C`` of section 8.3, Q12."""

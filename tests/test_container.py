@@ -47,7 +47,7 @@ def test_crc_check_value() -> None:
 
 def test_bytes_are_frozen() -> None:
     assert pack([(HEADER, b"sanr")]).hex(" ") == (
-        "8b 53 41 4e 52 0d 0a 1a 0a 00 07 01 01 04 73 61 6e 72 9a 2c f4 fa"
+        "8b 53 41 4e 52 0d 0a 1a 0a 00 08 01 01 04 73 61 6e 72 9a 2c f4 fa"
     )
 
 

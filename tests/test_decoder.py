@@ -186,6 +186,7 @@ def test_smaller_views_do_not_shift(level: int, layers: int) -> None:
         axes_reversed=0, transposed=0, gain=16, texture_levels=8, occluded_first=1,
         texture_hidden=0, features=1, color_filter=0,
         filter_hidden=0, attention=0, geometry_first=1, geometry_levels=7, geometry_hidden=0,
+        slope_first=0, slope_levels=0,
         view_depth=0, view_hidden=0, spatial=0, arm_hidden=4, per_view=1, profile=255,
     )  # fmt: skip
     weights = {k: np.zeros_like(default) for k, default in default_weights(header).items()}

@@ -44,7 +44,7 @@ def test_default_weights_are_frozen() -> None:
     assert weight.ravel()[:5].tolist() == [43, -43, 76, -124, 4]
     assert defaults["color_filter.hidden.weight"].ravel()[:5].tolist() == [15, -13, 8, -9, -1]
     assert defaults["geometry.output.weight"].ravel()[:5].tolist() == [-3, -10, -3, 9, 23]
-    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [5, 2, -6, -7, 21]
+    assert defaults["arm.texture.hidden"].ravel()[:5].tolist() == [-26, 27, -10, -26, 25]
     deep = default_weights(dataclasses.replace(HEADER, occluded_first=0, texture_levels=8))
     assert deep["arm.texture.grid_bias"].tolist() == 16 * [[0, 512]]
     assert np.abs(weight).max() <= 128
@@ -149,11 +149,11 @@ def test_complexity_sums_up() -> None:
     assert cost["single_view_per_pixel"] == pytest.approx(scene + cost["view_per_pixel"])
     assert cost["total_per_pixel"] == pytest.approx(scene / 45 + cost["view_per_pixel"])
     # By hand: (7 features, 1 visibility) in front, 7 behind, four taps; four disparity steps.
-    assert cost["view"]["sampling"] == 4 * 15 + 16
+    assert cost["view"]["sampling"] == 4 * 21 + 16
     assert cost["view"]["mlp"] == (7 + 4) * 12 + 12 * 3
     n_taps = (2 * REACH + 1) ** 2
     trunk = 7 * 24 + (7 + 24) * 7
-    assert cost["scene"]["trunks"] == 2 * trunk + 6 * 12 + (6 + 12) * 3
+    assert cost["scene"]["trunks"] == 2 * trunk + 6 * 12 + (6 + 12) * 3 + 2 * 5 * 3
     assert cost["scene"]["filter"] == 2 * n_taps * (3 * 7 + 8 * 7 + 3 * 8)
 
 

@@ -65,8 +65,8 @@ class Model:
         )
 
     def group(self, trunk_name: str) -> list[np.ndarray]:
-        """Latents of the front layer's texture, or of the geometry."""
-        group = -1 if trunk_name == "geometry" else 0
+        """Latents of the front layer's texture, of the geometry or of the slopes."""
+        group = {"texture": 0, "geometry": -1, "slope": -2}[trunk_name]
         return [
             latents
             for grid, latents in zip(grids(self.header), self.latents, strict=True)
@@ -75,7 +75,7 @@ class Model:
 
 
 def trunks(header: StreamHeader) -> list[str]:
-    return ["texture", "geometry"] if header.layers else ["texture"]
+    return ["texture", "geometry", "slope"] if header.layers else ["texture"]
 
 
 def near(ours: Any, theirs: Any, tolerance: float) -> None:
@@ -155,7 +155,7 @@ def test_warp() -> None:
     texture_q = np.stack([3000 * np.sin(y / 4 + k) * np.cos(x / 5) for k in range(8)]).round()
     disparity_q = np.round(300 * np.sin(y / 9) + 200 * np.cos(x / 11)).astype(np.int32)
     layer = warp.Layer(
-        DEFAULT, texture_q.reshape(8, -1).astype(np.float32), disparity_q.ravel(), NUMPY, 0
+        DEFAULT, texture_q.reshape(8, -1).astype(np.float32), [], disparity_q.ravel(), NUMPY, 0
     )
     place = pose.Pose((-300, 400), (7, -9), 0, 1024)
     rows, columns = slice(0, DEFAULT.height), slice(0, DEFAULT.width)
@@ -166,7 +166,7 @@ def test_warp() -> None:
     angular = (torch.tensor(place.angular) / 256).expand(1, DEFAULT.height, 1, 2)
     doubled = half_samples(torch.tensor(texture_q, dtype=torch.float32) * Q12)
     disparity = torch.tensor(disparity_q) * 2.0**-warp.DISPARITY_BITS
-    floats = synthesis.warp(doubled, disparity, base, angular)[0]
+    floats = synthesis.warp([doubled], disparity, base, angular)[0][0]
     near(integers.reshape(floats.shape) * Q12, floats, 0.02)
 
 
@@ -259,9 +259,10 @@ def test_decoder_is_as_fine_as_the_fit(
         coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"))
         sample, looked_at = model.views_part.warp.forward, []
 
-        def note(texture: torch.Tensor, *where: torch.Tensor) -> torch.Tensor:
-            looked_at.insert(0, sample(coordinates, *where).numpy())  # the rearmost layer is first
-            return sample(texture, *where)
+        def note(textures: list[torch.Tensor], *where: torch.Tensor) -> list[torch.Tensor]:
+            (places,) = sample([coordinates], *where)
+            looked_at.insert(0, places.numpy())  # the rearmost layer is first
+            return sample(textures, *where)
 
         monkeypatch.setattr(model.views_part.warp, "forward", note)
         ycc = model.views(built, weights, torch.tensor([0, 4])).permute(0, 2, 3, 1)

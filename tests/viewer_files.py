@@ -21,6 +21,7 @@ _SMALL = {
     "n_v": 4, "n_u": 4, "height": 36, "width": 36, "margin_y": 8, "margin_x": 8,
     "texture_levels": 7, "occluded_first": 3, "texture_hidden": 11, "features": 10,
     "filter_hidden": 7, "geometry_first": 3, "geometry_levels": 6, "geometry_hidden": 9,
+    "slope_first": 1, "slope_levels": 4,
     "view_depth": 3, "view_hidden": 13, "arm_hidden": 9,
 }  # fmt: skip
 

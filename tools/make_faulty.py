@@ -86,7 +86,7 @@ def _containers(content: bytes) -> Iterator[Faulty]:
     yield Faulty(
         "signature_line_end", "3.1", "NotSanrError", content.replace(b"\r\n\x1a\n", b"\n\x1a\n", 1)
     )
-    for major, minor in ((0, 6), (0, 8), (1, 0)):
+    for major, minor in ((0, 7), (0, 9), (1, 0)):
         other = content[:9] + bytes([major, minor]) + content[_COUNT:]
         yield Faulty(f"version_{major}_{minor}", "3.1", "UnsupportedVersionError", other)
     for name, end in (

@@ -30,8 +30,8 @@ _BASE = {
     "gain": 23,
     "texture_levels": 4, "occluded_first": 1, "texture_hidden": 0, "features": 5, "color_filter": 1,
     "filter_hidden": 0, "attention": 0, "geometry_first": 1, "geometry_levels": 3,
-    "geometry_hidden": 0, "view_depth": 0, "view_hidden": 0, "spatial": 0, "arm_hidden": 4,
-    "per_view": 1, "profile": 255,
+    "geometry_hidden": 0, "slope_first": 0, "slope_levels": 0, "view_depth": 0, "view_hidden": 0,
+    "spatial": 0, "arm_hidden": 4, "per_view": 1, "profile": 255,
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ _LAYERS = {
 _EXTREME = {
     "texture.attention": 60, "texture.hidden": 400, "texture.output": 400,
     "color_filter.hidden": 60, "color_filter": 2, "geometry": 60, "geometry.output": 30,
-    "geometry.output.bias": 300,
+    "geometry.output.bias": 300, "slope": 250,
     "view.hidden": 60, "view.hidden0.bias": 900, "view.output": 3, "arm": 12, "per_view": 40,
 }  # fmt: skip
 
@@ -76,18 +76,19 @@ RECIPES = {
         "16 bit"
     ),
     "extreme_four_layers": Recipe(
-        "large random weights and latents: four layers of all levels, gates, hidden layers "
-        "everywhere, not mirrored, reversed",
+        "large random weights and latents: four layers of all levels, slopes, gates, "
+        "hidden layers everywhere, not mirrored, reversed",
         {**_LAYERS, "layers": 4, "occluded_first": 0, "mirrored": 0, "features": 6, "n_v": 3,
-         "n_u": 2, "texture_levels": 3, "height": 12, "width": 16},
+         "n_u": 2, "texture_levels": 3, "slope_levels": 2, "height": 12, "width": 14,
+         "margin_y": 2, "margin_x": 2},
         {**_EXTREME, "color_filter": 60, "view.output": 30}, latent_width=4.0, extremes=0.05,
         seed=1, from_zero=True,
     ),
     "extreme_gray": Recipe(
         "large random weights and latents: one channel, mirrored, not reversed, (y, x) seen",
         {**_LAYERS, "layers": 2, "channels": 1, "bit_depth": 13, "axes_reversed": 0, "spatial": 1,
-         "features": 4, "height": 22, "width": 17, "margin_y": 6, "margin_x": 3,
-         "geometry_first": 0},
+         "features": 4, "height": 20, "width": 17, "margin_y": 5, "margin_x": 3,
+         "geometry_first": 0, "slope_first": 2, "slope_levels": 3},
         _EXTREME, latent_width=4.0, extremes=0.05, seed=2, from_zero=True,
     ),
     "extreme_entropy_networks": Recipe(

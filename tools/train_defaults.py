@@ -82,6 +82,7 @@ class SharedModel(SceneModel):
             weights[f"{trunk}.output.weight"] = torch.cat(
                 [output[:, :n_in] * self.gain, output[:, n_in:]], 1
             )
+        weights["slope.output.weight"] = weights["slope.output.weight"] * self.gain
         return weights, 0 * bits
 
 

@@ -44,7 +44,8 @@ MAGNITUDE_Q3 = np.array(
 
 def network_names(header: StreamHeader) -> tuple[str, ...]:
     """The networks of a file, as :attr:`Grid.network` names them, in coding order."""
-    return ("texture", "geometry") if header.layers else ("texture",)
+    names = ("texture", "geometry") if header.layers else ("texture",)
+    return (*names, "slope") if header.has_slopes else names
 
 
 def tensors(header: StreamHeader) -> list[TensorSpec]:
@@ -86,7 +87,7 @@ class EntropyNetwork:
 
     Args:
         weights: All weights of the file.
-        name: ``texture`` or ``geometry``.
+        name: One of :func:`network_names`.
 
     Raises:
         LimitError: a sum could reach 2**53.

@@ -24,6 +24,7 @@ __all__ = [
     "LATENT_MAX",
     "N_CONTEXT",
     "PAD",
+    "SLOPES",
     "Grid",
     "Pass",
     "PassKind",
@@ -38,6 +39,7 @@ __all__ = [
 LATENT_MAX = 511  # symbols lie in -LATENT_MAX..LATENT_MAX; keeps upsampling exact in float32
 BASE_STRIDE = 8  # stride of the first lattice of every grid
 GEOMETRY = -1  # group index of the geometry latents; texture groups are 0..n_layers-1
+SLOPES = -2, -3  # of how the front layer's color changes with the place of a view: along y, x
 
 # Neighbor offsets in units of half the current stride: the 3 x 3 ring, then axial ones at three.
 _OFFSETS = (
@@ -64,8 +66,8 @@ class Grid:
     """One latent grid: ``index`` in coding order, ``group``, ``level`` (0 = finest), ``shape``.
 
     ``parent``, ``grandparent`` and ``cross`` are the coding-order indices of the grids that give
-    cross-scale context (one and two levels up in the same group; the grid coded just before at the
-    same level), or None.
+    cross-scale context (one and two levels up in the same group; at the same level the grid coded
+    just before, of slopes the front layer's texture), or None.
     """
 
     index: int
@@ -79,6 +81,8 @@ class Grid:
     @property
     def network(self) -> str:
         """Name of the entropy network that codes the grid."""
+        if self.group in SLOPES:
+            return "slope"
         return "geometry" if self.group == GEOMETRY else "texture"
 
 
@@ -188,7 +192,10 @@ def level_shape(canvas: tuple[int, int], level: int) -> tuple[int, int]:
 
 
 def grids(header: StreamHeader) -> list[Grid]:
-    """All latent grids in coding order: coarse to fine; per level geometry, then texture 0, 1..."""
+    """All latent grids in coding order, coarse to fine.
+
+    Of a level first the geometry, then texture 0, 1..., then the slopes.
+    """
     first = {
         group: (0 if group == 0 else header.occluded_first) for group in range(header.n_textures)
     }
@@ -196,11 +203,17 @@ def grids(header: StreamHeader) -> list[Grid]:
     if header.layers:
         first[GEOMETRY] = header.geometry_first
         last[GEOMETRY] = header.geometry_first + header.geometry_levels - 1
+    order = sorted(first)
+    if header.has_slopes:
+        # Last, so that the others' context does not depend on whether they are there.
+        order += SLOPES
+        first |= dict.fromkeys(SLOPES, header.slope_first)
+        last |= dict.fromkeys(SLOPES, header.slope_first + header.slope_levels - 1)
     found: dict[tuple[int, int], int] = {}
     out: list[Grid] = []
     for level in range(max(last.values()), -1, -1):
         cross = None
-        for group in sorted(first):
+        for group in order:
             if not first[group] <= level <= last[group]:
                 continue
             grid = Grid(
@@ -210,7 +223,7 @@ def grids(header: StreamHeader) -> list[Grid]:
                 shape=level_shape(header.canvas, level),
                 parent=found.get((group, level + 1)),
                 grandparent=found.get((group, level + 2)),
-                cross=cross,
+                cross=found.get((0, level)) if group in SLOPES else cross,
             )
             found[group, level] = cross = grid.index
             out.append(grid)

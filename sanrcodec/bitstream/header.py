@@ -66,6 +66,8 @@ class StreamHeader:
     geometry_hidden: int = _field(
         0, 64, "width of the geometry trunk's hidden layer, 0 for a linear trunk"
     )
+    slope_first: int = _field(0, 11, "finest level of the pyramids of color slopes")
+    slope_levels: int = _field(0, 12, "levels of these pyramids; 0 omits them")
     view_depth: int = _field(0, 4, "hidden layers of the view network; 0 omits it")
     view_hidden: int = _field(0, 128, "width of these layers")
     spatial: int = _field(0, 1, "1 if the view network also sees (y, x)")
@@ -100,7 +102,8 @@ class StreamHeader:
                 f"margins of {self.margin_y} and {self.margin_x} pixels exceed {limit}, "
                 "a quarter of a view"
             )
-        samples = self.canvas[0] * self.canvas[1] * self.n_textures * (self.features + 1)
+        planes = self.n_textures * (self.features + 1) + self.n_slopes
+        samples = self.canvas[0] * self.canvas[1] * planes
         if samples > MAX_SCENE_SAMPLES:
             raise LimitError(f"scene of {samples} samples exceeds {MAX_SCENE_SAMPLES}")
         if self.layers and self.geometry_levels < 1:
@@ -114,6 +117,16 @@ class StreamHeader:
     def canvas(self) -> tuple[int, int]:
         """Canonical canvas ``(Hc, Wc)`` in pixels: the center view plus the margin on each side."""
         return self.height + 2 * self.margin_y, self.width + 2 * self.margin_x
+
+    @property
+    def has_slopes(self) -> bool:
+        """Whether the color of the front layer changes linearly with the place of a view."""
+        return self.layers > 0 and self.slope_levels > 0
+
+    @property
+    def n_slopes(self) -> int:
+        """Planes of color slopes: of each color along y, then along x."""
+        return 2 * self.channels if self.has_slopes else 0
 
     @property
     def n_textures(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.images import block_means
+from sanrcodec.encoder.scene import FloatScene
 from sanrcodec.encoder.sweep import Geometry
 
 __all__ = ["GeometryGuide"]
@@ -34,12 +35,12 @@ class GeometryGuide:
         canvas = torch.nn.functional.pad(planes[None], margins, mode="replicate")
         self.target = block_means(canvas, 1 << level)[0]
 
-    def __call__(self, scene: tuple[Tensor, Tensor | None]) -> Tensor:
+    def __call__(self, scene: FloatScene) -> Tensor:
         """Cost ``[]`` of a scene, as :meth:`~sanrcodec.encoder.model.SceneModel.scene` gives it.
 
         The front layers must be visible, besides being where the sweep found them.
         """
-        texture, disparity = scene
+        texture, disparity = scene.textures, scene.disparities
         assert disparity is not None
         cost = (disparity - self.target).square().mean()
         if self.n_layers > 1:

@@ -133,9 +133,10 @@ class SceneModel(nn.Module):
         """
         bands = self._bands
         band: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights, bands.rows)
-        disparities = band.disparities
         return FloatScene(
-            bands.join(band.textures), None if disparities is None else bands.join(disparities)
+            bands.join(band.textures),
+            None if band.disparities is None else bands.join(band.disparities),
+            None if band.slopes is None else bands.join(band.slopes),
         )
 
     def views(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sanrcodec.arithmetic.dense import LEAK_BITS
-from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, level_shape
+from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, SLOPES, level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.functions import clamp_inward, dense, smooth_axis, upsample_axis
 from sanrcodec.encoder.parameters import Planes
@@ -39,7 +39,7 @@ class Pyramid(Part):
 
     Args:
         header: Stream header.
-        name: ``texture`` or ``geometry``.
+        name: ``texture``, ``geometry`` or ``slope``.
         level: Of the canvas. Finer latents are taken to be zero, as they are at the start of a fit.
     """
 
@@ -48,7 +48,9 @@ class Pyramid(Part):
         self.level = level
         twin = pyramid.Pyramid.of(header, name)
         self.canvas, self.first, self.n_levels = twin.canvas, twin.first, twin.n_levels
-        self.groups = [GEOMETRY] if name == "geometry" else list(range(header.n_textures))
+        groups = {"geometry": [GEOMETRY], "slope": list(SLOPES)}
+        self.groups = groups.get(name, list(range(header.n_textures)))
+        self.cumulative = name == "texture"
 
     def forward(self, planes: Planes, rows: range | None = None) -> Tensor:
         """All levels, on some rows of the canvas: ``[n_layers, n_levels, len(rows), Wc]``."""
@@ -73,6 +75,9 @@ class Pyramid(Part):
                 shared = [_of_rows(planes[self.groups[0], level], window)]
                 for group in self.groups[1:]:
                     own = planes.get((group, level))
+                    if own is not None and not self.cumulative:
+                        shared.append(_of_rows(own, window))
+                        continue
                     front = shared[-1]
                     if own is not None:
                         own = _of_rows(own, window)
@@ -94,18 +99,18 @@ class Trunk(Part):
 
     Args:
         header: Stream header.
-        name: ``texture`` or ``geometry``.
+        name: ``texture``, ``geometry`` or ``slope``.
     """
 
     def __init__(self, header: StreamHeader, name: str) -> None:
         super().__init__()
-        self.name, self.attention = name, header.attention
+        self.name = name
 
     def forward(self, x: Tensor, weights: FloatWeights) -> Tensor:
         """``[n, n_in, H, Wc]`` upsampled latents -> ``[n, n_out, H * Wc]``."""
         name = self.name
         x = x.flatten(2) * 2.0**-trunk.LATENT_SHIFT
-        if self.attention:
+        if f"{name}.attention.weight" in weights:
             gate = dense(*layer_of(weights, f"{name}.attention"), x)
             x = x * clamp_inward(1 + gate, 0.0, 1.0)
         weight, bias = layer_of(weights, f"{name}.output")
@@ -162,10 +167,13 @@ class FloatScene(NamedTuple):
         textures: ``[n_textures, F (+ 1 visibility), Hc, Wc]``, doubled where there is geometry.
         disparities: ``[L, Hc, Wc]`` in pixels of whole views per view; None without geometry. Of
             some rows both have those rows only.
+        slopes: ``[2 C, 2 Hc, 2 Wc]`` of the front layer's colors along y, then along x, doubled;
+            None where there are none.
     """
 
     textures: Tensor
     disparities: Tensor | None
+    slopes: Tensor | None = None
 
 
 class Scene(Part):
@@ -183,6 +191,9 @@ class Scene(Part):
         self.color_filter = ColorFilter(header, level)
         self.geometry_pyramid = Pyramid(header, "geometry", level)
         self.geometry_trunk = Trunk(header, "geometry")
+        if header.has_slopes:
+            self.slope_pyramid = Pyramid(header, "slope", level)
+            self.slope_trunk = Trunk(header, "slope")
 
     def forward(
         self, planes: Planes, weights: FloatWeights, rows: range | None = None
@@ -210,7 +221,11 @@ class Scene(Part):
             visibility = clamp_inward(geometry[header.layers :] + 0.5, 0.0, 1.0)
             visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
             features = torch.cat([features, visibility[:, None]], 1)
-        return FloatScene(half_samples(features, kept), disparities)
+        slopes = None
+        if header.has_slopes:
+            found = self.slope_trunk(self.slope_pyramid(planes, wide), weights)
+            slopes = half_samples(found.reshape(-1, len(wide), width), kept)
+        return FloatScene(half_samples(features, kept), disparities, slopes)
 
 
 def _widened(rows: range, before: int, after: int, height: int) -> range:

@@ -21,7 +21,7 @@ from sanrcodec.encoder.scene import FloatScene, layer_of
 from sanrcodec.encoder.warp import Warp
 from sanrcodec.scene.pose import GAIN_BITS, GAIN_MAX
 
-__all__ = ["Pose", "Poses", "ViewNetwork", "Views"]
+__all__ = ["Pose", "Poses", "ViewNetwork", "Views", "coordinates"]
 
 _LEAK = 2.0**-LEAK_BITS
 
@@ -40,6 +40,11 @@ class Pose(NamedTuple):
     shift: Tensor
     luma_offset: Tensor
     gain: Tensor
+
+
+def coordinates(header: StreamHeader, angular: Tensor) -> Tensor:
+    """Places of views in the grid ``[B, 2]``: about -1..1, at most 2 away from the center."""
+    return (angular * (2 / max(header.n_v - 1, header.n_u - 1, 1))).clamp(-2, 2)
 
 
 class Poses(Part):
@@ -88,7 +93,6 @@ class ViewNetwork(Part):
     def __init__(self, header: StreamHeader, device: torch.device | str, level: int = 0) -> None:
         super().__init__()
         self.header = header
-        self.span = max(header.n_v - 1, header.n_u - 1, 1)
         self.size = h, w = level_shape((header.height, header.width), level)
         # The last pixels of a smaller view may reach beyond the view.
         y = ((2 * torch.arange(h) + 1)[:, None] * 2**level / header.height - 1).clamp(max=1)
@@ -100,7 +104,7 @@ class ViewNetwork(Part):
         """Corrections ``[B, C, H, W]`` of views from their features ``[B, F, H, W]``."""
         header = self.header
         z = features.flatten(2)
-        place = (angular * (2 / self.span)).clamp(-2, 2)
+        place = coordinates(header, angular)
         for i in range(header.view_depth):
             weight, bias = layer_of(weights, f"view.hidden{i}")
             if i == 0:
@@ -177,9 +181,15 @@ class Views(Part):
         features: Tensor | None = None
         # Unbound, since the gradient of each indexing would be a stack of its own.
         layers = zip(textures.unbind(), scene.disparities.unbind(), strict=True)
-        for texture, disparity in reversed(list(layers)):
-            sampled = self.warp(texture, disparity, base, parallax)
+        for i, (texture, disparity) in reversed(list(enumerate(layers))):
+            planes = [texture] if i or scene.slopes is None else [texture, scene.slopes]
+            sampled, *slopes = self.warp(planes, disparity, base, parallax)
             near, visibility = sampled.tensor_split([header.features], 1)
+            if slopes:
+                place = coordinates(header, pose.angular)[:, :, None, None, None]
+                change = (place * slopes[0].unflatten(1, (2, header.channels))).sum(1)
+                colors, others = near.tensor_split([header.channels], 1)
+                near = torch.cat([colors + change, others], 1)
             if features is None:
                 features = near
             else:

@@ -59,18 +59,20 @@ class Warp(Part):
         super().__init__()
         self.margins = -(-header.margin_y >> level), -(-header.margin_x >> level)
 
-    def forward(self, texture: Tensor, disparity: Tensor, base: Tensor, angular: Tensor) -> Tensor:
+    def forward(
+        self, textures: list[Tensor], disparity: Tensor, base: Tensor, angular: Tensor
+    ) -> list[Tensor]:
         """One layer as seen from some views.
 
         Args:
-            texture: ``[F, 2 Hc, 2 Wc]``.
+            textures: ``[F, 2 Hc, 2 Wc]`` each, with any F.
             disparity: ``[Hc, Wc]`` in pixels of whole views per view.
             base: ``[B, H, W, 2]``, canvas positions (y, x) of the views' pixels without parallax.
             angular: ``[B, H, 1, 2]``, the views' angular offsets, in canvas pixels per pixel of
                 whole views.
 
         Returns:
-            ``[B, F, H, W]``.
+            ``[B, F, H, W]`` of each.
         """
         height, width = disparity.shape
         flat = disparity.flatten()
@@ -96,7 +98,10 @@ class Warp(Part):
         y = 2 * (2 * y.clamp(0, height - 1)) / (2 * height - 1) - 1
         x = 2 * (2 * x.clamp(0, width - 1)) / (2 * width - 1) - 1
         grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
-        sampled = F.grid_sample(
-            texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
-        )
-        return sampled.reshape(-1, n, h, w).transpose(0, 1)
+        sampled = [
+            F.grid_sample(
+                texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
+            )
+            for texture in textures
+        ]
+        return [x.reshape(-1, n, h, w).transpose(0, 1) for x in sampled]

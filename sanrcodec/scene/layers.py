@@ -13,11 +13,18 @@ from sanrcodec.arithmetic.dense import round_shift
 from sanrcodec.arithmetic.ops import Array, Ops
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.scene.formats import FEATURE_BITS
-from sanrcodec.scene.pose import Pose
+from sanrcodec.scene.formats import FEATURE_BITS, FEATURE_MAX
+from sanrcodec.scene.pose import SLOPE_BITS, Pose, slope_weights
 from sanrcodec.scene.warp import Layer, disparity_max
 
-__all__ = ["Block", "DepthLayers", "FlatPlane", "Textures", "compositing_mac", "n_planes"]
+__all__ = [
+    "Block",
+    "DepthLayers",
+    "FlatPlane",
+    "Textures",
+    "compositing_mac",
+    "n_planes",
+]
 
 _ALPHA_ONE = 1 << FEATURE_BITS
 _COVER_BITS = 8  # fraction bits of a visibility when layers are composited
@@ -45,13 +52,13 @@ class Textures(Protocol):
 
 
 def n_planes(header: StreamHeader) -> int:
-    """Planes of all layers: their features, and a visibility of every layer but the last."""
-    return header.layers * (header.features + 1) - 1
+    """Planes of all layers: features, a visibility of every layer but the last, and slopes."""
+    return header.layers * (header.features + 1) - 1 + header.n_slopes
 
 
 def compositing_mac(header: StreamHeader) -> float:
     """Multiply-accumulates for each pixel of a view."""
-    return float((header.layers - 1) * header.features)
+    return float((header.layers - 1) * header.features + header.n_slopes)
 
 
 class DepthLayers:
@@ -63,6 +70,8 @@ class DepthLayers:
             at a time, since each is large and kept in a form of its own.
         geometry: Disparities of all layers, then visibilities of all but the last, as the geometry
             trunk gives them: integer-valued float32 ``[2 * layers - 1, Hc * Wc]``.
+        slopes: Of the front layer's colors along y, then along x, ``[Hc * Wc]`` each, Q12; empty
+            where the file has none.
         ops: Array backend.
         level: Of the canvas.
     """
@@ -72,6 +81,7 @@ class DepthLayers:
         header: StreamHeader,
         textures: Iterable[Array],
         geometry: Array,
+        slopes: list[Array],
         ops: Ops,
         level: int,
     ) -> None:
@@ -81,7 +91,14 @@ class DepthLayers:
         disparity = ops.cast(ops.clip(geometry[:n], -limit, limit), ops.int32)
         alpha = ops.clip(geometry[n:] + _ALPHA_ONE // 2, 0, _ALPHA_ONE)
         self.layers = [
-            Layer(header, [*texture, *alpha[i : i + 1]], disparity[i], ops, level)
+            Layer(
+                header,
+                [*texture, *alpha[i : i + 1]],
+                slopes if i == 0 else [],
+                disparity[i],
+                ops,
+                level,
+            )
             for i, texture in enumerate(textures)
         ]
 
@@ -95,7 +112,7 @@ class DepthLayers:
             for start in range(first, last, step):
                 stop = min(start + step, last)
                 pixels = slice((start - first) * width, (stop - first) * width)
-                features = self._composite([positions[:, pixels] for positions in found])
+                features = self._composite(pose, [positions[:, pixels] for positions in found])
                 yield Block(slice(start, stop), features)
 
     def depths(self, pose: Pose, rows: slice, columns: slice) -> tuple[Array, Array]:
@@ -114,13 +131,15 @@ class DepthLayers:
         none = ops.zeros((0, disparities.shape[1]), ops.float32)
         return disparities, ops.stack(front) if front else none
 
-    def _composite(self, positions: list[Array]) -> Array:
+    def _composite(self, pose: Pose, positions: list[Array]) -> Array:
         """What is seen at the positions in each layer, back to front."""
         ops, n = self.ops, self.header.features
         features: Array | None = None
-        for layer, numbers in zip(reversed(self.layers), reversed(positions), strict=True):
-            sampled = layer.sample(numbers)
+        for i, numbers in reversed(list(enumerate(positions))):
+            sampled = self.layers[i].sample(numbers)
             near = sampled[:n]
+            if self.layers[i].n_slopes:
+                self._add_slopes(pose, near, self.layers[i].sample_slopes(numbers))
             if features is None:
                 features = near
             else:
@@ -132,6 +151,18 @@ class DepthLayers:
                 features += round_shift(near, _COVER_BITS, ops)
         assert features is not None
         return features
+
+    def _add_slopes(self, pose: Pose, features: Array, slopes: Array) -> None:
+        """Change the front layer's colors by the place of the view, in place."""
+        ops, n = self.ops, self.header.channels
+        along_y, along_x = slope_weights(self.header, pose)
+        change = slopes[:n]
+        change *= along_y
+        slopes[n:] *= along_x
+        change += slopes[n:]
+        colors = features[:n]
+        colors += round_shift(change, SLOPE_BITS, ops)
+        ops.clip(colors, -FEATURE_MAX, FEATURE_MAX, out=colors)
 
 
 class FlatPlane:

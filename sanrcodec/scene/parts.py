@@ -54,6 +54,7 @@ def tensor_specs(header: StreamHeader) -> list[TensorSpec]:
         *trunk.tensors(header, "texture"),
         *color_filter.tensors(header),
         *trunk.tensors(header, "geometry"),
+        *trunk.tensors(header, "slope"),
         *view_network.tensors(header),
         *entropy_network.tensors(header),
         *pose.tensors(header),
@@ -99,6 +100,7 @@ def _weight_rows(header: StreamHeader) -> list[WeightRows]:
         *trunk.rows(header, "texture"),
         *color_filter.rows(header),
         *trunk.rows(header, "geometry"),
+        *trunk.rows(header, "slope"),
         *view_network.rows(header),
     ]
 
@@ -118,7 +120,11 @@ def mac_per_pixel(header: StreamHeader) -> Complexity:
         Costs by stage and their sums, see :class:`Complexity`.
     """
     canvas = math.prod(header.canvas)
-    n_runs = {"texture": header.n_textures, "geometry": int(header.layers > 0)}
+    n_runs = {
+        "texture": header.n_textures,
+        "geometry": int(header.layers > 0),
+        "slope": 2 * int(header.has_slopes),
+    }
     scene = {
         "entropy": entropy_network.mac(header) / canvas,
         "upsampling": sum(

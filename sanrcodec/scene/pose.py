@@ -13,12 +13,22 @@ import numpy.typing as npt
 
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import TensorSpec, Weights
-from sanrcodec.scene.formats import ANGULAR_BITS
+from sanrcodec.scene.formats import ANGULAR_BITS, FEATURE_BITS
 
-__all__ = ["GAIN_BITS", "GAIN_MAX", "Pose", "Poses", "tensors"]
+__all__ = [
+    "GAIN_BITS",
+    "GAIN_MAX",
+    "SLOPE_BITS",
+    "Pose",
+    "Poses",
+    "coordinates",
+    "slope_weights",
+    "tensors",
+]
 
 GAIN_BITS = 10
 GAIN_MAX = 4095
+SLOPE_BITS = 7
 _N_CORRECTIONS = 5
 
 _ANGLE_MAX = 131071  # half of the largest grid; 32 bits hold its product with a disparity
@@ -38,6 +48,25 @@ class Pose(NamedTuple):
     shift: tuple[int, int]
     luma_offset: int
     gain: int
+
+
+def coordinates(header: StreamHeader, pose: Pose) -> tuple[int, int]:
+    """Place of a view in the grid, ``(y, x)``, Q12: about -1..1, at most 2 away from the center."""
+    span = max(header.n_v - 1, header.n_u - 1, 1)
+    limit = 2 << FEATURE_BITS
+    shift = FEATURE_BITS - ANGULAR_BITS + 1
+    y, x = (max(-limit, min(limit, (a << shift) // span)) for a in pose.angular)
+    return y, x
+
+
+def slope_weights(header: StreamHeader, pose: Pose) -> tuple[int, int]:
+    """Factors of the color slopes along y and x, the place of a view in Q7.
+
+    No more bits, so that the sum of both products is exact in float32.
+    """
+    shift = FEATURE_BITS - SLOPE_BITS
+    y, x = ((a + (1 << shift >> 1)) >> shift for a in coordinates(header, pose))
+    return y, x
 
 
 def tensors(header: StreamHeader) -> list[TensorSpec]:

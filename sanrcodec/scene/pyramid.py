@@ -54,9 +54,11 @@ class Pyramid:
 
     @classmethod
     def of(cls, header: StreamHeader, trunk: str) -> Pyramid:
-        """Pyramid of the trunk of that name, ``texture`` or ``geometry``."""
+        """Pyramid of the trunk of that name: ``texture``, ``geometry`` or ``slope``."""
         if trunk == "geometry":
             return cls(header.canvas, header.geometry_first, header.geometry_levels)
+        if trunk == "slope":
+            return cls(header.canvas, header.slope_first, header.slope_levels)
         return cls(header.canvas, 0, header.texture_levels)
 
     def mac(self) -> float:

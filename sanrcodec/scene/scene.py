@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sanrcodec.arithmetic.dense import round_shift
 from sanrcodec.arithmetic.ops import NUMPY, Array, Ops
-from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, grids, level_shape
+from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, SLOPES, grids, level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.color import RGB_FROM_YCC_Q12
@@ -69,7 +69,7 @@ class Scene:
         else:
             matrix = np.array([[self._peak * 2.0**-FEATURE_BITS]])
         self._color_matrix = ops.asarray(matrix, ops.float64)
-        textures, geometry = _grouped(header, latents, finest_level(level))
+        textures, geometry, along_axes = _grouped(header, latents, finest_level(level))
 
         trunk = Trunk(header, weights, "texture", ops, level)
         color_filter = (
@@ -79,7 +79,11 @@ class Scene:
         self.textures: Textures
         if header.layers:
             found = Trunk(header, weights, "geometry", ops, level)(geometry)
-            self.textures = DepthLayers(header, features, found, ops, level)
+            slopes: list[Array] = []
+            if header.has_slopes:
+                slope_trunk = Trunk(header, weights, "slope", ops, level)
+                slopes = [plane for stack in along_axes for plane in slope_trunk(stack)]
+            self.textures = DepthLayers(header, features, found, slopes, ops, level)
         else:
             self.textures = FlatPlane(header, next(features), ops, level)
 
@@ -145,9 +149,12 @@ class Scene:
         return ops.clip(samples, 0, self._peak, out=samples)
 
 
-def _grouped(header: StreamHeader, latents: Latents, finest: int) -> tuple[list[Latents], Latents]:
-    """Latents of each layer's texture, front to back, and of the geometry; coarse to fine."""
-    by_group: dict[int, Latents] = {group: [] for group in (*range(header.n_textures), GEOMETRY)}
+def _grouped(
+    header: StreamHeader, latents: Latents, finest: int
+) -> tuple[list[Latents], Latents, list[Latents]]:
+    """Latents of each layer's texture, of the geometry and of both slopes; coarse to fine."""
+    groups = (*range(header.n_textures), GEOMETRY, *SLOPES)
+    by_group: dict[int, Latents] = {group: [] for group in groups}
     for grid in grids(header):
         if grid.level >= finest:
             by_group[grid.group].append(latents[grid.index])
@@ -158,4 +165,4 @@ def _grouped(header: StreamHeader, latents: Latents, finest: int) -> tuple[list[
         for k, plane in enumerate(by_group[i]):
             stack[k] = np.clip(stack[k] + plane, -LATENT_MAX, LATENT_MAX)
         textures.append(stack)
-    return textures, by_group[GEOMETRY]
+    return textures, by_group[GEOMETRY], [by_group[group] for group in SLOPES]

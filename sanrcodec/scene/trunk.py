@@ -36,7 +36,15 @@ _LAYERS = {
 
 
 def tensors(header: StreamHeader, name: str) -> list[TensorSpec]:
-    """Weights of the trunk of that name, ``texture`` or ``geometry``."""
+    """Weights of the trunk of that name: ``texture``, ``geometry`` or ``slope``.
+
+    The last one is a linear layer, the same for slopes along both axes.
+    """
+    if name == "slope":
+        n_in = header.slope_levels
+        if not header.has_slopes:
+            return []
+        return dense_tensors(f"{name}.output", n_in, header.channels, 0.0, n_in)
     if name == "geometry":
         n_in, hidden, n_out = header.geometry_levels, header.geometry_hidden, 2 * header.layers - 1
         if not header.layers:
@@ -74,7 +82,7 @@ class Trunk:
     Args:
         header: Stream header.
         weights: All weights of the file.
-        name: ``texture`` or ``geometry``.
+        name: As :func:`tensors` takes it.
         ops: Array backend.
         level: Of the canvas.
 

@@ -11,8 +11,8 @@ from sanrcodec.arithmetic.ops import Array, Ops
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import TensorSpec, Weights, dense_tensors
 from sanrcodec.scene.feature_layer import FEATURE_LAYER, WeightRows, feature_layer
-from sanrcodec.scene.formats import ANGULAR_BITS, FEATURE_BITS, FEATURE_MAX
-from sanrcodec.scene.pose import Pose
+from sanrcodec.scene.formats import FEATURE_BITS, FEATURE_MAX
+from sanrcodec.scene.pose import Pose, coordinates
 
 __all__ = ["ViewNetwork", "mac", "rows", "tensors"]
 
@@ -83,10 +83,8 @@ class ViewNetwork:
         n = header.features
         h = ops.zeros((n + header.n_coordinates, features.shape[1]), ops.float32)
         ops.clip(features, -FEATURE_MAX, FEATURE_MAX, out=h[:n])
-        span = max(header.n_v - 1, header.n_u - 1, 1)
-        limit = 2 << FEATURE_BITS
-        for row, a in zip(h[n:], pose.angular, strict=False):
-            row[:] = max(-limit, min(limit, (a << (FEATURE_BITS - ANGULAR_BITS + 1)) // span))
+        for row, place in zip(h[n:], coordinates(header, pose), strict=False):
+            row[:] = place
         if header.spatial:
             one = 1 << FEATURE_BITS
             y = ops.arange(rows.start, rows.stop)[:, None]

@@ -61,7 +61,8 @@ class Layer:
 
     Args:
         header: Stream header.
-        planes: Integers within int16, ``[Hc * Wc]`` each, Q12.
+        planes: Integers within int16, ``[Hc * Wc]`` each, Q12; at most one more than features.
+        slopes: The same, any number; sampled apart, since only the front layer has any.
         disparity: int32 ``[Hc * Wc]``, Q9 pixels per view.
         ops: Array backend.
         level: Of the canvas.
@@ -71,6 +72,7 @@ class Layer:
         self,
         header: StreamHeader,
         planes: Sequence[Array],
+        slopes: Sequence[Array],
         disparity: Array,
         ops: Ops,
         level: int,
@@ -82,14 +84,15 @@ class Layer:
         # nearer one.
         reach = -(-header.margin_y >> level), -(-header.margin_x >> level)
         self._nearest = minimum_filter(disparity.reshape(self.canvas), reach, ops).reshape(-1)
-        self.n_channels = len(planes)
+        self.n_channels, self.n_slopes = len(planes), len(slopes)
         # One more than features, in all layers: numpy gathers rows of 8 values, as those of profile
         # default are, several times faster than those of 7 or 9.
         n_lanes = header.features + 1
-        lanes = ops.zeros((math.prod(self.canvas), n_lanes), ops.int16)
-        for i, plane in enumerate(planes):
-            lanes[:, i] = plane
-        self._phases = _half_samples(lanes.reshape(*self.canvas, n_lanes), ops)
+        self._phases = self._side_by_side(planes, n_lanes)
+        self._slope_phases = [
+            self._side_by_side(slopes[first : first + n_lanes], n_lanes)
+            for first in range(0, len(slopes), n_lanes)
+        ]
         self._weights = _bilinear_weights(n_lanes, ops)
 
     def positions(self, pose: Pose, rows: slice, columns: slice) -> Array:
@@ -157,9 +160,25 @@ class Layer:
         Returns:
             Integer-valued float32 ``[n_channels, n]``, Q12.
         """
+        return self._sample(self._phases, positions)[: self.n_channels]
+
+    def sample_slopes(self, positions: Array) -> Array:
+        """The same of the slopes, integer-valued float32 ``[n_slopes, n]``, Q12."""
+        parts = [self._sample(phases, positions) for phases in self._slope_phases]
+        return (self.ops.concatenate(parts) if len(parts) > 1 else parts[0])[: self.n_slopes]
+
+    def _side_by_side(self, planes: Sequence[Array], n_lanes: int) -> list[Array]:
+        """The phases of some planes, which lie side by side."""
+        lanes = self.ops.zeros((math.prod(self.canvas), n_lanes), self.ops.int16)
+        for i, plane in enumerate(planes):
+            lanes[:, i] = plane
+        return _half_samples(lanes.reshape(*self.canvas, n_lanes), self.ops)
+
+    def _sample(self, phases: list[Array], positions: Array) -> Array:
+        """What is seen of planes that lie side by side."""
         ops = self.ops
         total: Array | None = None
-        for weights, phase, numbers in zip(self._weights, self._phases, positions[1:], strict=True):
+        for weights, phase, numbers in zip(self._weights, phases, positions[1:], strict=True):
             part = ops.take(weights, positions[0])
             part *= ops.take(phase, numbers)
             if total is None:
@@ -169,7 +188,7 @@ class Layer:
         assert total is not None
         total += 0.5
         total = ops.contiguous(total.T)
-        return ops.floor(total, out=total)[: self.n_channels]
+        return ops.floor(total, out=total)
 
     def _origin(self, margin: int, shift: int) -> int:
         """Canvas position, Q5, of the first pixel of a view without parallax.

@@ -19,7 +19,7 @@ export function checkRowSums(header, weights) {
   for (const name of Object.keys(weights)) {
     const [part, layer, kind] = name.split(".");
     if (kind !== "weight") continue;
-    const isTrunk = part === "texture" || part === "geometry";
+    const isTrunk = ["texture", "geometry", "slope"].includes(part);
     const form = isTrunk ? { ...TRUNK, outBits: TRUNK_OUT_BITS[layer] } : FEATURES;
     checkRows(name, [weights[name]], weights[`${part}.${layer}.bias`], form);
   }

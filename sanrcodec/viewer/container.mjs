@@ -9,7 +9,7 @@ import {
 } from "./errors.mjs";
 
 const SIGNATURE = [0x8b, 0x53, 0x41, 0x4e, 0x52, 0x0d, 0x0a, 0x1a, 0x0a];
-export const FORMAT_VERSION = [0, 7];
+export const FORMAT_VERSION = [0, 8];
 
 export const HEADER = 0x01;
 export const WEIGHTS = 0x02;

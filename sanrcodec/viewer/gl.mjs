@@ -2,12 +2,13 @@
 /**
  * @file Makes and shows views by WebGL2: one fragment pass a view. Must not know of the page.
  */
+import { hasSlopes } from "./header.mjs";
 import { PALETTE } from "./palette.mjs";
 import { LANES } from "./planes.mjs";
 import {
   constantsOf, isShadable, nSlices, SHOW_SHADER, VERTEX_SHADER, viewShader,
 } from "./shader.mjs";
-import { anglesOf, originOf } from "./views.mjs";
+import { anglesOf, originOf, slopeWeightsOf } from "./views.mjs";
 
 /** Draws means of views of a scene on a canvas. */
 export class GlRenderer {
@@ -198,6 +199,9 @@ export class GlRenderer {
     gl.uniform2i(program.at("origin"), originY, originX);
     gl.uniform1i(program.at("offset"), pose.offset);
     gl.uniform1i(program.at("gain"), pose.gain);
+    if (hasSlopes(header)) {
+      gl.uniform2i(program.at("slopeWeights"), ...slopeWeightsOf(header, pose));
+    }
     if (header.view_depth > 0) {
       gl.uniform1iv(program.at("constants"), constantsOf(scene, anglesOf(header, pose)));
     }

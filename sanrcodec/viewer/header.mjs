@@ -31,6 +31,8 @@ export const HEADER_FIELDS = [
   ["geometry_first", 0, 11],
   ["geometry_levels", 0, 12],
   ["geometry_hidden", 0, 64],
+  ["slope_first", 0, 11],
+  ["slope_levels", 0, 12],
   ["view_depth", 0, 4],
   ["view_hidden", 0, 128],
   ["spatial", 0, 1],
@@ -43,6 +45,7 @@ const MAX_CANVAS_PIXELS = 2 ** 28;
 const MAX_SCENE_SAMPLES = 2 ** 30;
 
 export const GEOMETRY_GROUP = -1;
+export const SLOPE_GROUPS = [-2, -3]; // along y, along x
 
 /**
  * Parse the payload of HEADER and check it.
@@ -66,7 +69,8 @@ export function readHeader(payload) {
     }
   }
   const [rows, columns] = levelShape(header, 0);
-  const nSamples = rows * columns * nTextures(header) * (header.features + 1);
+  const nPlanes = nTextures(header) * (header.features + 1) + nSlopes(header);
+  const nSamples = rows * columns * nPlanes;
   const maxMargin = Math.floor(Math.max(header.height, header.width) / 4) + 1;
   limit(
     header.n_v * header.n_u <= MAX_VIEWS,
@@ -91,6 +95,21 @@ export function readHeader(payload) {
 
 function limit(condition, message) {
   if (!condition) throw new LimitError(message);
+}
+
+/** Whether the color of the front layer changes with the place of a view (8.2). */
+export function hasSlopes(header) {
+  return header.layers > 0 && header.slope_levels > 0;
+}
+
+/** Number of slope planes: of each color along y, then along x. */
+export function nSlopes(header) {
+  return hasSlopes(header) ? 2 * header.channels : 0;
+}
+
+/** Place of the first slope among the planes of the front layer. */
+export function slopePlane({ layers, features }) {
+  return layers > 1 ? features + 1 : features;
 }
 
 /** Number of texture pyramids, `T`. */
@@ -130,6 +149,10 @@ export function codingOrder(header) {
   for (let group = 1; group < nTextures(header); group++) {
     ranges.set(group, [header.occluded_first, header.texture_levels]);
   }
+  if (hasSlopes(header)) {
+    const first = header.slope_first;
+    for (const group of SLOPE_GROUPS) ranges.set(group, [first, first + header.slope_levels]);
+  }
   const end = Math.max(...[...ranges.values()].map(([, stop]) => stop));
   const grids = [];
   for (let level = end - 1; level >= 0; level--) {
@@ -139,6 +162,18 @@ export function codingOrder(header) {
     }
   }
   return grids;
+}
+
+/** Name of the entropy network that codes a grid (6.2). */
+export function networkOf(grid) {
+  if (SLOPE_GROUPS.includes(grid.group)) return "slope";
+  return grid.group === GEOMETRY_GROUP ? "geometry" : "texture";
+}
+
+/** Names of all entropy networks, in the order of their tensors (5.4). */
+export function networkNames(header) {
+  const names = header.layers > 0 ? ["texture", "geometry"] : ["texture"];
+  return hasSlopes(header) ? [...names, "slope"] : names;
 }
 
 /**

@@ -5,7 +5,9 @@
  */
 import { Dense, finishRow } from "./dense.mjs";
 import { LimitError } from "./errors.mjs";
-import { ceilShift, GEOMETRY_GROUP, levelShape, nTextures } from "./header.mjs";
+import {
+  ceilShift, GEOMETRY_GROUP, hasSlopes, levelShape, nSlopes, nTextures, SLOPE_GROUPS,
+} from "./header.mjs";
 import {
   blockMeans, doublePlane, halfSamples, LANES, minimumAround, smoothPlane,
 } from "./planes.mjs";
@@ -23,8 +25,8 @@ const MAX_LATENT = 511;
  * @property {number} columns of the canvas
  * @property {Record<string, Int32Array>} viewWeights tensors that views need
  * @property {{slices: Int16Array[], disparity: Int16Array, nearest: Int16Array}[]} layers front to
- *   back: half samples `[2 * rows, 2 * columns, 8]`, lane `features` of them visibility, and
- *   disparities `[rows, columns]`
+ *   back: half samples `[2 * rows, 2 * columns, 8]`, lane `features` of them visibility, then in
+ *   front the slopes; and disparities `[rows, columns]`
  * @property {Int16Array[]} features planes `[rows, columns]`, where there is no geometry
  */
 
@@ -36,10 +38,11 @@ export function finestLevel(level) {
 /** Bytes that a scene takes while it is made. */
 function sceneBytes(header, level) {
   const [rows, columns] = levelShape(header, level);
-  const nLanes = LANES * Math.ceil((header.features + 1) / LANES);
+  const nLanes = LANES * Math.ceil((header.features + 1 + nSlopes(header)) / LANES);
   const perLayer = header.layers > 0 ? 8 * nLanes + 4 : 0;
   const perPixel = 2 * (header.features + header.filter_hidden);
-  const nPlanes = 2 * Math.max(header.texture_levels, header.geometry_levels) + 2;
+  const nLevels = Math.max(header.texture_levels, header.geometry_levels, header.slope_levels);
+  const nPlanes = 2 * nLevels + 2;
   return rows * columns * (nTextures(header) * (perLayer + perPixel) + 4 * nPlanes);
 }
 
@@ -68,13 +71,17 @@ export function buildScene(header, weights, grids, level, maxBytes) {
     scene.features = textures[0];
     return scene;
   }
-  const planes = new Map();
-  for (const grid of used) {
-    if (grid.group === GEOMETRY_GROUP) planes.set(grid.level, upsample(header, grid, level));
-  }
-  const first = header.geometry_first;
-  const nLevels = header.geometry_levels;
-  const outputs = runTrunk(header, weights, "geometry", planes, first, nLevels, level);
+  const runPart = (name, group) => {
+    const planes = new Map();
+    for (const grid of used) {
+      if (grid.group === group) planes.set(grid.level, upsample(header, grid, level));
+    }
+    const [first, nLevels] = [header[`${name}_first`], header[`${name}_levels`]];
+    return runTrunk(header, weights, name, planes, first, nLevels, level);
+  };
+  const outputs = runPart("geometry", GEOMETRY_GROUP);
+  const slopes = hasSlopes(header)
+    ? SLOPE_GROUPS.flatMap((group) => runPart("slope", group)) : [];
   const reachY = ceilShift(header.margin_y, level);
   const reachX = ceilShift(header.margin_x, level);
   // 32 bits hold the product of a disparity and a view's position.
@@ -86,6 +93,7 @@ export function buildScene(header, weights, grids, level, maxBytes) {
       const alpha = outputs[header.layers + i];
       lanes.push(alpha.map((value) => Math.max(0, Math.min(4096, value + 2048))));
     }
+    if (i === 0) lanes.push(...slopes);
     scene.layers.push({
       slices: halfSamples(lanes, rows, columns),
       disparity: outputs[i],
@@ -150,9 +158,10 @@ function runTrunk(header, weights, name, planes, first, nLevels, level) {
   const leaky = { inBits: 11, outBits: 11, limit: MAX_HIDDEN, isLeaky: true };
   const linear = { inBits: 11, outBits: 12, limit: MAX_FEATURE, isLeaky: false };
   const gates = { inBits: 11, outBits: 8, limit: 256, isLeaky: false };
-  const attention = header.attention ? new Dense(weights, `${name}.attention`, gates) : null;
-  const nHidden = header[`${name}_hidden`];
-  const hidden = nHidden > 0 ? new Dense(weights, `${name}.hidden`, leaky) : null;
+  const dense = (layer, format) =>
+    weights[`${name}.${layer}.weight`] ? new Dense(weights, `${name}.${layer}`, format) : null;
+  const attention = dense("attention", gates);
+  const hidden = dense("hidden", leaky);
   const output = new Dense(weights, `${name}.output`, linear);
   const outputs = Array.from({ length: output.nOutputs }, () => new Int16Array(nPixels));
 

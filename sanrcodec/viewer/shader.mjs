@@ -3,15 +3,21 @@
  * @file The fragment shaders that make views and show them. Must not call WebGL.
  * Integers of 32 bits hold all sums of format_spec.md section 8 (section 7.4 there).
  */
+import { hasSlopes, nSlopes, slopePlane } from "./header.mjs";
 import { LANES } from "./planes.mjs";
 
 const MAX_FEATURE = 32767;
 const MAX_COLOR = 65534;
 const MAX_TERMS = 6000; // of the view network, each a product in the shader's text
 
-/** Slices of lanes that a layer's textures have. */
-export function nSlices({ layers, features }) {
-  return Math.ceil((layers > 1 ? features + 1 : features) / LANES);
+/** Slices of lanes that a layer's textures have, those of the front layer with its slopes. */
+export function nSlices(header) {
+  return Math.ceil((slopePlane(header) + nSlopes(header)) / LANES);
+}
+
+/** Slices that all layers use. */
+function nSharedSlices(header) {
+  return Math.ceil(slopePlane(header) / LANES);
 }
 
 /** Whether the shader of a scene has a length that compilers take. */
@@ -86,6 +92,7 @@ uniform isampler2DArray disparities; // nearest and own
 ${isForScreen ? SCREEN_TARGET : SUM_TARGET}
 uniform ivec2 angles; // av, au
 uniform ivec2 origin; // y, x
+${hasSlopes(header) ? "uniform ivec2 slopeWeights; // y, x" : ""}
 uniform int offset;
 uniform int gain;
 ${header.view_depth > 0 ? `uniform int constants[${header.view_hidden}];` : ""}
@@ -173,13 +180,22 @@ void bilinear(int slice, ivec3 q, out ivec4 even, out ivec4 odd) {
 /** Front to back as far as one can see: what is behind full visibility adds nothing. */
 function layeredSampling(header) {
   const { layers, features } = header;
-  const count = nSlices(header);
+  const [count, nShared] = [nSlices(header), nSharedSlices(header)];
   // Rough pixels are in the middle of those that they stand for.
   const lines = ["  ivec2 base = 32 * p.yx + origin + 16 * (stride - 1);"];
   const each = (code) => {
-    for (let s = 0; s < count; s++) {
+    for (let s = 0; s < nShared; s++) {
       for (const isOdd of [false, true]) lines.push(code(lanes(s, isOdd), s));
     }
+  };
+  const fetchAll = (i, prefix) => {
+    for (let s = 0; s < nShared; s++) lines.push(fetch(i, s, prefix));
+    if (i > 0 || !hasSlopes(header)) return;
+    for (let s = nShared; s < count; s++) {
+      for (const isOdd of [false, true]) lines.push(`  ivec4 ${prefix}${lanes(s, isOdd)};`);
+      lines.push(fetch(i, s, prefix));
+    }
+    lines.push(...slopeCode(header, prefix));
   };
   each((name) => `  ivec4 ${name} = ivec4(0);`);
   const fetch = (i, s, prefix) =>
@@ -188,12 +204,12 @@ function layeredSampling(header) {
     lines.push(`  ivec3 q${i} = find(${i}, base);`);
     if (i === layers - 1) {
       lines.push(`  d = q${i}.z;`);
-      for (let s = 0; s < count; s++) lines.push(fetch(i, s, ""));
+      fetchAll(i, "");
       return;
     }
     const prefix = `layer${i}_`;
     each((name) => `  ivec4 ${prefix}${name};`);
-    for (let s = 0; s < count; s++) lines.push(fetch(i, s, prefix));
+    fetchAll(i, prefix);
     lines.push(`  int m${i} = clamp((${laneOf(features, prefix)} + 8) >> 4, 0, 256);`);
     lines.push(`  if (m${i} < 256) {`);
     addLayer(i + 1);
@@ -203,6 +219,19 @@ function layeredSampling(header) {
   };
   addLayer(0);
   return lines.join("\n");
+}
+
+/** The colors of the front layer change with the place of the view. */
+function slopeCode(header, prefix) {
+  const { channels } = header;
+  const first = slopePlane(header);
+  return Array.from({ length: channels }, (_, c) => {
+    const [color, alongY, alongX] = [c, first + c, first + channels + c].map(
+      (j) => laneOf(j, prefix),
+    );
+    const change = `rshift(slopeWeights.x * ${alongY} + slopeWeights.y * ${alongX}, 7)`;
+    return `  ${color} = clamp(${color} + ${change}, -${MAX_FEATURE}, ${MAX_FEATURE});`;
+  });
 }
 
 function networkCode({ header, level, viewWeights }) {

@@ -6,7 +6,7 @@
 import { checkRowSums } from "./bounds.mjs";
 import { N_SCALES, SymbolDecoder } from "./coder.mjs";
 import { LimitError } from "./errors.mjs";
-import { codingOrder, GEOMETRY_GROUP, passes } from "./header.mjs";
+import { codingOrder, networkNames, networkOf, passes, SLOPE_GROUPS } from "./header.mjs";
 import { defaultWeights, N_CONTEXTS, tensorList, tensorSize } from "./tensors.mjs";
 
 const MAX_DIFFERENCE = 32767;
@@ -145,9 +145,12 @@ export function* readLatents(header, weights, payload) {
     throw new LimitError(`${claimed} latents in ${payload.length} bytes; the file is damaged`);
   }
   const decoder = new SymbolDecoder(payload, "section LATENTS");
-  const arms = { texture: new Arm(weights, "texture", header.arm_hidden) };
-  if (header.layers > 0) arms.geometry = new Arm(weights, "geometry", header.arm_hidden);
-  const nCoded = { texture: 0, geometry: 0 };
+  const arms = {};
+  const nCoded = {};
+  for (const name of networkNames(header)) {
+    arms[name] = new Arm(weights, name, header.arm_hidden);
+    nCoded[name] = 0;
+  }
   const found = new Map();
   let previous = null;
   for (const place of order) {
@@ -155,9 +158,9 @@ export function* readLatents(header, weights, payload) {
     const references = [
       found.get(`${grid.group},${grid.level + 1}`),
       found.get(`${grid.group},${grid.level + 2}`),
-      previous !== null && previous.level === grid.level ? previous : undefined,
+      crossOf(grid, previous, found),
     ];
-    const name = grid.group === GEOMETRY_GROUP ? "geometry" : "texture";
+    const name = networkOf(grid);
     for (const pass of passes(grid.height, grid.width)) {
       readPass(decoder, arms[name], nCoded[name], grid, references, pass);
     }
@@ -167,6 +170,12 @@ export function* readLatents(header, weights, payload) {
     yield grid;
   }
   decoder.finish();
+}
+
+/** The reference grid of the same level (5.2). */
+function crossOf(grid, previous, found) {
+  if (SLOPE_GROUPS.includes(grid.group)) return found.get(`0,${grid.level}`);
+  return previous !== null && previous.level === grid.level ? previous : undefined;
 }
 
 /** Predict and decode the samples of one pass. */

@@ -3,7 +3,7 @@
  * @file Names, shapes and default values of the weight tensors (format_spec.md section 5.4).
  * Must not read a stream.
  */
-import { codingOrder, GEOMETRY_GROUP } from "./header.mjs";
+import { codingOrder, hasSlopes, networkNames, networkOf } from "./header.mjs";
 
 export const N_CONTEXTS = 17;
 
@@ -47,6 +47,7 @@ export function tensorList(header) {
   if (layers > 0) {
     addTrunk("geometry", header.geometry_levels, header.geometry_hidden, 2 * layers - 1);
   }
+  if (hasSlopes(header)) addDense("slope.output", header.slope_levels, channels, 0);
   let nInputs = features + (header.spatial ? 4 : 2);
   for (let i = 0; i < header.view_depth; i++) {
     addDense(`view.hidden${i}`, nInputs, header.view_hidden, 64);
@@ -54,9 +55,9 @@ export function tensorList(header) {
   }
   if (header.view_depth > 0) addDense("view.output", nInputs, channels, 0);
   const grids = codingOrder(header);
-  const nGeometry = grids.filter((grid) => grid.group === GEOMETRY_GROUP).length;
-  addArm("texture", grids.length - nGeometry);
-  if (layers > 0) addArm("geometry", nGeometry);
+  for (const name of networkNames(header)) {
+    addArm(name, grids.filter((grid) => networkOf(grid) === name).length);
+  }
   if (header.per_view) {
     add("per_view", [header.n_v * header.n_u, 5]);
     add("view_gain", [header.n_v * header.n_u, 1]);
@@ -84,7 +85,7 @@ export function defaultWeights(header, tensor, number, table) {
     ? Int32Array.from(leadingBlock(trained, shape).flat(Infinity))
     : untrained(tensor, number);
   const [trunk, layer, kind] = name.split(".");
-  if ((trunk === "texture" || trunk === "geometry") && kind === "weight") {
+  if (["texture", "geometry", "slope"].includes(trunk) && kind === "weight") {
     // The columns that meet latents follow the size of a latent's step; so do all of attention.
     const nLatents = header[`${trunk}_levels`];
     for (let i = 0; i < values.length; i++) {

@@ -3,6 +3,7 @@
  * @file Scene -> samples of a view (format_spec.md section 8). Must not change the scene.
  */
 import { Dense } from "./dense.mjs";
+import { hasSlopes, slopePlane } from "./header.mjs";
 import { LANES } from "./planes.mjs";
 
 const MAX_FEATURE = 32767;
@@ -65,6 +66,11 @@ export function anglesOf(header, pose) {
   return [pose.av, pose.au].map((a) =>
     Math.max(-8192, Math.min(8192, Math.floor((32 * a) / span))),
   );
+}
+
+/** Factors of the color slopes along y and x, Q7 (8.2). */
+export function slopeWeightsOf(header, pose) {
+  return anglesOf(header, pose).map((angle) => (angle + 16) >> 5);
 }
 
 /** The input of the view network for a row or column of pixels, Q12 (8.3, 8.5). */
@@ -241,6 +247,8 @@ class Sampler {
     this.fy = new Int32Array(layers.length);
     this.fx = new Int32Array(layers.length);
     this.visibility = new Int32Array(layers.length);
+    this.slopeWeights = hasSlopes(header) ? slopeWeightsOf(header, pose) : null;
+    this.slopePlane = slopePlane(header);
   }
 
   /** Write the features of a row of pixels: `out[feature * stride + pixel]`. */
@@ -309,6 +317,23 @@ class Sampler {
     return m < 0 ? 0 : m > 256 ? 256 : m;
   }
 
+  /** A color of the front layer, changed by the place of the view (8.2). */
+  sloped(color, value, w00, w01, w10, w11) {
+    const { rowLength, slopeWeights, slopePlane: first } = this;
+    const { channels } = this.header;
+    let change = 64;
+    for (let axis = 0; axis < 2; axis++) {
+      const plane = first + axis * channels + color;
+      const slice = this.layers[0].slices[plane >> LANE_BITS];
+      const k = this.at[0] + (plane & (LANES - 1));
+      change += slopeWeights[axis] * ((
+        w00 * slice[k] + w01 * slice[k + LANES]
+        + w10 * slice[k + rowLength] + w11 * slice[k + rowLength + LANES] + 128
+      ) >> 8);
+    }
+    return Math.max(-MAX_FEATURE, Math.min(MAX_FEATURE, value + (change >> 7)));
+  }
+
   blend(i, out, stride, pixel) {
     const { features } = this.header;
     const { slices } = this.layers[i];
@@ -320,13 +345,15 @@ class Sampler {
     const w10 = 16 * fy - w11;
     const w01 = 16 * fx - w11;
     const w00 = 256 - w10 - w01 - w11;
+    const nSloped = i === 0 && this.slopeWeights !== null ? this.header.channels : 0;
     for (let j = 0, to = pixel; j < features; j++, to += stride) {
       const slice = slices[j >> LANE_BITS];
       const k = this.at[i] + (j & (LANES - 1));
-      const near = (
+      let near = (
         w00 * slice[k] + w01 * slice[k + LANES]
         + w10 * slice[k + rowLength] + w11 * slice[k + rowLength + LANES] + 128
       ) >> 8;
+      if (j < nSloped) near = this.sloped(j, near, w00, w01, w10, w11);
       out[to] += (m * (near - out[to]) + 128) >> 8;
     }
   }
