@@ -109,6 +109,17 @@ def test_ambiguous_grid_is_refused(tmp_path, pixels):
 
 
 @pytest.mark.slow
+def test_content_that_shows_another_grid_than_stated_is_said(tmp_path):
+    samples = render((4, 6), (48, 64), disparity=(-0.8, 1.0))
+    save(tmp_path / "lf.png", tile(samples))
+    assert assert_reads(tmp_path / "lf.png", samples, grid=(4, 6)) == ""
+    whole = tile(samples)
+    halves = whole.reshape(2, 96, 6, 64, 3).swapaxes(1, 2)
+    notes = assert_reads(tmp_path / "lf.png", halves, grid=(2, 6))
+    assert "looks like 4x6 views, but it is read with --grid as stated" in notes
+    assert assert_reads(tmp_path / "lf.png", whole[None, None], grid=(1, 1)) == ""
+
+
 @pytest.mark.parametrize("n_views", [6, 7, 8, 9, 15])
 def test_lenslet_image_is_no_mosaic(tmp_path, n_views):
     save(tmp_path / "lf.png", interleave(render((n_views, n_views), (48, 64), seed=2)))

@@ -40,11 +40,26 @@ def _read(request: Request) -> Reading:
         request.note(f"{request.path}: the content looks like {found}; if not so, add --grid VxU")
     n_v, n_u = grid
     height, width = split(request.path, image.samples, grid)
+    if png.GRID_KEY not in image.text and request.grid not in (None, (1, 1)):
+        _doubt(request, image)
     tiles = image.samples.reshape(n_v, height, n_u, width, -1)
     return Reading(tiles.transpose(0, 2, 1, 3, 4), image.bit_depth, "mosaic, from the top left")
 
 
 LAYOUT = Layout("mosaic", _read, Path.is_file, frozenset({"grid"}))
+
+
+def _doubt(request: Request, image: Image) -> None:
+    """Say so if the content shows another grid than the stated one."""
+    try:
+        found = infer_grid(image.samples)
+    except LightFieldError:
+        return
+    if found not in ((1, 1), request.grid):
+        request.note(
+            f"{request.path}: the content looks like {format_grid(found)} views, but it is read "
+            "with --grid as stated"
+        )
 
 
 def read_whole(request: Request) -> Image:

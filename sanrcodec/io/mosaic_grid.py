@@ -53,7 +53,8 @@ def infer_grid(samples: np.ndarray) -> tuple[int, int]:
         grid = format_grid(macro_pixel)
         raise LightFieldError(
             f"the content looks like a lenslet image of {grid} views; "
-            f"add --layout lenslet --grid {grid}, or --grid VxU if it is a mosaic"
+            f"add --layout lenslet --grid {grid}, or --grid VxU if it is a mosaic "
+            "(one ordinary image is 1x1)"
         )
     counts = axes[0].n_views, axes[1].n_views
     if not {*counts}.isdisjoint((None, 1)) and has_lenslet_pattern(samples):
