@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,10 @@ def replicas(ranks: distributed.Ranks) -> None:
     assert len(set(ranks.gather(torch.rand(1).item()))) == 1
 
 
-def exact(ranks: distributed.Ranks) -> None:
+def exact(ranks: distributed.Ranks, device: torch.device) -> None:
     """The mean of the ranks' gradients is that of one process, and so are the steps of a fit."""
     light_field = synthetic((2, 3), (37, 26))
-    device = torch.device(ranks.local_device(None))
-    ranks.use(device)
+    torch.backends.cudnn.allow_tf32 = False
     n = 2 * ranks.size  # views of a step
     mine = slice(2 * ranks.rank, 2 * ranks.rank + 2)
     for profile in ("default", "sanr"):
@@ -101,7 +101,10 @@ def together() -> str:
         if ranks.size > 2:
             replicas(ranks)
             mean(ranks)
-        exact(ranks)  # last: it may average on GPUs from then on
+        device = torch.device(ranks.local_device(sys.argv[2]))
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            ranks.use(device)  # last: from now on the ranks average there
+            exact(ranks, device)
     return f"{ranks.size} ranks agree"
 
 

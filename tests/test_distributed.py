@@ -58,7 +58,7 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     ],
 )
 def test_ranks(n_processes: int, scenario: str, line: str) -> None:
-    stdout, _ = finish(torchrun(n_processes, WORKER, scenario))
+    stdout, _ = finish(torchrun(n_processes, WORKER, scenario, "cpu"))
     assert stdout == line
 
 
@@ -70,7 +70,7 @@ def test_loss_of_a_process_ends_the_others(tmp_path: Path) -> None:
 
 def encode_arguments(folder: Path) -> list[Any]:
     arguments = ["-m", "sanrcodec", "encode", folder / "lf.png", "-o", folder / "out.sanr"]
-    options = ["--steps", STEPS, "--force", "--checkpoint-every", 0]
+    options = ["--preset", "medium", "--steps", STEPS, "--force", "--checkpoint-every", 0]
     return [*arguments, "--device", "cpu", "--checkpoint", folder / "ck", *options]
 
 
@@ -104,8 +104,10 @@ def test_same_quality_as_one_process(
     assert stdout.endswith(" on 2 x cpu\n")
     assert stderr.count(f"step {STEPS}/{STEPS}") == 1
     assert sorted(path.name for path in folder.iterdir()) == ["lf.png", "out.sanr"]
-    alone = fit(light_field, steps=STEPS)
-    assert cost(opened, light_field) < 1.1 * cost(SanrFile(alone.content), light_field)
+    alone = fit(light_field, preset="medium", steps=STEPS)
+    # Two views for each are the four of one: but for rounding the fits are the same.
+    expected = cost(SanrFile(alone.content), light_field)
+    assert cost(opened, light_field) == pytest.approx(expected, rel=0.03)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process")

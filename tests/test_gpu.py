@@ -101,5 +101,5 @@ def test_several_gpus_do_what_one_does() -> None:
 
     if torch.cuda.device_count() < 2 or not torch.distributed.is_nccl_available():
         pytest.skip("needs two GPUs and NCCL")
-    stdout, _ = finish(torchrun(2, WORKER, "together"))
+    stdout, _ = finish(torchrun(2, WORKER, "together", "cuda"))
     assert stdout == "2 ranks agree\n"
