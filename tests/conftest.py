@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from sanrcodec.cli import main
 from sanrcodec.io import write_mosaic
 from sanrcodec.lightfield import LightField
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no reason to fail.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def load_example(name: str) -> ModuleType:

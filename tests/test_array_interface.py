@@ -29,7 +29,7 @@ def test_numpy_reads_the_file_as_an_array() -> None:
 
 
 @given(hypothesis_numpy.basic_indices(WHOLE.shape, allow_newaxis=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_basic_indices_are_numpys(index: Any) -> None:
     ours, theirs = OPENED[index], WHOLE[index]
     np.testing.assert_array_equal(ours, theirs)

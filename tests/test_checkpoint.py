@@ -68,6 +68,7 @@ def test_resumed_fit_gives_the_same_file(
     assert again.finished
 
 
+@pytest.mark.slow
 def test_resumed_fit_of_smaller_views_gives_the_same_file(
     tmp_path: Path, fit: Fit, light_field: LightField
 ) -> None:

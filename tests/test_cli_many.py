@@ -95,6 +95,7 @@ def test_ranks_take_their_share_of_the_files(folder: Path) -> None:
         assert sanrcodec.open(folder / "out" / f"{name}.sanr").grid == (2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_the_page(folder: Path, page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")

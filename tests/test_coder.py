@@ -271,7 +271,7 @@ def test_decoder_notices_what_it_can() -> None:
 
 
 @given(calls(), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_message_has_one_stream(messages: list[Call], noise: int) -> None:
     """Other words are refused, by both decoders, or are those of another message."""
     words = words_of(encode(*messages))

@@ -340,7 +340,7 @@ def test_damage_with_a_right_checksum(content: bytes, section: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.sampled_from(list(FIELD_RANGES)), seed=st.integers(0, 2**32 - 1))
 def test_other_headers_with_a_right_checksum(contents: list[bytes], name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ from sanrcodec.scene.parts import (
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(headers())
 def test_tensor_specs_of_any_header(header: StreamHeader) -> None:
     specs = tensor_specs(header)

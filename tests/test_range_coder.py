@@ -21,7 +21,7 @@ from sanrcodec.errors import CorruptSectionError
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(0, 300), st.sampled_from([0, 5, 22, 39]))
 def test_same_words_and_verdicts(seed: int, n: int, scale: int) -> None:
     pytest.importorskip("constriction")
