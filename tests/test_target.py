@@ -114,7 +114,7 @@ def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> 
     expected = saved[places].numpy()
     assert np.corrcoef(expected, measured)[0, 1] > 0.5
     best = np.argsort(expected)[-len(places) // 4 :]
-    assert np.mean(np.array(measured)[best]) > 0.7 * np.mean(expected[best]) > 1
+    assert np.mean(np.array(measured)[best]) > 0.7 * np.mean(expected[best]) > 0.5
 
 
 def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:

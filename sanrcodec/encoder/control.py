@@ -38,7 +38,7 @@ _FURTHEST = 2.0  # distance in log(lmbda) that one look believes
 _TRIALS, _MORE_TRIALS, _MORE_TRIALS_STEPS = (0.7,), (0.4, 0.7, 0.88), 4000
 # Factors of lmbda for another search of the weights' steps, one after the other, and how often the
 # interval between one that is not enough and one that is too much is halved.
-_FINER, _COARSER, _N_HALVINGS = (0.2, 0.04, 0.008), (2.0, 4.0, 10.0, 30.0), 2
+_FINER, _COARSER, _N_HALVINGS = (0.2, 0.04, 0.008), (2.0, 5.0, 20.0), 1
 _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
 _SPARE_DB = 0.15  # the end of a fit can take quality away, but not add any
 
@@ -120,7 +120,8 @@ class RateControl:
 
         Call it once, after the search for the weights' steps, while no part is compiled.
         """
-        self.correct(self._few.bits(), self._psnr_yuv())
+        asks_size = self.target.bits is not None
+        self.correct(self._few.bits(), 0.0 if asks_size else self._all.psnr_yuv())
 
     def correct(self, bits: float, psnr_yuv: float) -> bool:
         """Search the weights' steps anew, finer or coarser, where a file is off; then trim latents.
@@ -134,15 +135,18 @@ class RateControl:
         Returns:
             Whether anything was changed.
         """
+        asks_size = self.target.bits is not None
         # What is known better than the model's own figures differs by this from them.
-        ratio, offset = bits / self._few.bits(), psnr_yuv - self._psnr_yuv()
+        ratio, offset = bits / self._few.bits(), 0.0
+        if not asks_size:
+            offset = psnr_yuv - self._all.psnr_yuv()
         step = self._model.weight_vector.step
         before = step.clone()
 
-        def figures(latents: Tensor | None = None) -> tuple[float, float]:
-            if self.target.bits is not None:
-                return ratio * self._few.bits(latents), 0.0
-            return 0.0, offset + self._psnr_yuv(latents)
+        def figures() -> tuple[float, float]:
+            if asks_size:
+                return ratio * self._few.bits(), 0.0
+            return 0.0, offset + self._all.psnr_yuv()
 
         def search(factor: float) -> bool:
             """Search anew; tell whether the file is no longer off to the side where it was."""
@@ -163,9 +167,17 @@ class RateControl:
                     break
                 last = factor
         changed = not torch.equal(before, step)
-        if self.target.exceeds(*figures()):
+        found = figures()
+        if self.target.exceeds(*found):
             latents = rounded_latents(self._model)
-            trim(self._model, self._few, lambda x: not self.target.exceeds(*figures(x)))
+            shift = 0.0 if asks_size else found[1] - self._few.psnr_yuv()
+
+            def fits(x: Tensor) -> bool:
+                if asks_size:
+                    return not self.target.exceeds(ratio * self._few.bits(x), 0.0)
+                return not self.target.exceeds(0.0, shift + self._few.psnr_yuv(x))
+
+            trim(self._model, self._few, fits)
             changed = changed or not torch.equal(latents, rounded_latents(self._model))
         return changed
 
@@ -180,10 +192,6 @@ class RateControl:
             else:
                 little = middle
         step.copy_(kept)
-
-    def _psnr_yuv(self, latents: Tensor | None = None) -> float:
-        """Of all views, as far as the few tell it."""
-        return self._few.psnr_yuv(latents) + float(self._memory[1])
 
     def _try_search(self) -> None:
         """Find out what the search for the weights' steps would give now, and take it back."""
@@ -211,5 +219,10 @@ class RateControl:
 
 
 def _gain_left(progress: float, n_steps: float) -> float:
-    """What PSNR-YUV still gains until the end of a typical fit, in dB."""
-    return 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
+    """What PSNR-YUV still gains until the end of a typical fit, in dB.
+
+    Rather too much than too little: bits that an early lmbda is too low for are never given back.
+    """
+    early = 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
+    steady = 2.0 * math.pow(1 - progress, 1.3) * min(1.0, n_steps / 8000)
+    return max(early, steady)
