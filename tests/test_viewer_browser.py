@@ -380,7 +380,7 @@ def damaged() -> dict[str, tuple[bytes, str]]:
         "other version": (content[:10] + b"\x63" + content[11:], "UnsupportedVersionError: "),
         "empty": (b"", "TruncatedError: "),
         # Of so few bytes that even its preview costs too much.
-        "bomb": (file_of(BOMBS["most 2016"][0], 4), "LimitError: "),
+        "bomb": (file_of(BOMBS["most 2008"][0], 4), "LimitError: "),
     }
 
 
