@@ -222,3 +222,19 @@ def test_planes_match_as_defined() -> None:
         means = torch.stack([torch.stack([errors[i] for i in side]).mean(0) for side in sides])
         smooth = images.box_mean(images.box_mean(means[:, None], 3), 3)[:, 0]
         torch.testing.assert_close(cost, smooth.amin(0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("front", [-2.0, 2.0])
+def test_a_flat_background_does_not_tell_which_end_is_near(front: float) -> None:
+    """What moves over it looks as if it hid the background, whatever its disparity."""
+    rng = np.random.default_rng(3)
+    samples = np.full((5, 5, 120, 160, 3), 200.0)
+    for disparity, (y, x) in ((-front, (30, 40)), (front, (50, 70))):
+        texture = rng.uniform(20, 180, (50, 50, 1))
+        for v, u in np.ndindex(5, 5):
+            top, left = (round(p + (a - 2) * disparity) for p, a in ((y, v), (x, u)))
+            samples[v, u, top : top + 50, left : left + 50] = texture
+    geometry = found(samples.clip(0, 255).astype(np.uint8))
+    # Views that are moved by +d show what is at -d: near is small.
+    assert geometry.parallax.axes_reversed == (front > 0)
+    assert geometry.is_certain

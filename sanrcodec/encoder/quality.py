@@ -20,6 +20,7 @@ __all__ = ["BLOCK", "FallenBlock", "Quality", "fallen_block", "measure_quality"]
 
 BLOCK = 16  # pixels along a side
 _FALLEN_DB = 12.0  # below its view
+_VISIBLE_DB = 30.0  # of a plane: better blocks are no fault to the eye
 _WORSE_DB = 6.0  # than a transform codec of the view's quality
 _N_HALVINGS = 30  # of the interval that holds the water level
 
@@ -90,13 +91,14 @@ def fallen_block(
         psnr_yuv_db: Of the view.
 
     Returns:
-        None where no whole block of 16 x 16 pixels has a plane more than 12 dB below the PSNR-YUV
-        of the view and 6 dB worse than such a codec would leave it.
+        None where no whole block of 16 x 16 pixels has a plane below 30 dB, more than 12 dB below
+        the PSNR-YUV of the view, and 6 dB worse than such a codec would leave it.
     """
     if psnr_yuv_db >= PSNR_CAP or min(reference.shape[:2]) < BLOCK:
         return None
     peak = 2**bit_depth - 1
     limit = (peak / 10 ** (psnr_yuv_db / 20)) ** 2 * 10 ** (_FALLEN_DB / 10)
+    limit = max(limit, (peak / 10 ** (_VISIBLE_DB / 20)) ** 2)
     error = np.square(_planes(_blocks(reference.astype(np.float64) - decoded))).mean((2, 3))
     suspect = error.max(-1) > limit
     if not suspect.any():

@@ -40,7 +40,10 @@ _ALIKE = 0.6  # of the score of unlike views, below which views are alike
 _DISTINCT = 0.3  # of the contrast of the best places, with which a place votes for the range
 _N_FAR_VIEWS = 4  # that tell which end is in front
 _APART_PX = 1.0  # of two pixels that move to the same place
-_CERTAIN = 0.1  # of the evidence, from which it is believed
+_CERTAIN = 0.1  # evidence that leaves no doubt
+_FLAT = 0.01  # mean distance from the local mean, as a share of the peak
+_SLIGHT = 0.01  # evidence that is none: most arrays are stored as a camera moves down and right
+_FLAT_COST = 1e-3  # from one end of the range to the other, what noise may decide
 _STILL = 1.1  # of the score of the best planes, up to which no disparity is as good
 
 
@@ -135,7 +138,7 @@ def estimate_geometry(
     match = sweep_planes(views.luma, angular, planes)
     disparity = median_filter(_subplane_minimum(match))
     evidence = _evidence_of_front(views.luma, angular, disparity)
-    near_is_low = evidence >= 0
+    near_is_low = evidence > -_SLIGHT
     near = disparity if near_is_low else -disparity
     extent = float(disparity.abs().max())
     parallax = Parallax(extent, order.mirrored, not near_is_low, order.transposed)
@@ -298,17 +301,26 @@ def _range(match: Match) -> tuple[float, float]:
     Flat places match everywhere: only those with a distinct minimum vote. All sides must agree,
     and the places around: of many planes one matches some side of nearly any place by chance.
     """
-    contrast = match.contrast
-    distinct = max(float(contrast.median()), _DISTINCT * float(torch.quantile(contrast, 0.95)))
-    voters = median_filter(match.best)[contrast >= distinct]
+    voters = median_filter(match.best)[_is_distinct(match.contrast)]
     low, high = (float(torch.quantile(voters, q)) for q in (0.003, 0.997))
     return low, high
+
+
+def _is_distinct(contrast: Tensor) -> Tensor:
+    """Which pixels ``[H, W]`` match one plane clearly better than others."""
+    # torch.quantile takes a limited number of values.
+    sample = contrast.flatten()[:: max(1, contrast.numel() // 2**20)]
+    least = max(float(sample.median()), _DISTINCT * float(torch.quantile(sample, 0.95)))
+    return contrast >= least
 
 
 def _subplane_minimum(match: Match) -> Tensor:
     """Disparity of the smallest cost, refined by a parabola through its neighbors."""
     planes, cost = match.planes, match.cost
-    index = cost.argmin(0).clamp(1, len(planes) - 2)
+    # Where nothing tells the disparity, that of the middle is the least unlikely.
+    middle = match.best[_is_distinct(match.contrast)].median()
+    doubt = _FLAT_COST * (planes - middle).abs() / (planes[-1] - planes[0])
+    index = (cost + doubt[:, None, None]).argmin(0).clamp(1, len(planes) - 2)
     left, middle, right = (cost.gather(0, (index + k)[None])[0] for k in (-1, 0, 1))
     curvature = left - 2 * middle + right
     offset = torch.where(
@@ -339,18 +351,20 @@ def _evidence_of_front(luma: Tensor, angular: Tensor, disparity: Tensor) -> floa
     """How clearly the low end of the disparities is in front: -1 (the high end is) to 1.
 
     Where two pixels of the center move to the same place of another view, it shows the one in
-    front: those of low disparity are compared with those of high disparity there.
+    front: those of low disparity are compared with those of high disparity there. Flat
+    places, whose disparity nothing tells, do not count.
     """
     h, w = disparity.shape
     y, x = torch.meshgrid(
         torch.arange(h, device=luma.device), torch.arange(w, device=luma.device), indexing="ij"
     )
     center = luma[0, 0].flatten()
+    is_rough = box_mean(luma[:1].abs(), 5)[0, 0] > _FLAT
     low_error = high_error = 0.0
     for k in angular.abs().sum(1).argsort(descending=True)[:_N_FAR_VIEWS].tolist():
         row = y + (angular[k, 0] * disparity).round().long()
         column = x + (angular[k, 1] * disparity).round().long()
-        inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+        inside = is_rough & (row >= 0) & (row < h) & (column >= 0) & (column < w)
         target, d = (row * w + column)[inside], disparity[inside]
         lowest = torch.full((h * w,), math.inf, device=luma.device)
         lowest.scatter_reduce_(0, target, d, "amin")
