@@ -4,7 +4,8 @@
 Which rows of rd.csv make a curve, in this order:
 
 1. the profile and the preset asked for, fitted on a GPU unless `cpu_too`;
-2. the format asked for, by default the newest of which a scene has a whole curve (`MIN_POINTS`);
+2. the format asked for, by default the newest with a whole curve (`MIN_POINTS`) of each scene that
+   has one in any format: a table is of one format;
 3. seed 0, which `version` does not name;
 4. the rates asked for: `RATES`, or `FEW_RATES` for profile `sanr` and for format 0.1;
 5. of rows with the same scene and rate the last, since the file is in the order of measuring.
@@ -70,12 +71,13 @@ def our_curves(selection: Selection, path: Path = RESULTS / "rd.csv") -> dict[st
         point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
         scenes = by_format.setdefault(format_of(row["version"]), {})
         scenes.setdefault(row["scene"], {})[row["lmbda"]] = point
-    whole = [
-        name
+    whole = {
+        name: {scene for scene, points in scenes.items() if len(points) >= MIN_POINTS}
         for name, scenes in by_format.items()
-        if any(len(points) >= MIN_POINTS for points in scenes.values())
-    ]
-    wanted = selection.format or max(whole, default="", key=_numbers)
+    }
+    every = set().union(*whole.values())
+    complete = [name for name, scenes in whole.items() if scenes and scenes == every]
+    wanted = selection.format or max(complete, default="", key=_numbers)
     chosen = by_format.get(wanted, {})
     if not chosen:
         raise ValueError(f"{path.name} has no row of {selection}")

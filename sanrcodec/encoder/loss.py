@@ -14,6 +14,9 @@ __all__ = ["color_outliers", "mse_yuv", "plane_errors"]
 
 _OUTLIER_BLOCK = 4  # pixels of whole views
 _OUTLIER = 2.0  # of the view's error
+# What an eye may overlook, in levels squared; below that, only the error of the view counts. Without
+# it, blocks of much texture in good views would be outliers by the hundred.
+_LEAST_OUTLIER = 10.0**2
 
 _PLANE_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 
@@ -52,4 +55,5 @@ def color_outliers(views: Tensor, target: Tensor, mse: Tensor, level: int = 0) -
         return torch.zeros_like(mse)
     squares = (views[:, 1:] - target[:, 1:]).square() * 255.0**2
     blocks = F.avg_pool2d(squares, max(1, _OUTLIER_BLOCK >> level), ceil_mode=True)
-    return F.relu(blocks - _OUTLIER * mse[:, None, None, None]).mean((2, 3)).sum(1)
+    least = (_OUTLIER * mse).clamp(min=_LEAST_OUTLIER)
+    return F.relu(blocks - least[:, None, None, None]).mean((2, 3)).sum(1)
