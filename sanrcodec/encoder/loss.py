@@ -14,8 +14,8 @@ __all__ = ["color_outliers", "mse_yuv", "plane_errors"]
 
 _OUTLIER_BLOCK = 4  # pixels of whole views
 _OUTLIER = 2.0  # of the view's error
-# What an eye may overlook, in levels squared; below that, only the error of the view counts. Without
-# it, blocks of much texture in good views would be outliers by the hundred.
+# What an eye may overlook, in levels squared.
+# Without it, hundreds of blocks of much texture would be outliers in good views.
 _LEAST_OUTLIER = 10.0**2
 
 _PLANE_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
