@@ -4,7 +4,7 @@
  * Must not know what is in a file beyond its header and its size.
  */
 import { LimitError } from "./errors.mjs";
-import { codingOrder, levelShape, nTextures, viewShape } from "./header.mjs";
+import { codingOrder, levelShape, nSlopes, nTextures, viewShape } from "./header.mjs";
 import { finestLevel } from "./scene.mjs";
 import { N_CONTEXTS, tensorList, tensorSize } from "./tensors.mjs";
 
@@ -43,11 +43,16 @@ export function workOf(header, level) {
     + WORK_PER_PIXEL);
   let perViewPixel = channels ** 2 + sizeOf(/^view\..*weight$/);
   if (layers > 0) {
-    const nPlanes = layers * (features + 1) - 1;
+    const nPlanes = layers * (features + 1) - 1 + nSlopes(header);
     perPixel += doublingOf(header, header.geometry_first, header.geometry_levels) / canvas
       + sizeOf(/^geometry\..*(weight|attention\.bias)$/)
       + 3 * N_HALF_SAMPLE_TAPS * nPlanes;
-    perViewPixel += 4 * nPlanes + 2 * N_SEARCH_ROUNDS * layers + (layers - 1) * features;
+    perViewPixel += 4 * nPlanes + 2 * N_SEARCH_ROUNDS * layers + (layers - 1) * features
+      + nSlopes(header);
+    if (nSlopes(header) > 0) {
+      perPixel += 2 * (doublingOf(header, header.slope_first, header.slope_levels) / canvas
+        + sizeOf(/^slope\..*weight$/));
+    }
   }
   return entropy + area(levelShape(header, level)) * perPixel
     + area(viewShape(header, level)) * perViewPixel;
