@@ -89,7 +89,8 @@ RECIPES = {
         {**_LAYERS, "layers": 2, "channels": 1, "bit_depth": 13, "axes_reversed": 0, "spatial": 1,
          "features": 4, "height": 20, "width": 17, "margin_y": 5, "margin_x": 3,
          "geometry_first": 0, "slope_first": 2, "slope_levels": 3},
-        {**_EXTREME, "slope": 5, "per_view": 500}, latent_width=4.0, extremes=0.05, seed=2, from_zero=True,
+        {**_EXTREME, "slope": 5, "per_view": 500}, latent_width=4.0, extremes=0.05, seed=2,
+        from_zero=True,
     ),
     "extreme_entropy_networks": Recipe(
         "large random weights of the entropy networks, and latents far from what they predict: "

@@ -31,7 +31,7 @@ _N_FULL = 6  # full looks
 _FIRST, _LAST = 0.06, 0.95  # progress between which lmbda moves
 _PROPORTIONAL = 0.4  # of the distance in log(lmbda)
 # Per look, of a fit of so many steps; in longer ones more steps follow a look, and lmbda sooner.
-_INTEGRAL, _INTEGRAL_STEPS, _INTEGRAL_EXPONENT = 0.12, 300, 0.3
+_INTEGRAL, _INTEGRAL_STEPS, _INTEGRAL_EXPONENT = 0.04, 300, 0.63
 _EARLY, _EARLY_UNTIL = 2.0, 0.3  # factor of that, and progress until which it counts
 _FURTHEST = 2.0  # distance in log(lmbda) that one look believes
 # Progress at which the search for the weights' steps is tried; it takes as long as 30 steps.
