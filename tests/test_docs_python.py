@@ -35,7 +35,11 @@ def test_strict_types_of_a_users_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("".join(b for b in blocks() if "iio" not in b and "PIL" not in b))
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "script.py"],
+        # As of an installed package, what mypy finds in ours is not the user's.
+        [
+            sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file=",
+            "script.py",
+        ],
         capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MYPYPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
