@@ -23,11 +23,20 @@ from typing import NamedTuple
 
 import bjontegaard
 import numpy as np
-from curves import FEW_RATES, RATES, RESULTS, Point, Selection, anchor_curves, our_curves
+from curves import (
+    FEW_RATES,
+    MIN_POINTS,
+    RATES,
+    RESULTS,
+    Point,
+    Selection,
+    anchor_curves,
+    our_curves,
+    point_of,
+)
 
 from sanrcodec.presets import psnr_of_quality
 
-_MIN_POINTS = 4
 SCENES = {
     "antinous_9x9": "antinous 9 x 9 x 512 x 512, rendered",
     "lytro2067_9x9": "lytro2067 9 x 9 x 383 x 552, lenslet",
@@ -85,7 +94,7 @@ def bd_rate(anchor: Iterable[Point], test: Iterable[Point]) -> BdRate:
         ValueError: a curve has fewer than four rising points, or they share no PSNR interval.
     """
     curves = rising(anchor), rising(test)
-    if min(map(len, curves)) < _MIN_POINTS:
+    if min(map(len, curves)) < MIN_POINTS:
         counts = " and ".join(str(len(curve)) for curve in curves)
         raise ValueError(f"curves have {counts} points of rising PSNR, expected four or more")
     low = max(curve[0].psnr for curve in curves)
@@ -99,6 +108,17 @@ def bd_rate(anchor: Iterable[Point], test: Iterable[Point]) -> BdRate:
     return BdRate(float(percent), low, high)
 
 
+def rate_at(curve: Sequence[Point], psnr: float) -> float | None:
+    """Bits per pixel of a rising curve at a PSNR, whose logarithm is linear between two points.
+
+    None where the curve does not reach it.
+    """
+    known = [point.psnr for point in curve]
+    if not known[0] <= psnr <= known[-1]:
+        return None
+    return float(np.exp(np.interp(psnr, known, np.log([point.bpp for point in curve]))))
+
+
 def difference_at(anchor: Iterable[Point], test: Point) -> float:
     """Bits of one file against the anchor's at the same PSNR-YUV, in percent.
 
@@ -106,11 +126,11 @@ def difference_at(anchor: Iterable[Point], test: Point) -> float:
         ValueError: the anchor does not reach this PSNR.
     """
     curve = rising(anchor)
-    psnr = [point.psnr for point in curve]
-    if not psnr[0] <= test.psnr <= psnr[-1]:
-        raise ValueError(f"{test.psnr:.2f} dB is outside {psnr[0]:.2f}..{psnr[-1]:.2f} dB")
-    rate = np.exp(np.interp(test.psnr, psnr, np.log([point.bpp for point in curve])))
-    return float(100 * (test.bpp / rate - 1))
+    rate = rate_at(curve, test.psnr)
+    if rate is None:
+        low, high = curve[0].psnr, curve[-1].psnr
+        raise ValueError(f"{test.psnr:.2f} dB is outside {low:.2f}..{high:.2f} dB")
+    return 100 * (test.bpp / rate - 1)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -209,7 +229,7 @@ def fast_table() -> str:
         for row in csv.DictReader(lines):
             if (row["profile"], row["preset"], row["steps"]) != ("default", "fast", "800"):
                 continue
-            point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
+            point = point_of(row)
             seed = row["version"].partition("seed ")[2].rstrip(")") or "0"
             differences = (difference_at(anchors[codec], point) for codec in ("x265-paper", "x265"))
             cells = f"{point.psnr:.2f} dB", f"{point.worst:.2f} dB", f"{float(row['enc_s']):.0f} s"
@@ -223,11 +243,9 @@ def ladder_table() -> str:
     curves = [rising(points) for points in (our_curves(Selection())[scene] for scene in SCENES)]
     rows = []
     for quality in range(40, 85, 4):
-        psnr, cells = psnr_of_quality(quality), []
-        for curve in curves:
-            known = [point.psnr for point in curve]
-            rate = np.exp(np.interp(psnr, known, np.log([point.bpp for point in curve])))
-            cells.append(f"{rate:.4f}" if known[0] <= psnr <= known[-1] else "")
+        psnr = psnr_of_quality(quality)
+        rates = [rate_at(curve, psnr) for curve in curves]
+        cells = ["" if rate is None else f"{rate:.4f}" for rate in rates]
         rows.append([str(quality), f"{psnr:.0f} dB", *cells])
     return table(["quality", "PSNR-YUV", *SCENES], rows)
 
@@ -251,11 +269,8 @@ def sizes_table() -> str:
     for scene, name in SCENES.items():
         curves = [rising(ours[scene]), *(rising(ANCHOR_CURVES[scene][c]) for c in ANCHORS)]
         for psnr in range(36, 47, 2):
-            cells = []
-            for curve in curves:
-                known = [point.psnr for point in curve]
-                rate = np.exp(np.interp(psnr, known, np.log([point.bpp for point in curve])))
-                cells.append(_size(scene, rate) if known[0] <= psnr <= known[-1] else "")
+            rates = [rate_at(curve, psnr) for curve in curves]
+            cells = ["" if rate is None else _size(scene, rate) for rate in rates]
             if cells[0]:
                 rows.append([name.partition(" ")[0], f"{psnr} dB", *cells])
     return table(["scene", "PSNR-YUV", "sanrcodec", *ANCHORS], rows)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,11 @@ class Selection(NamedTuple):
     cpu_too: bool = False
 
 
+def point_of(row: Mapping[str, str]) -> Point:
+    """The point of a row of rd.csv or anchors.csv."""
+    return Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
+
+
 def format_of(version: str) -> str:
     """Format ``0.6`` of a version such as ``0.1.0 (0.6; commit)``."""
     found = re.fullmatch(r"\S+ \(([\d.]+)(;.*)?\)", version)
@@ -68,9 +73,8 @@ def our_curves(selection: Selection, path: Path = RESULTS / "rd.csv") -> dict[st
         ]
     by_format: dict[str, dict[str, dict[str, Point]]] = {}
     for row in rows:
-        point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
         scenes = by_format.setdefault(format_of(row["version"]), {})
-        scenes.setdefault(row["scene"], {})[row["lmbda"]] = point
+        scenes.setdefault(row["scene"], {})[row["lmbda"]] = point_of(row)
     whole = {
         name: {scene for scene, points in scenes.items() if len(points) >= MIN_POINTS}
         for name, scenes in by_format.items()
@@ -92,8 +96,8 @@ def anchor_curves(path: Path = RESULTS / "anchors.csv") -> dict[str, dict[str, l
     curves: dict[str, dict[str, list[Point]]] = {}
     with path.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            point = Point(*(float(row[name]) for name in ("bpp", "psnr_yuv", "psnr_yuv_min")))
-            curves.setdefault(row["scene"], {}).setdefault(row["codec"], []).append(point)
+            codecs = curves.setdefault(row["scene"], {})
+            codecs.setdefault(row["codec"], []).append(point_of(row))
     return curves
 
 
