@@ -56,14 +56,7 @@ class SanrFile(Renderings):
     decoded; and may be used in processes that were forked.
 
     Args:
-        source: Path, bytes, or a binary file object.
-        device: Where views are computed: by torch on a device that it names so, such as ``cuda``
-            or ``cpu``; by numpy if None. The samples are the same.
-        max_pixels: Pixels that the canvases of all layers may have. By default a warning comes
-            above :data:`sanrcodec.limits.MAX_PIXELS`, and an error above twice that.
-        max_work: Multiply-accumulates that the first view may take, likewise; the default is
-            :data:`sanrcodec.limits.MAX_WORK`, and less for files of few bytes. Both are compared
-            before a view of a new scale is decoded: that file may still have smaller views.
+        source, device, max_pixels, max_work: As of :func:`open`, which has them explained.
 
     Attributes:
         name: For messages.
@@ -311,7 +304,8 @@ def open_sanr(
         max_pixels: Pixels that the canvases of all layers may have. By default a warning comes
             above :data:`sanrcodec.limits.MAX_PIXELS`, and an error above twice that.
         max_work: Multiply-accumulates that the first view may take, likewise; the default is
-            :data:`sanrcodec.limits.MAX_WORK`, and less for files of few bytes.
+            :data:`sanrcodec.limits.MAX_WORK`, and less for files of few bytes. Both are compared
+            before a view of a new scale is decoded: that file may still have smaller views.
 
     Returns:
         The opened file; ``help(sanrcodec.SanrFile)`` has all of its methods.
