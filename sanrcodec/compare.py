@@ -16,12 +16,11 @@ import numpy.typing as npt
 
 from sanrcodec.color import ycc
 from sanrcodec.errors import LightFieldError
-from sanrcodec.metrics import SSIM_MIN_SIZE, psnr, ssim
+from sanrcodec.metrics import SSIM_MIN_SIZE, combined, psnr, ssim
 
 __all__ = ["BLOCK_SIZE", "Block", "Comparison", "compare_views", "heat_map"]
 
 BLOCK_SIZE = 16  # rows and columns of a block
-_LUMA_WEIGHT, _N_PARTS = 6, 8  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 _GOOD = 0.9  # black are the blocks that are better than this share of all
 _GAP = 2  # pixels between the views of a heat map
 _MOST_PIXELS = 2048  # of a side of a heat map, about
@@ -110,8 +109,8 @@ def compare_views(
             planes = np.square(error if error.shape[-1] == 1 else ycc(error))
             levels = psnr(planes.mean((0, 1)), peak)
             luma.append(float(levels[0]))
-            yuv.append(float(_combine(levels)))
-            blocks.append(_combine(psnr(_block_means(planes), peak)))
+            yuv.append(float(combined(levels)))
+            blocks.append(combined(psnr(_block_means(planes), peak)))
             if min(reference.shape[:2]) >= SSIM_MIN_SIZE:
                 similarities.append(ssim(reference, view, bit_depth))
             progress(len(yuv), n_views)
@@ -152,16 +151,6 @@ def heat_map(comparison: Comparison) -> tuple[npt.NDArray[np.uint8], float, floa
     ramp = np.clip(3 * np.nan_to_num(sheet) - np.arange(3), 0, 1)
     picture = np.where(np.isnan(sheet), 128, np.rint(255 * ramp))
     return picture.astype(np.uint8), best, worst
-
-
-def _combine(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """PSNR-YUV of the PSNR of the planes, ``[..., C]`` -> ``[...]``."""
-    if levels.shape[-1] == 1:
-        return levels[..., 0]
-    combined: npt.NDArray[np.float64] = (
-        _LUMA_WEIGHT * levels[..., 0] + levels[..., 1] + levels[..., 2]
-    ) / _N_PARTS
-    return combined
 
 
 def _block_means(planes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -17,16 +17,19 @@ import numpy.typing as npt
 from sanrcodec.color import luma, ycc
 
 __all__ = [
+    "PLANE_WEIGHTS",
     "PSNR_CAP",
     "SSIM_MIN_SIZE",
     "LightFieldPsnr",
     "bpp",
+    "combined",
     "light_field_psnr_yuv",
     "psnr",
     "psnr_yuv",
     "ssim",
 ]
 
+PLANE_WEIGHTS = (0.75, 0.125, 0.125)  # of Y, Cb and Cr in PSNR-YUV: (6 Y + Cb + Cr) / 8
 PSNR_CAP = 100.0  # dB, given to a plane that is reproduced exactly
 _WINDOW_RADIUS, _WINDOW_SIGMA = 5, 1.5
 SSIM_MIN_SIZE = 2 * _WINDOW_RADIUS + 1  # rows and columns that a view must have for SSIM
@@ -51,6 +54,22 @@ def psnr(mean_square: npt.NDArray[np.float64] | np.floating, peak: int) -> npt.N
     return np.minimum(PSNR_CAP, levels)
 
 
+def combined(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """PSNR-YUV of the PSNR of each plane; of gray views the one that there is.
+
+    Args:
+        levels: In dB, float64 ``[..., C]``.
+
+    Returns:
+        float64 ``[...]``.
+    """
+    if levels.shape[-1] == 1:
+        return levels[..., 0]
+    y, cb, cr = (weight * levels[..., i] for i, weight in enumerate(PLANE_WEIGHTS))
+    total: npt.NDArray[np.float64] = y + cb + cr
+    return total
+
+
 def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> float:
     """PSNR-YUV of one view in dB; of a gray view the PSNR of its one plane.
 
@@ -66,8 +85,8 @@ def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> 
     error = reference.astype(np.float64) - decoded
     planes = np.moveaxis(error if error.shape[-1] == 1 else ycc(error), -1, 0)
     peak = 2**bit_depth - 1
-    values = [float(psnr(np.mean(np.square(plane)), peak)) for plane in planes]
-    return values[0] if len(values) == 1 else (6 * values[0] + values[1] + values[2]) / 8
+    errors = np.array([np.mean(np.square(plane)) for plane in planes])
+    return float(combined(psnr(errors, peak)))
 
 
 def light_field_psnr_yuv(

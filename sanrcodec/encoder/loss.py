@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sanrcodec.metrics import PLANE_WEIGHTS
+
 __all__ = ["color_outliers", "mse_yuv", "plane_errors"]
 
 _OUTLIER_BLOCK = 4  # pixels of whole views
@@ -17,8 +19,6 @@ _OUTLIER = 2.0  # of the view's error
 # What an eye may overlook, in levels squared.
 # Without it, hundreds of blocks of much texture would be outliers in good views.
 _LEAST_OUTLIER = 10.0**2
-
-_PLANE_WEIGHTS = (0.75, 0.125, 0.125)  # PSNR-YUV = (6 Y + Cb + Cr) / 8
 
 
 def plane_errors(views: Tensor, target: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def mse_yuv(errors: Tensor) -> Tensor:
     """
     if errors.shape[-1] == 1:
         return errors[..., 0]
-    parts = zip(_PLANE_WEIGHTS, torch.log(errors + 1e-3).unbind(-1), strict=True)
+    parts = zip(PLANE_WEIGHTS, torch.log(errors + 1e-3).unbind(-1), strict=True)
     y, cb, cr = (weight * log_error for weight, log_error in parts)
     return torch.exp(y + cb + cr)
 

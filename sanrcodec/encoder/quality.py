@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.color import ycc
-from sanrcodec.metrics import PSNR_CAP, psnr, psnr_yuv
+from sanrcodec.metrics import PSNR_CAP, combined, psnr, psnr_yuv
 
 __all__ = ["BLOCK", "FallenBlock", "Quality", "fallen_block", "measure_quality"]
 
@@ -144,12 +144,11 @@ def _cosines() -> Floats:
 def _water_level(power: Floats, psnr_yuv_db: float, peak: int) -> float:
     """Largest loss of a coefficient's power at which the view has this PSNR-YUV."""
     sample = power[::2, ::2] if min(power.shape[:2]) > 8 else power
-    weights = np.array([6, 1, 1]) / 8 if power.shape[-1] == 3 else np.ones(1)
     low, high = 1e-3, float(peak) ** 2
     for _ in range(_N_HALVINGS):
         level = float(np.sqrt(low * high))
         errors = np.minimum(sample, level).mean((0, 1, 2, 3))
-        if float(weights @ psnr(errors, peak)) > psnr_yuv_db:
+        if float(combined(psnr(errors, peak))) > psnr_yuv_db:
             low = level
         else:
             high = level
