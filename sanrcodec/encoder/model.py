@@ -133,10 +133,9 @@ class SceneModel(nn.Module):
         """
         bands = self._bands
         band: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights, bands.rows)
+        textures, *others = band
         return FloatScene(
-            bands.join(band.textures),
-            None if band.disparities is None else bands.join(band.disparities),
-            None if band.slopes is None else bands.join(band.slopes),
+            bands.join(textures), *(None if part is None else bands.join(part) for part in others)
         )
 
     def views(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:

@@ -48,8 +48,9 @@ class Pyramid(Part):
         self.level = level
         twin = pyramid.Pyramid.of(header, name)
         self.canvas, self.first, self.n_levels = twin.canvas, twin.first, twin.n_levels
-        groups = {"geometry": [GEOMETRY], "slope": list(SLOPES)}
-        self.groups = groups.get(name, list(range(header.n_textures)))
+        groups = {"texture": range(header.n_textures), "geometry": [GEOMETRY], "slope": SLOPES}
+        self.groups = list(groups[name])
+        # A layer's texture latents are differences to those of the layer in front.
         self.cumulative = name == "texture"
 
     def forward(self, planes: Planes, rows: range | None = None) -> Tensor:
@@ -71,19 +72,16 @@ class Pyramid(Part):
                 stack = upsample_axis(stack, _QUARTER_TAPS, -2, reach, len(window), first)
                 stack = upsample_axis(stack, _QUARTER_TAPS, -1, reach, width)
             if level >= self.first:
-                # A layer's latents are differences to the layer in front.
-                shared = [_of_rows(planes[self.groups[0], level], window)]
-                for group in self.groups[1:]:
-                    own = planes.get((group, level))
-                    if own is not None and not self.cumulative:
-                        shared.append(_of_rows(own, window))
+                layers: list[Tensor] = []
+                for group in self.groups:
+                    if (group, level) not in planes:  # nothing new behind the front layer
+                        layers.append(layers[-1])
                         continue
-                    front = shared[-1]
-                    if own is not None:
-                        own = _of_rows(own, window)
-                        front = (front + own).clamp(-LATENT_MAX, LATENT_MAX)
-                    shared.append(front)
-                plane = torch.stack(shared)[:, None]
+                    own = _of_rows(planes[group, level], window)
+                    if layers and self.cumulative:
+                        own = (layers[-1] + own).clamp(-LATENT_MAX, LATENT_MAX)
+                    layers.append(own)
+                plane = torch.stack(layers)[:, None]
                 stack = plane if stack is None else torch.cat([stack, plane], 1)
         assert stack is not None
         if self.level:
