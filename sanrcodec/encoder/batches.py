@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.encoder.images import color_planes
 from sanrcodec.lightfield import LightField
 
 __all__ = ["ViewBatches", "order_of_views"]
@@ -107,10 +108,7 @@ class ViewBatches:
         samples = self._samples
         if samples.dtype == torch.int16:
             samples = samples.int() & 0xFFFF
-        batch = samples.float() / self._peak
-        if batch.shape[-1] == 3:
-            batch = batch @ self._matrix.T
-        return batch.permute(0, 3, 1, 2)
+        return color_planes(samples.float() / self._peak, self._matrix)
 
     def close(self) -> None:
         """End the thread."""

@@ -13,7 +13,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.probe import Probe, rounded_latents
 from sanrcodec.encoder.target import Target
@@ -49,32 +48,32 @@ class RateControl:
     Args:
         target: What is asked for.
         model: Whose fit it is.
-        light_field: That is fitted.
-        ranks: The processes that share the fit; all of them look at the same time.
+        light_field: That is fitted. All ranks of the model look at it at the same time.
 
     Attributes:
         lmbda: float32 ``[]`` on the model's device: steps read it, also from a CUDA graph.
     """
 
     def __init__(
-        self, target: Target, model: SceneModel, light_field: LightField, lmbda: float,
-        ranks: Ranks = ALONE,
-    ) -> None:  # fmt: skip
+        self, target: Target, model: SceneModel, light_field: LightField, lmbda: float
+    ) -> None:
         self.target = target
         self.lmbda = torch.full((), lmbda, device=model.latents.device)
         self._model = model
         n_views = _VIEWS_CPU if self.lmbda.device.type == "cpu" else _VIEWS_CUDA
-        self._few, self._all, self._searched = (
-            Probe(model, light_field, n, ranks.average_) for n in n_views
+        self._few, self._all, self._searched = (Probe(model, light_field, n) for n in n_views)
+        # Numbers that a checkpoint keeps, hence tensors: the integral of log(lmbda), by how many dB
+        # the few views differ from all of them, what the trial has found (bits left of all but the
+        # latents, as a share, and dB gained), and the progress at which whole views began, -1
+        # before.
+        self._integral, self._offset, self._left, self._gained, self._begun = (
+            torch.tensor(value).double() for value in (math.log(lmbda), 0.0, 0.0, 0.0, -1.0)
         )
-        # The integral of log(lmbda), by how many dB the few views differ from all of them, what the
-        # trial has found (bits left of all but the latents, as a share, and dB gained), and the
-        # progress at which whole views began, -1 before.
-        self._memory = torch.tensor([math.log(lmbda), 0.0, 0.0, 0.0, -1.0]).double()
 
     def state(self) -> list[Tensor]:
         """What :meth:`look` changes, not copied."""
-        return [self.lmbda, self._memory]
+        kept = self._integral, self._offset, self._left, self._gained, self._begun
+        return [self.lmbda, *kept]
 
     def look(self, done: int, planned: int) -> None:
         """Adapt lmbda after a step, if it is time to, and if it was a step of whole views.
@@ -85,10 +84,10 @@ class RateControl:
         """
         if self._model.level or done / planned > _LAST:
             return
-        if self._memory[4] < 0:
-            self._memory[4] = (done - 1) / planned
+        if self._begun < 0:
+            self._begun.fill_((done - 1) / planned)
         # Of the steps with whole views, as if these were the whole fit.
-        begun = float(self._memory[4])
+        begun = float(self._begun)
         scale = _LAST / (_LAST - begun)
         before, progress = (max(0.0, k / planned - begun) * scale for k in (done - 1, done))
         n_steps = planned / scale
@@ -100,7 +99,7 @@ class RateControl:
         trials = _MORE_TRIALS if n_steps >= _MORE_TRIALS_STEPS else _TRIALS
         if any(at <= progress < at + width for at in trials):
             self._try_search()
-        is_end = not self._memory[1] or progress > _LAST - width
+        is_end = not self._offset or progress > _LAST - width
         is_full = is_end or progress % (1 / _N_FULL) < width
         distance = self._distance(progress, n_steps, is_full)
         self._model.fuse(fused)
@@ -110,9 +109,9 @@ class RateControl:
         low, high = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
         speed = _INTEGRAL * max(1.0, n_steps / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
         speed *= _EARLY if progress < _EARLY_UNTIL else 1.0
-        integral = float(self._memory[0]) + speed * distance
-        self._memory[0] = min(high, max(low, integral))
-        log_lmbda = float(self._memory[0]) + _PROPORTIONAL * distance
+        integral = min(high, max(low, float(self._integral) + speed * distance))
+        self._integral.fill_(integral)
+        log_lmbda = integral + _PROPORTIONAL * distance
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
 
     def rest(self) -> None:
@@ -198,8 +197,8 @@ class RateControl:
         step = self._model.weight_vector.step
         before, kept = (self._few.parts()[1], self._few.psnr_yuv()), step.clone()
         self._model.coarsen(*self._searched.views(), self.lmbda)
-        self._memory[2] = self._few.parts()[1] / before[0]
-        self._memory[3] = self._few.psnr_yuv() - before[1]
+        self._left.fill_(self._few.parts()[1] / before[0])
+        self._gained.fill_(self._few.psnr_yuv() - before[1])
         step.copy_(kept)
 
     def _distance(self, progress: float, n_steps: float, full: bool) -> float:
@@ -207,13 +206,13 @@ class RateControl:
         if self.target.bits is not None:
             latents, others = self._few.parts()
             # The search for the weights' steps halves their bits.
-            left = float(self._memory[2]) or 0.14 + 0.46 * progress
+            left = float(self._left) or 0.14 + 0.46 * progress
             bits = latents * (1 - 0.18 * (1 - progress)) + others * left
             return self.target.distance(bits, 0.0)
         psnr = self._few.psnr_yuv()
         if full:
-            self._memory[1] = self._all.psnr_yuv() - psnr
-        expected = psnr + float(self._memory[1]) + float(self._memory[3])
+            self._offset.fill_(self._all.psnr_yuv() - psnr)
+        expected = psnr + float(self._offset) + float(self._gained)
         expected += _gain_left(progress, n_steps)
         return self.target.distance(0.0, expected - _SPARE_DB)
 

@@ -148,7 +148,7 @@ def encode(
                 for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
                     warn(line)
             control = (
-                RateControl(options.target, model, light_field, options.lmbda, ranks)
+                RateControl(options.target, model, light_field, options.lmbda)
                 if options.target
                 else None
             )

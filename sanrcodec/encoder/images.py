@@ -22,6 +22,17 @@ def block_means(x: Tensor, size: int) -> Tensor:
     return F.avg_pool2d(filled, size)
 
 
+def color_planes(samples: Tensor, matrix: Tensor) -> Tensor:
+    """Samples ``[B, H, W, C]`` in 0..1 -> ``[B, C, H, W]``: YCbCr with chroma around 0, or gray.
+
+    Args:
+        samples: RGB, or gray.
+        matrix: :data:`~sanrcodec.color.YCC_FROM_RGB` on their device.
+    """
+    colors = samples @ matrix.T if samples.shape[-1] == 3 else samples
+    return colors.permute(0, 3, 1, 2)
+
+
 def box_mean(x: Tensor, size: int) -> Tensor:
     """Mean of ``size x size`` pixels around each of ``[N, 1, H, W]``; borders are repeated."""
     pad = size // 2

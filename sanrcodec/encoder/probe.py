@@ -7,7 +7,7 @@ Must not change the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.color import RGB_FROM_YCC, YCC_FROM_RGB
+from sanrcodec.encoder.images import color_planes
 from sanrcodec.encoder.loss import plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.lightfield import LightField
-from sanrcodec.metrics import PSNR_CAP
+from sanrcodec.metrics import PLANE_WEIGHTS, PSNR_CAP
 
 __all__ = ["Probe", "rounded_latents"]
 
@@ -32,26 +33,19 @@ def rounded_latents(model: SceneModel) -> Tensor:
 
 
 class Probe:
-    """Measures a model on some views.
+    """Measures a model on some views; collective where that has several ranks.
 
     Args:
         model: To measure.
         light_field: The original.
         n_views: That are looked at, or as many as there are; spread evenly over the grid.
-        average_: Replaces figures by their means over all processes.
 
     Attributes:
         index: Numbers ``v * U + u`` of the views.
     """
 
-    def __init__(
-        self,
-        model: SceneModel,
-        light_field: LightField,
-        n_views: int,
-        average_: Callable[[Tensor], None] = lambda _: None,
-    ) -> None:
-        self.model, self.light_field, self.average_ = model, light_field, average_
+    def __init__(self, model: SceneModel, light_field: LightField, n_views: int) -> None:
+        self.model, self.light_field = model, light_field
         count = light_field.grid[0] * light_field.grid[1]
         order = np.argsort(np.arange(count) * _GOLDEN % 1.0, kind="stable")
         self.index = [int(i) for i in (order if n_views >= count else _spread(count, n_views))]
@@ -69,7 +63,7 @@ class Probe:
         weights, weight_bits = self.model.quantized_weights()
         latents = rounded_latents(self.model) if latents is None else latents
         bits = torch.stack([self.model.latent_bits(latents, weights), weight_bits])
-        self.average_(bits)
+        self.model.ranks.average_(bits)
         framing = 8 * (len(self.model.header.pack()) + _FRAMING_BYTES)
         return float(bits[0]), float(bits[1]) + framing
 
@@ -90,11 +84,10 @@ class Probe:
 
     def _shown(self, views: Tensor) -> Tensor:
         """Views ``[B, C, H, W]`` as they are after rounding to samples."""
-        color = views.shape[1] == 3
         samples = views.permute(0, 2, 3, 1)
-        samples = samples @ self._inverse.T if color else samples
+        samples = samples @ self._inverse.T if views.shape[1] == 3 else samples
         samples = (samples.clamp(0, 1) * self._peak).round() / self._peak
-        return (samples @ self._matrix.T if color else samples).permute(0, 3, 1, 2)
+        return color_planes(samples, self._matrix)
 
     def views(self) -> tuple[Tensor, Tensor]:
         """Index ``[B]`` and targets ``[B, C, H, W]`` of all its views."""
@@ -107,14 +100,12 @@ class Probe:
         device = self._matrix.device
         samples = self.light_field.view(*divmod(number, self.light_field.grid[1]))
         view = torch.from_numpy(samples.astype(np.float32)).to(device) / self._peak
-        if view.shape[-1] == 3:
-            view = view @ self._matrix.T
-        return torch.tensor([number], device=device), view.permute(2, 0, 1)[None]
+        return torch.tensor([number], device=device), color_planes(view[None], self._matrix)
 
 
 def _combined(planes: Tensor) -> Tensor:
     """PSNR-YUV ``[B]`` of the PSNR of each plane ``[B, C]``."""
-    return planes[:, 0] if planes.shape[1] == 1 else planes @ planes.new_tensor([6.0, 1.0, 1.0]) / 8
+    return planes[:, 0] if planes.shape[1] == 1 else planes @ planes.new_tensor(PLANE_WEIGHTS)
 
 
 def _spread(count: int, n_views: int) -> Sequence[int]:

@@ -80,7 +80,7 @@ def _order(
     views, targets = _render(model, probe, x := latents.clone().requires_grad_())
     slope = torch.autograd.grad(mse_yuv(plane_errors(views, targets).mean(0)), x)[0]
     for figures in (saved, slope, step):  # all processes must find the same order
-        probe.average_(figures)
+        model.ranks.average_(figures)
     # Of several processes each knows the steps of its share of the latents only.
     step = step.sign()
     cost = (curvature + slope * step).clamp(min=_LEAST_COST)
@@ -102,7 +102,7 @@ def _curvature(model: SceneModel, probe: Probe, latents: Tensor) -> Tensor:
         signs = torch.randint(0, 2, views.shape, generator=generator).to(views) * 2 - 1
         draw = (views * signs * scale[:, None, None]).sum()
         total += torch.autograd.grad(draw, x, retain_graph=True)[0].square()
-    probe.average_(total)
+    model.ranks.average_(total)
     return total / _N_DRAWS
 
 
