@@ -31,6 +31,7 @@ from curves import (
     Point,
     Selection,
     anchor_curves,
+    format_of,
     our_curves,
     point_of,
 )
@@ -233,8 +234,15 @@ def fast_table() -> str:
             seed = row["version"].partition("seed ")[2].rstrip(")") or "0"
             differences = (difference_at(anchors[codec], point) for codec in ("x265-paper", "x265"))
             cells = f"{point.psnr:.2f} dB", f"{point.worst:.2f} dB", f"{float(row['enc_s']):.0f} s"
-            rows.append([seed, *cells, *(f"{value:+.0f} %" for value in differences)])
-    head = ["seed", "PSNR-YUV", "worst view", "fit", "against x265-paper", "against x265"]
+            rows.append(
+                [
+                    format_of(row["version"]),
+                    seed,
+                    *cells,
+                    *(f"{value:+.0f} %" for value in differences),
+                ]
+            )
+    head = ["format", "seed", "PSNR-YUV", "worst view", "fit", "against x265-paper", "against x265"]
     return table(head, rows)
 
 
