@@ -116,7 +116,7 @@ def worker(grid: tuple[int, int], size: int, steps: int, preset: str, device: st
             if on_gpu:
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - times[0]
-            probe = Probe(model, light_field, 16, ranks.average_)
+            probe = Probe(model, light_field, 16)
             row = {
                 "ranks": ranks.size,
                 "step_ms": 1e3 * (times[last] - times[first]) / (last - first),

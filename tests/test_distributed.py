@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -132,3 +133,16 @@ def test_interrupted_job_goes_on(
     finish(torchrun(2, *arguments))
     assert not kept.exists()
     assert file.read_bytes() == (by_two[0] / "out.sanr").read_bytes()
+
+
+def test_benchmark_of_ranks_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one process, which needs no torchrun; the table divides by its time."""
+    import ranks
+
+    ranks.worker((2, 2), 16, 8, "fast", "cpu")
+    row = json.loads(capsys.readouterr().out)
+    assert set(row) == set(ranks.COLUMNS) - {"times"}
+    assert row["ranks"] == 1
+    assert 0 < row["step_ms"] < 1e3 * row["fit_s"]
+    assert row["kilobits"] > 0.4  # header and framing alone
+    assert 5 < row["psnr_yuv"] < 60

@@ -19,6 +19,7 @@ pytest.importorskip("torch")
 import torch
 
 from sanrcodec.encoder import memory
+from sanrcodec.encoder.distributed import Ranks
 
 CPU = torch.device("cpu")
 
@@ -63,6 +64,22 @@ def test_only_what_cannot_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     memory.check_memory(10**9, True, torch.device("mps"))  # nothing is known of it
     monkeypatch.setattr(memory, "free_bytes", lambda device: None)
     memory.check_memory(10**9, True, CPU)
+
+
+def test_processes_share_what_a_fit_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each GPU holds a part of it, and a host what all of its processes hold."""
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 7 * 10**9)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    four, gpu = Ranks(0, 4), torch.device("cuda", 0)
+    with pytest.raises(SanrError, match=r"2\.0 megapixels needs about 14\.0 GB .* on cuda:0, 7\.0"):
+        memory.check_memory(2 * 10**6, True, gpu)
+    memory.check_memory(2 * 10**6, True, gpu, four)  # 5.6 GB each
+    with pytest.raises(SanrError, match=r"on cuda:0, 7\.0 GB are free"):
+        memory.check_memory(2_600_000, True, gpu, four)
+    memory.check_memory(10**6, True, CPU, four)  # 6.1 GB together
+    with pytest.raises(SanrError, match=r"8\.5 GB of memory on cpu for 4 processes, 7\.0 GB"):
+        memory.check_memory(1_400_000, True, CPU, four)
+    memory.check_memory(1_400_000, True, CPU)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")

@@ -61,6 +61,11 @@ class Ranks:
             raise SanrError(f"device {name} cannot serve several processes; use cuda or cpu")
         return name
 
+    @property
+    def n_on_host(self) -> int:
+        """Those of them that run on this host."""
+        return int(os.environ["LOCAL_WORLD_SIZE"]) if self.size > 1 else 1
+
     def use(self, device: torch.device) -> None:
         """Exchange tensors on this device from now on: by NCCL on GPUs, else by gloo."""
         if self.size > 1 and device.type == "cuda":

@@ -239,7 +239,7 @@ def _prepare(
     profile = PROFILES[options.profile]
     has_layers = profile["layers"] > 0
     sweeps = has_layers and light_field.grid != (1, 1)
-    ranks.each(lambda: check_memory(height * width, has_layers, device))
+    ranks.each(lambda: check_memory(height * width, has_layers, device, ranks))
     n_steps = options.steps or PRESETS[options.preset].steps
     exposure = ranks.share(lambda: measure_exposure(light_field))
     geometry, state = ranks.share(
