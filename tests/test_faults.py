@@ -80,6 +80,45 @@ def test_what_a_transform_codec_loses_too_is_no_fault() -> None:
     assert found(view, decoded) is None
 
 
+@pytest.mark.parametrize("shift", [1, 2])
+def test_an_outline_that_is_off_by_a_little_is_no_fault(shift: int) -> None:
+    """A step of the brightness, in a view that is smooth and good elsewhere."""
+    rng = np.random.default_rng(0)
+    view = half_flat(rng)
+    block = slice(48, 64), slice(48, 64)
+    view[block], view[48:64, 56:64] = 80, 170
+    decoded = noisy(view, rng, 1.0)
+    decoded[48:64, 56 : 56 + shift] = 80
+    assert psnr_yuv(view, decoded) - psnr_yuv(view[block], decoded[block]) > 12
+    assert psnr_yuv(view[block], decoded[block]) < 30
+    assert found(view, decoded) is None
+
+
+def test_texture_that_is_lost_or_elsewhere_fell_out() -> None:
+    rng = np.random.default_rng(0)
+    view = half_flat(rng)
+    view[48:80, 48:80] = np.clip(128 + 40 * rng.standard_normal((32, 32, 1)), 0, 255)
+    decoded = noisy(view, rng, 1.0)
+    decoded[64:80, 48:64] = view[64:80, 48:64][::-1]  # as large an error as twice the contrast
+    block = found(view, decoded)
+    assert (block.y, block.x) == (64, 48)
+    decoded[64:80, 48:64] = 128
+    decoded[64:66, 48:64] = 0
+    assert found(view, decoded) is not None
+
+
+@pytest.mark.parametrize("instead", [(140, 140, 140), (220, 60, 20)])
+def test_a_spot_of_a_rare_color_fell_out(instead: tuple[int, ...]) -> None:
+    """No texture hides a wrong color: half the contrast of chroma is enough."""
+    rng = np.random.default_rng(0)
+    view = half_flat(rng)
+    view[52:60, 84:92] = (220, 130, 20)
+    decoded = noisy(view, rng, 1.0)
+    decoded[52:60, 84:92] = instead
+    block = found(view, decoded)
+    assert (block.y, block.x) == (48, 80)
+
+
 def test_faults_in_words() -> None:
     fallen = quality.FallenBlock(16, 32, 13.25)
     views = np.array([100.0, 40.0, 39.0, 40.5, 33.0, 37.0])
