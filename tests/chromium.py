@@ -65,6 +65,11 @@ class Browser:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
+    @property
+    def pid(self) -> int:
+        """Number of the browser's first process."""
+        return self._process.pid
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()

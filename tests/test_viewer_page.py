@@ -38,7 +38,9 @@ def test_the_policy_names_script_and_style_and_lets_nothing_out() -> None:
     script, style = part(page, r'id="program">(.*?)</script>'), part(page, r"<style>(.*?)</style>")
     for text, rule in ((script, "script-src"), (style, "style-src")):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert rules[rule] == [f"'sha256-{digest}'"]
+        # WebAssembly is compiled from what the script holds, and cannot ask for anything either.
+        others = ["'wasm-unsafe-eval'"] if rule == "script-src" else []
+        assert rules[rule] == [f"'sha256-{digest}'", *others]
     assert rules["default-src"] == ["'none'"]
     assert set(rules) == {
         "default-src", "script-src", "worker-src", "style-src", "base-uri", "form-action",
@@ -109,4 +111,4 @@ def test_the_commands_of_the_documentation_run(
     assert [command[:2] for command in commands] == [["sanr", "view"], ["sanr", "export"]]
     for _, *arguments in commands:
         assert_ok(sanr(*arguments))
-    assert Path("lf.html").stat().st_size < file.stat().st_size * 4 / 3 + 160_000
+    assert Path("lf.html").stat().st_size < file.stat().st_size * 4 / 3 + 185_000

@@ -5,10 +5,9 @@
 import { hasSlopes } from "./header.mjs";
 import { PALETTE } from "./palette.mjs";
 import { LANES } from "./planes.mjs";
-import {
-  constantsOf, isShadable, nSlices, SHOW_SHADER, VERTEX_SHADER, viewShader,
-} from "./shader.mjs";
-import { anglesOf, originOf, slopeWeightsOf } from "./views.mjs";
+import { nSlices } from "./scene.mjs";
+import { isShadable, SHOW_SHADER, VERTEX_SHADER, viewShader } from "./shader.mjs";
+import { anglesOf, constantsOf, originOf, slopeWeightsOf } from "./views.mjs";
 
 /** Draws means of views of a scene on a canvas. */
 export class GlRenderer {
@@ -89,7 +88,7 @@ export class GlRenderer {
   }
 
   /** Add a view to the mean; the first one begins it. */
-  async add(pose, isFirst) {
+  add(pose, isFirst) {
     if (isFirst) {
       // Alone it goes to the screen without a detour.
       this.nViews = 1;

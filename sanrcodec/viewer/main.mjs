@@ -55,7 +55,8 @@ function factsOf({ header, nBytes }) {
 
 function aboutOf({ header, renderer, metadata }) {
   const layers = header.layers > 0 ? `${header.layers} depth layers` : "no depth layers";
-  const lines = [`${layers}; views are made by ${renderer.kind}`];
+  const language = renderer.language ? ` in ${renderer.language}` : "";
+  const lines = [`${layers}; views are made by ${renderer.kind}${language}`];
   if (metadata !== null) lines.push(JSON.stringify(metadata, null, 2));
   return lines.join("\n");
 }

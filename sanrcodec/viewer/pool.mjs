@@ -3,10 +3,8 @@
  * @file Makes views in worker threads, each some rows, and shows them on a canvas without WebGL.
  * Must not know of the page.
  */
-import { colorAt } from "./palette.mjs";
 
 const MAX_WORKERS = 8;
-const COLORS = Array.from({ length: 256 }, (_, i) => colorAt(i / 255));
 
 /** Draws means of views of a scene on a canvas; the twin of GlRenderer. */
 export class PoolRenderer {
@@ -25,74 +23,72 @@ export class PoolRenderer {
   }
 
   setScene(scene, height, width) {
-    for (const worker of this.workers) worker.postMessage({ kind: "scene", scene });
+    const n = this.workers.length;
+    this.parts = this.workers
+      .map((worker, i) => ({
+        worker,
+        rows: [Math.floor((height * i) / n), Math.floor((height * (i + 1)) / n)],
+      }))
+      .filter(({ rows: [y0, y1] }) => y0 < y1);
+    this.placed = this.placeScene(scene);
+    this.placed.catch(() => {}); // told by the first view
     Object.assign(this, { scene, height, width, nViews: 0 });
     this.canvas.width = width;
     this.canvas.height = height;
-    this.image = this.context.createImageData(width, height);
-    this.totals = new Uint32Array(width * height * 4);
+    this.clear();
     return true;
   }
 
-  /** Add a view to the mean; the first one begins it, and may bring disparities. */
-  async add(pose, isFirst, withDisparity) {
-    const { height, width, totals } = this;
-    const { channels } = this.scene.header;
-    const n = this.workers.length;
-    const parts = this.workers.map((worker, i) => {
-      const y0 = Math.floor((height * i) / n);
-      const y1 = Math.floor((height * (i + 1)) / n);
-      if (y0 === y1) return null;
-      const region = [y0, y1, 0, width];
-      return ask(worker, { kind: "render", pose, region, withDisparity });
-    });
-    this.nViews = isFirst ? 1 : this.nViews + 1;
-    let to = 0;
-    for (const part of parts) {
-      if (part === null) continue;
-      const { samples, disparity } = await part;
-      for (let i = 0, from = 0; from < samples.length; i++, from += channels, to += 4) {
-        const last = from + channels - 1;
-        const red = samples[from];
-        const green = samples[channels === 1 ? from : from + 1];
-        const blue = samples[last];
-        if (isFirst) {
-          totals[to] = red;
-          totals[to + 1] = green;
-          totals[to + 2] = blue;
-          totals[to + 3] = (disparity ? disparity[i] : 0) + 32768;
-        } else {
-          totals[to] += red;
-          totals[to + 1] += green;
-          totals[to + 2] += blue;
-        }
-      }
-    }
+  async placeScene(scene) {
+    const [{ language }] = await Promise.all(
+      this.parts.map(({ worker, rows }) => ask(worker, { kind: "scene", scene, rows })),
+    );
+    this.language = language; // the same in all threads
   }
 
-  present({ overlay, range: [low, high] }) {
-    const { totals, image } = this;
-    const unit = 255 / ((2 ** this.scene.header.bit_depth - 1) * this.nViews);
-    for (let i = 0; i < totals.length; i += 4) {
-      for (let c = 0; c < 3; c++) image.data[i + c] = totals[i + c] * unit; // rounded
-      image.data[i + 3] = 255;
-      if (overlay > 0) {
-        const at = (totals[i + 3] - 32768 - low) / (high - low);
-        const color = COLORS[Math.round(Math.max(0, Math.min(1, at)) * 255)];
-        for (let c = 0; c < 3; c++) {
-          image.data[i + c] += (color[c] - image.data[i + c]) * overlay;
-        }
-      }
+  /** Add a view to the mean; the first one begins it, and may bring disparities. */
+  add(pose, isFirst, withDisparity) {
+    if (isFirst) {
+      this.clear();
+      Object.assign(this.waiting, { isFirst, withDisparity });
+      this.nViews = 0;
     }
-    this.context.putImageData(image, 0, 0);
+    this.waiting.poses.push(pose);
+    this.nViews += 1;
+  }
+
+  /** Show the mean, under disparities as colors. */
+  async present({ overlay, range }) {
+    const { nViews, width } = this;
+    const answers = await this.askAll({ kind: "show", nViews, overlay, range });
+    answers.forEach(({ pixels }, i) => {
+      const { rows: [y0, y1] } = this.parts[i];
+      this.context.putImageData(new ImageData(pixels, width, y1 - y0), 0, y0);
+    });
   }
 
   async finish() {
     return true;
   }
 
+  /** The sums of the views so far: Uint32Array `[height, width, 4]`, disparity + 32768 last. */
   async sums() {
-    return this.totals.slice();
+    const out = new Uint32Array(this.height * this.width * 4);
+    const answers = await this.askAll({ kind: "sums" });
+    answers.forEach(({ sums }, i) => out.set(sums, this.parts[i].rows[0] * this.width * 4));
+    return out;
+  }
+
+  /** What all threads answer, who add the views that wait first. */
+  async askAll(message) {
+    const { waiting } = this;
+    this.clear();
+    await this.placed;
+    return Promise.all(this.parts.map(({ worker }) => ask(worker, { ...message, ...waiting })));
+  }
+
+  clear() {
+    this.waiting = { poses: [], isFirst: false, withDisparity: false };
   }
 }
 

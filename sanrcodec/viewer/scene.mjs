@@ -6,7 +6,7 @@
 import { Dense, finishRow } from "./dense.mjs";
 import { LimitError } from "./errors.mjs";
 import {
-  ceilShift, GEOMETRY_GROUP, hasSlopes, levelShape, nSlopes, nTextures, SLOPE_GROUPS,
+  ceilShift, GEOMETRY_GROUP, hasSlopes, levelShape, nSlopes, nTextures, SLOPE_GROUPS, slopePlane,
 } from "./header.mjs";
 import {
   blockMeans, doublePlane, halfSamples, LANES, minimumAround, smoothPlane,
@@ -33,6 +33,16 @@ const MAX_LATENT = 511;
 /** The finest level of grids that a scene is made from (8.5). */
 export function finestLevel(level) {
   return level >> 1;
+}
+
+/** Slices of lanes that a layer's textures have, those of the front layer with its slopes. */
+export function nSlices(header) {
+  return Math.ceil((slopePlane(header) + nSlopes(header)) / LANES);
+}
+
+/** Slices that all layers use. */
+export function nSharedSlices(header) {
+  return Math.ceil(slopePlane(header) / LANES);
 }
 
 /** Bytes that a scene takes while it is made. */

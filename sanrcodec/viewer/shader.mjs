@@ -3,22 +3,13 @@
  * @file The fragment shaders that make views and show them. Must not call WebGL.
  * Integers of 32 bits hold all sums of format_spec.md section 8 (section 7.4 there).
  */
-import { hasSlopes, nSlopes, slopePlane } from "./header.mjs";
+import { hasSlopes, slopePlane } from "./header.mjs";
 import { LANES } from "./planes.mjs";
+import { nSharedSlices, nSlices } from "./scene.mjs";
 
 const MAX_FEATURE = 32767;
 const MAX_COLOR = 65534;
 const MAX_TERMS = 6000; // of the view network, each a product in the shader's text
-
-/** Slices of lanes that a layer's textures have, those of the front layer with its slopes. */
-export function nSlices(header) {
-  return Math.ceil((slopePlane(header) + nSlopes(header)) / LANES);
-}
-
-/** Slices that all layers use. */
-function nSharedSlices(header) {
-  return Math.ceil(slopePlane(header) / LANES);
-}
 
 /** Whether the shader of a scene has a length that compilers take. */
 export function isShadable({ header }) {
@@ -271,17 +262,6 @@ function networkCode({ header, level, viewWeights }) {
     inputs = outputs;
   });
   return lines.join("\n");
-}
-
-/** What bias and angles add to the units of the view network's first layer. */
-export function constantsOf({ header, viewWeights }, angles) {
-  const weight = viewWeights["view.hidden0.weight"];
-  const bias = viewWeights["view.hidden0.bias"];
-  const nInputs = header.features + (header.spatial ? 4 : 2);
-  return Int32Array.from(bias, (b, j) => {
-    const at = j * nInputs + header.features;
-    return b * 2 ** 9 + weight[at] * angles[0] + weight[at + 1] * angles[1];
-  });
 }
 
 function colorCode({ channels }) {

@@ -146,7 +146,7 @@ export class Viewer extends EventTarget {
   async samples(v, u) {
     await this.idle;
     const [pose] = posesOf(this.scene, { v, u, aperture: 0 });
-    await this.renderer.add(pose, true, false);
+    this.renderer.add(pose, true, false);
     const sums = await this.renderer.sums();
     const { channels } = this.header;
     const out = new Uint16Array((sums.length / 4) * channels);
@@ -212,10 +212,10 @@ export class Viewer extends EventTarget {
     const start = performance.now();
     for (const [i, pose] of this.pending.splice(0, n).entries()) {
       const begins = isFirst && i === 0;
-      await renderer.add(pose, begins, begins && state.overlay);
+      renderer.add(pose, begins, begins && state.overlay);
     }
     const stride = this.isRough ? 2 : 1;
-    renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range, stride });
+    await renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range, stride });
     if (await renderer.finish()) {
       const took = Math.max((performance.now() - start) / n, 0.1);
       this.msPerView = 0.8 * this.msPerView + 0.2 * took;

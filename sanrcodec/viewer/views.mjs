@@ -68,6 +68,17 @@ export function anglesOf(header, pose) {
   );
 }
 
+/** What bias and angles add to the units of the view network's first layer. */
+export function constantsOf({ header, viewWeights }, angles) {
+  const weight = viewWeights["view.hidden0.weight"];
+  const bias = viewWeights["view.hidden0.bias"];
+  const nInputs = header.features + (header.spatial ? 4 : 2);
+  return Int32Array.from(bias, (b, j) => {
+    const at = j * nInputs + header.features;
+    return b * 2 ** 9 + weight[at] * angles[0] + weight[at + 1] * angles[1];
+  });
+}
+
 /** Factors of the color slopes along y and x, Q7 (8.2). */
 export function slopeWeightsOf(header, pose) {
   return anglesOf(header, pose).map((angle) => (angle + 16) >> 5);

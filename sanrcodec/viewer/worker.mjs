@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 /**
- * @file What a thread of the viewer does: open a file, build scenes, render rows.
+ * @file What a thread of the viewer does: open a file, build scenes, make rows of views.
  * Must not touch the page.
  */
 import { SanrFile } from "./decoder.mjs";
-import { renderDisparity, renderView } from "./views.mjs";
+import { overlayDepth, rowsOf } from "./rows.mjs";
 
 /** Answer the messages of a page. */
 export function serve(scope) {
   let file = null;
-  let rendered = null;
+  let rows = null;
+  const addAll = ({ poses, isFirst, withDisparity }) => {
+    poses.forEach((pose, i) => rows.add(pose, isFirst && i === 0, withDisparity));
+  };
   const tasks = {
     open: ({ content, defaultWeights, maxPixels, maxWork }) => {
       file = new SanrFile(content, { defaultWeights, maxPixels, maxWork });
@@ -21,22 +24,29 @@ export function serve(scope) {
       file.forget(level);
       return [{ scene }, buffersOf(scene)];
     },
-    scene: ({ scene }) => {
-      rendered = scene;
-      return null;
+    scene: ({ scene, rows: region }) => {
+      rows = null; // its memory is needed
+      rows = rowsOf(scene, region);
+      return [{ language: rows.language }, []];
     },
-    render: ({ pose, region, withDisparity }) => {
-      const samples = renderView(rendered, pose, region);
-      const isDeep = withDisparity && rendered.layers.length > 0;
-      const disparity = isDeep ? renderDisparity(rendered, pose, region) : null;
-      return [{ samples, disparity }, [samples.buffer, ...(disparity ? [disparity.buffer] : [])]];
+    sums: (message) => {
+      addAll(message);
+      const sums = rows.sums();
+      return [{ sums }, [sums.buffer]];
+    },
+    show: (message) => {
+      addAll(message);
+      const { nViews, overlay, range } = message;
+      const pixels = rows.pixels(nViews);
+      if (overlay > 0) overlayDepth(pixels, rows.sums(), overlay, range);
+      return [{ pixels }, [pixels.buffer]];
     },
   };
   scope.addEventListener("message", ({ data }) => {
     const { id, kind } = data;
     try {
-      const answer = tasks[kind](data);
-      if (answer !== null) scope.postMessage({ id, ...answer[0] }, answer[1]);
+      const [answer, given] = tasks[kind](data);
+      scope.postMessage({ id, ...answer }, given);
     } catch (error) {
       scope.postMessage({ id, error: { name: error.name, message: error.message } });
     }
