@@ -53,24 +53,43 @@ def test_the_script_is_one_of_the_shell(shell: str) -> None:
     assert f"_SANR_COMPLETE={shell}_complete" in done.output
 
 
+# How each shell starts without files of the user, and what it runs after the lines of README.
+REAL_SHELLS = {
+    "bash": (
+        ["bash"],
+        "COMP_WORDS=(sanr inf)\nCOMP_CWORD=1\n_sanr_completion sanr inf sanr\n"
+        'echo "${COMPREPLY[@]}"\ncomplete -p sanr',
+    ),
+    "zsh": (
+        ["zsh", "-f"],
+        "_describe() { print -l -- ${(P)3} }\nwords=(sanr inf)\nCURRENT=2\n_sanr_completion\n"
+        "print $_comps[sanr]",
+    ),
+    "fish": (["fish", "--no-config"], "complete -C 'sanr inf'\ncomplete sanr"),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_completes(tmp_path: Path, shell: str) -> None:
+    start, questions = REAL_SHELLS[shell]
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     program = tmp_path / "sanr"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sanrcodec "$@"\n')
     program.chmod(0o755)
-    (line,) = re.findall(r"^(eval .*bash_source.*?) +#", README, re.MULTILINE)
-    script = (
-        f"{line}\nCOMP_WORDS=(sanr inf)\nCOMP_CWORD=1\n_sanr_completion sanr inf sanr\n"
-        'echo "${COMPREPLY[@]}"\ncomplete -p sanr'
-    )
+    lines = re.findall(rf"^(\S.*?) +# {shell}", README, re.MULTILINE)
     environment = {
         **os.environ,
+        "HOME": str(tmp_path),
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.splitlines()[0] == "info"
-    assert "_sanr_completion" in done.stdout.splitlines()[1]
+        [*start, "-c", "\n".join([*lines, questions])],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert done.stderr == ""
+    first, *others = done.stdout.splitlines()
+    assert re.split(r"[\s:]", first)[0] == "info"
+    assert any("_sanr_completion" in line for line in others)
