@@ -2,8 +2,8 @@
 //
 // Rows of a view (format_spec.md section 8) by the vector instructions of WebAssembly.
 // Must not know how a scene is decoded. tools/make_view_rows.py compiles it into
-// sanrcodec/viewer/view_rows.mjs; sanrcodec/viewer/kernel.mjs fills `job`, whose fields it knows by
-// their order.
+// sanrcodec/viewer/view_rows.mjs. sanrcodec/viewer/kernel.mjs fills `job`: it knows the order of the
+// fields.
 //
 // All integers have 32 bits, or 16 where the format keeps values within -32767..32767.
 
@@ -339,8 +339,10 @@ __attribute__((export_name("toPixels"))) void to_pixels(const uint32_t *sums, ui
                                                         int32_t n, float unit) {
   const v128_t scale = wasm_f32x4_splat(unit);
   for (int32_t i = 0; i < n; i++) {
-    const v128_t mean = wasm_f32x4_mul(wasm_f32x4_convert_u32x4(wasm_v128_load(sums + 4 * i)), scale);
-    const v128_t whole = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_add(mean, wasm_f32x4_const_splat(0.5f)));
+    const v128_t sum = wasm_f32x4_convert_u32x4(wasm_v128_load(sums + 4 * i));
+    const v128_t mean = wasm_f32x4_mul(sum, scale);
+    const v128_t half = wasm_f32x4_const_splat(0.5f);
+    const v128_t whole = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_add(mean, half));
     const v128_t opaque = wasm_i32x4_replace_lane(whole, 3, 255);
     const v128_t narrow = wasm_i16x8_narrow_i32x4(opaque, opaque);
     wasm_v128_store32_lane(pixels + 4 * i, wasm_u8x16_narrow_i16x8(narrow, narrow), 0);

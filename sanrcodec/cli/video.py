@@ -18,7 +18,7 @@ from sanrcodec.cli.outputs import check_image
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import SanrError, located
 from sanrcodec.io import ANIMATION_SUFFIXES, check_animation, write_animation
-from sanrcodec.rendering.paths import line, orbit, parse_path
+from sanrcodec.rendering.paths import orbit, parse_path, there_and_back
 
 __all__ = ["command"]
 
@@ -51,8 +51,7 @@ def command(
     if way == "orbit":
         places = orbit(opened.grid, frames)
     elif way == "line":
-        there = line(opened.grid, frames // 2 + 1)
-        places = there + there[-2:0:-1]
+        places = there_and_back(opened.grid, frames)
     else:
         try:
             text = Path(way).read_text(encoding="utf-8")

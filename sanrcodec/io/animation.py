@@ -25,6 +25,10 @@ _BY_PILLOW = {
     ".gif": "GIF", ".webp": "WEBP", ".avif": "AVIF", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"
 }  # fmt: skip
 _BY_FFMPEG = (".mp4", ".mkv", ".mov")
+_COLORS = (
+    "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd,"
+    "setparams=color_primaries=bt709:color_trc=iec61966-2-1"
+)
 ANIMATION_SUFFIXES = (*_BY_PILLOW, *_BY_FFMPEG)
 
 
@@ -106,12 +110,14 @@ def _write_video(path: Path, images: Iterator[npt.NDArray[Any]], frames_per_seco
     n_frames = 0
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"video{path.suffix}"
-        # Pixels of H.264 come in pairs; an odd last row or column is left out.
+        # Pixels of H.264 come in pairs; an odd last row or column is left out. Players guess
+        # colors that no tag names, each in its own way.
         command = [
             "ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo",
             "-pixel_format", "rgb24" if channels == 3 else "gray",
             "-video_size", f"{width}x{height}", "-framerate", f"{frames_per_second:g}", "-i", "-",
-            "-vf", f"crop={width - width % 2}:{height - height % 2}:0:0",
+            "-vf", f"crop={width - width % 2}:{height - height % 2}:0:0,{_COLORS}",
+            "-colorspace", "bt709", "-color_range", "tv", "-movflags", "+faststart",
             "-pix_fmt", "yuv420p", "-crf", "16", str(made),
         ]  # fmt: skip
         with subprocess.Popen(

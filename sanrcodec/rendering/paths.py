@@ -9,7 +9,7 @@ import numpy as np
 
 from sanrcodec.errors import LightFieldError
 
-__all__ = ["line", "orbit", "parse_path", "stereo_pair"]
+__all__ = ["line", "orbit", "parse_path", "stereo_pair", "there_and_back"]
 
 Path = list[tuple[float, float]]
 
@@ -40,6 +40,18 @@ def line(grid: tuple[int, int], n: int, v: float | None = None) -> Path:
         return [(p, 0.0) for p in np.linspace(0, n_v - 1, n).tolist()]
     row = (n_v - 1) / 2 if v is None else v
     return [(row, u) for u in np.linspace(0, n_u - 1, n).tolist()]
+
+
+def there_and_back(grid: tuple[int, int], n: int) -> Path:
+    """Places along the line of :func:`line` and back, the first not repeated.
+
+    Args:
+        grid: Number of views ``(V, U)``.
+        n: Places.
+    """
+    (v0, u0), (v1, u1) = line(grid, 2)
+    parts = (1 - abs(1 - 2 * k / n) for k in range(n))
+    return [(v0 + part * (v1 - v0), u0 + part * (u1 - u0)) for part in parts]
 
 
 def stereo_pair(grid: tuple[int, int], baseline: float | None = None) -> Path:

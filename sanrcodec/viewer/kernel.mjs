@@ -119,11 +119,13 @@ export class Kernel {
   add(pose, isFirst) {
     const { scene, job, rows, width } = this;
     const { header, level } = scene;
-    const origin = header.layers > 0
-      ? [originOf(header.margin_y, pose.shiftY, level), originOf(header.margin_x, pose.shiftX, level)]
-      : [header.margin_y, header.margin_x].map(
-        (margin) => (2 * margin + (1 << level)) >> (level + 1),
-      );
+    const margins = [header.margin_y, header.margin_x];
+    const shifts = [pose.shiftY, pose.shiftX];
+    const origin = margins.map((margin, i) =>
+      header.layers > 0
+        ? originOf(margin, shifts[i], level)
+        : (2 * margin + (1 << level)) >> (level + 1),
+    );
     const slopes = hasSlopes(header) ? slopeWeightsOf(header, pose) : [0, 0];
     job.set([pose.av, pose.au, ...origin, pose.gain, pose.offset, ...slopes], N_FACTS);
     if (this.constants) this.constants.set(constantsOf(scene, anglesOf(header, pose)));
@@ -147,8 +149,9 @@ export class Kernel {
 function bytesOf(scene, [y0, y1]) {
   const { header, rows, columns, layers, features } = scene;
   const [, width] = viewShape(header, scene.level);
-  const arrays = layers.flatMap(({ slices, nearest, disparity }) => [...slices, nearest, disparity]);
-  const nBytes = arrays.reduce((n, array) => n + array.byteLength, 0);
+  const nBytes = layers
+    .flatMap(({ slices, nearest, disparity }) => [...slices, nearest, disparity])
+    .reduce((n, array) => n + array.byteLength, 0);
   const nPlain = layers.length > 0 ? 0 : 2 * LANES * Math.ceil(features.length / LANES);
   return nBytes + nPlain * rows * columns + 20 * (y1 - y0) * width + 64 * width + 2 ** 20;
 }

@@ -41,7 +41,9 @@ function make(file, [v, u, scale]) {
     // In two parts, as two threads make them.
     const middle = Math.ceil(height / 3);
     const ranges = [[0, middle], [middle, height]].filter(([y0, y1]) => y0 < y1);
-    const parts = ranges.map((rows) => (Kind === Kernel ? Kernel.of(scene, rows) : new Kind(scene, rows)));
+    const parts = ranges.map((rows) =>
+      Kind === Kernel ? Kernel.of(scene, rows) : new PlainRows(scene, rows),
+    );
     if (parts.includes(null)) return null;
     const all = (Type, each) => Type.from(parts.flatMap((part) => [...each(part)]));
     for (const part of parts) part.add(poses[0], true, true);
