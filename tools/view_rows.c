@@ -2,8 +2,8 @@
 //
 // Rows of a view (format_spec.md section 8) by the vector instructions of WebAssembly.
 // Must not know how a scene is decoded. tools/make_view_rows.py compiles it into
-// sanrcodec/viewer/view_rows.mjs. sanrcodec/viewer/kernel.mjs fills `job`: it knows the order of the
-// fields.
+// sanrcodec/viewer/view_rows.mjs. sanrcodec/viewer/kernel.mjs fills `job`: it knows the order of
+// its fields.
 //
 // All integers have 32 bits, or 16 where the format keeps values within -32767..32767.
 
@@ -311,8 +311,8 @@ render(const job *j, int32_t y0, int32_t y1, int32_t width, uint32_t *sums, int3
 }
 
 /**
- * Add the rows `y0` to `y1 - 1` of a view to sums of views: red, green, blue, and the disparity that
- * one sees in the first view, plus 32768.
+ * Add the rows `y0` to `y1 - 1` of a view to sums of views: red, green, blue, and the disparity
+ * that one sees in the first view, plus 32768.
  */
 __attribute__((export_name("addRows"))) void add_rows(int32_t y0, int32_t y1, int32_t width,
                                                       uint32_t *sums, int32_t is_first) {

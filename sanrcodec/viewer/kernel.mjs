@@ -33,7 +33,8 @@ export class Kernel {
         !name.startsWith("view.") || name.endsWith(".bias") ||
         values.every((value) => Math.abs(value) <= MAX_WEIGHT),
     );
-    if (typeof WebAssembly === "undefined" || !isFitting || bytesOf(scene, rows) > MAX_BYTES) return null;
+    if (typeof WebAssembly === "undefined" || !isFitting) return null;
+    if (bytesOf(scene, rows) > MAX_BYTES) return null;
     try {
       return new Kernel(scene, rows);
     } catch (error) {
@@ -177,9 +178,9 @@ function denseOf({ header, viewWeights }) {
     const bias = viewWeights[`${name}.bias`];
     const nRow = weight.length / bias.length;
     // What varies from pixel to pixel: features and, beside them, the column.
-    const columnsOf = i > 0 ? null : [...Array(features).keys(), ...(spatial ? [features + 3] : [])];
-    const nVarying = columnsOf ? columnsOf.length : nHidden;
-    const nInputs = Math.ceil(nVarying / VECTOR);
+    const ofColumn = spatial ? [features + 3] : [];
+    const varying = i > 0 ? [...Array(nHidden).keys()] : [...Array(features).keys(), ...ofColumn];
+    const nInputs = Math.ceil(varying.length / VECTOR);
     const nOutputs = i === depth ? 1 : 2 * Math.ceil(nHidden / VECTOR);
     const weights = new Int16Array(nInputs * nOutputs * 4 * VECTOR);
     const constants = new Int32Array(4 * nOutputs);
@@ -187,12 +188,11 @@ function denseOf({ header, viewWeights }) {
     bias.forEach((b, j) => {
       constants[j] = b * 2 ** 9;
       if (i === 0 && spatial) ofRow[j] = weight[j * nRow + features + 2];
-      for (let k = 0; k < nVarying; k++) {
+      varying.forEach((from, k) => {
         // Pairs of inputs; each has the weights of four outputs.
         const pair = (j >> 2) * nInputs * 4 + (k >> 1);
-        const from = columnsOf ? columnsOf[k] : k;
         weights[pair * VECTOR + 2 * (j & 3) + (k & 1)] = weight[j * nRow + from];
-      }
+      });
     });
     dense.push({ weights, constants, ofRow, nInputs, nOutputs });
   }

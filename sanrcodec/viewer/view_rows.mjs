@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * @file tools/view_rows.c in base64, compiled by tools/make_view_rows.py. Must not be edited.
- * SHA-256 of the source: e1164c15a992e55a97f245dfd8ff225831d844a464ae21880975648bc6797a1d
+ * SHA-256 of the source: 16263cd4caa280f9d01918a327c0c6d9e55b3ccfe61271f61d94acd2fc1730bb
  */
 export const VIEW_ROWS =
   "AGFzbQEAAAABFANgBX9/f39/AGAAAX9gBH9/f30AAwUEAAEBAgQFAXABAQEFAwEAAgYIAX8BQfCJBAsHLAUGbWVtb3" +
