@@ -31,10 +31,10 @@ LAYERS_INSIDE = {
         "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
     ),
     "io": (
-        "atomic lock extras bombs pixels pnm png pillow_image tiff image stored reading "
-        "conventions names foreign hci_parameters lenslet_pattern mosaic_grid mosaic lenslet "
-        "quilt stack counted folder views array_file npy hdf5 matlab axes arrays selection contact "
-        "registry float_map animation"
+        "atomic lock extras bombs pixels pnm png pillow_image tiff image stored selection "
+        "reading conventions names foreign hci_parameters lenslet_pattern repetition mosaic_grid "
+        "mosaic lenslet quilt stack counted folder views array_file npy hdf5 matlab axes arrays "
+        "contact registry float_map animation"
     ),
     "encoder": (
         "functions distributed bands images quantize part parameters rate warp scene views "

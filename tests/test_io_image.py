@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from io_inputs import noise, refuses
+from io_inputs import assert_reads, noise, refuses
 from PIL import Image, ImageCms
 
 from sanrcodec.errors import LightFieldError
@@ -312,6 +312,25 @@ def test_text_of_any_size(tmp_path):
     (tmp_path / "lf.png").write_bytes(png(2, extra=long, body=lines))
     image = reads(tmp_path / "lf.png", samples)
     assert len(image.text["comment"]) == 2**22
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (chunk(b"gAMA", (100000).to_bytes(4, "big")), "gamma 1 is not kept"),
+        (chunk(b"gAMA", (45455).to_bytes(4, "big")), ""),
+        (chunk(b"sRGB", b"\0") + chunk(b"gAMA", (100000).to_bytes(4, "big")), ""),
+        (chunk(b"cICP", b"\x09\x10\0\x01"), "color space cICP 9, 16 is not kept"),
+        (chunk(b"cICP", b"\x01\x0d\0\x01"), ""),
+    ],
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_color_space_of_png_is_said(tmp_path, extra, said, depth):
+    rows = b"".join(b"\0" + b"\xff" * (3 * 4 * depth // 8) for _ in range(3))
+    (tmp_path / "lf.png").write_bytes(png(2, depth, extra=extra, body=rows))
+    samples = np.full((1, 1, 3, 4, 3), 2**depth - 1, np.uint8 if depth == 8 else np.uint16)
+    notes = assert_reads(tmp_path / "lf.png", samples, depth, grid=(1, 1))
+    assert notes == (f"{tmp_path / 'lf.png'}: {said}" if said else "")
 
 
 def test_color_profile_is_said(tmp_path):

@@ -120,6 +120,53 @@ def test_content_that_shows_another_grid_than_stated_is_said(tmp_path):
     assert assert_reads(tmp_path / "lf.png", whole[None, None], grid=(1, 1)) == ""
 
 
+@pytest.mark.parametrize("grid", [(5, 5), (2, 2), (1, 3)])
+@pytest.mark.parametrize(
+    "lost", ["first row", "last row", "last column", "fifth of a view", "both"]
+)
+def test_mosaic_of_which_a_part_is_lost_is_asked(tmp_path, grid, lost):
+    # Numbers of views that divide what is left are wrong, 1 included.
+    whole = tile(render(grid, (72, 88), seed=3))
+    cut = {
+        "first row": whole[1:],
+        "last row": whole[:-1],
+        "last column": whole[:, :-1],
+        "fifth of a view": whole[:, :-17],
+        "both": whole[2:, :-3],
+    }[lost]
+    save(tmp_path / "lf.png", cut)
+    message = {
+        "first": "72 of [0-9]+ rows",
+        "last": "(72|88) of",
+        "fifth": "88 of",
+        "both": "88 of",
+    }
+    if grid[0] == 1 and "row" in lost:
+        assert read_light_field(tmp_path / "lf.png").grid == grid
+        return
+    refuses(f"repeats.* {message[lost.split()[0]]}.*part is lost.*add --grid", tmp_path / "lf.png")
+    refuses("divide into 5x5 views.*if it lost a part", tmp_path / "lf.png", grid=(5, 5))
+    assert read_light_field(tmp_path / "lf.png", grid=(1, 1)).grid == (1, 1)
+
+
+def test_grid_that_divides_a_cut_mosaic_is_doubted(tmp_path):
+    # Half a view is lost of 8 rows; 8 x 67 pixels are left, and a shift of 5 joins both readings.
+    cut = tile(render((8, 3), (72, 88), seed=3))[: 8 * 67]
+    save(tmp_path / "lf.png", cut)
+    refuses("about every 72 of 536 rows", tmp_path / "lf.png")
+    samples = cut.reshape(8, 67, 3, 88, 3).swapaxes(1, 2)
+    notes = assert_reads(tmp_path / "lf.png", samples, grid=(8, 3))
+    assert "about every 72 of 536 rows of pixels, but it is read with --grid as stated" in notes
+
+
+def test_views_with_frames_are_asked(tmp_path):
+    samples = np.zeros((4, 5, 74, 90, 3), np.uint8)
+    samples[:, :, 1:-1, 1:-1] = render((4, 5), (72, 88), seed=3)
+    save(tmp_path / "lf.png", tile(samples))
+    refuses("views with frames, add --grid 4x5", tmp_path / "lf.png")
+    assert_reads(tmp_path / "lf.png", samples, grid=(4, 5))
+
+
 @pytest.mark.parametrize("n_views", [6, 7, 8, 9, 15])
 def test_lenslet_image_is_no_mosaic(tmp_path, n_views):
     save(tmp_path / "lf.png", interleave(render((n_views, n_views), (48, 64), seed=2)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from io_inputs import noise, save_views
+from io_inputs import noise, save, save_views
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import Selection, parse_every, parse_ranges, read_light_field, select, stored
@@ -52,6 +52,25 @@ def test_views_that_are_not_chosen_are_not_read(tmp_path):
         read_light_field(tmp_path)
     part = read_light_field(tmp_path, selection=Selection(views=((1, 5), (0, 6))))
     np.testing.assert_array_equal(part.samples, SAMPLES[1:])
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing", "of another size"])
+@pytest.mark.parametrize("name", ["view_{v}_{u}.png", "input_Cam{n:03d}.png"])
+def test_a_corner_that_is_not_chosen_may_be_bad(tmp_path, name, harm):
+    save_views(tmp_path, SAMPLES, name)
+    (tmp_path / "parameters.cfg").write_text("[extrinsics]\nnum_cams_x = 6\nnum_cams_y = 5\n")
+    corner = tmp_path / name.format(v=0, u=0, n=0)
+    corner.unlink()
+    if harm == "damaged":
+        corner.write_bytes(b"damaged")
+    elif harm == "of another size":
+        save(corner, SAMPLES[0, 0, :4])
+    with pytest.raises(LightFieldError, match=r"with --views|no image"):
+        read_light_field(tmp_path)
+    part = read_light_field(tmp_path, selection=Selection(views=((1, 5), (0, 6))))
+    np.testing.assert_array_equal(part.samples, SAMPLES[1:])
+    part = read_light_field(tmp_path, selection=Selection(views=((0, 5), (1, 6)), every=(1, 2)))
+    np.testing.assert_array_equal(part.samples, SAMPLES[:, 1::2])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from io_inputs import assert_reads, noise, refuses, save, save_views
 from PIL import Image
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import read_input, read_light_field, stored, write_view
+from sanrcodec.io import read_input, read_light_field, stored, views, write_view
 
 ROW_FIRST = [
     "view_{v:02d}_{u:02d}.png",
@@ -118,6 +118,28 @@ def test_indices_around_zero(tmp_path):
     assert_reads(tmp_path, samples)
 
 
+@pytest.mark.parametrize(
+    "name", ["x{x:.2f}_y{y:.2f}.png", "cam_y{y:.2f}x{x:.2f}.png", "pos x{x:.2f}, y{y:.2f}.png"]
+)
+def test_positions_around_zero_right_after_a_letter(tmp_path, name):
+    # As hyphens, the signs split the views into four sets, of which the largest made a grid alone.
+    samples = noise((5, 7, 4, 5, 3))
+    for v, u in np.ndindex(5, 7):
+        file = name.format(y=0.05 * v - 0.1, x=0.05 * u - 0.15)
+        write_view(tmp_path / file, samples[v, u], 8)
+    assert_reads(tmp_path, samples)
+    assert "rows from -1/10 in steps of 1/20" in read_input(tmp_path).source
+
+
+@pytest.mark.parametrize("name", ["cam-{v}-{u}.png", "lf-{v}_{u}.png", "2024-01-15-{v}-{u}.png"])
+def test_hyphens_that_join_words_are_no_signs(tmp_path, name):
+    samples = noise((3, 4, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, name)
+    assert_reads(tmp_path / "lf", samples)
+    save(tmp_path / "lf" / "lf0_0.png", samples[0, 0])
+    assert "left out: lf0_0.png" in assert_reads(tmp_path / "lf", samples)
+
+
 # Views that are only counted
 
 
@@ -177,7 +199,7 @@ def test_a_part_of_the_views_that_parameters_of_hci_tell(tmp_path):
         assert_reads(folder, whole[part], grid=chosen.shape)
         refuses("contradicts --grid 5x5", folder, grid=(5, 5))
     (tmp_path / "middle" / f"input_Cam{numbers[3, 3]:03d}.png").unlink()
-    refuses("parameters.cfg says 6x8 views: 1 views are missing: input_Cam027", tmp_path / "middle")
+    refuses("parameters.cfg says 6x8 views: 1 view is missing: input_Cam027", tmp_path / "middle")
     save_counted(tmp_path / "one", whole[0, :1], "input_Cam{n:03d}.png", [48])
     refuses("says 6x8 views, but there is input_Cam048", tmp_path / "one")
     save_counted(tmp_path / "scattered", whole[0, :3], "input_Cam{n:03d}.png", [0, 11, 46])
@@ -217,23 +239,34 @@ def test_gaps_that_tell_no_rows_are_asked_or_said(tmp_path):
         refuses("3 views are missing: input_Cam004", tmp_path / "hci", grid=grid)
     two_rows = tmp_path / "two rows"
     save_counted(two_rows, samples[:8], "input_Cam{n:03d}.png", numbers[:8])
-    refuses("1 views are missing: input_Cam004", two_rows)
+    refuses("1 view is missing: input_Cam004", two_rows)
     assert_reads(two_rows, samples[:8].reshape(2, 4, 4, 5, 3), grid=(2, 4))
 
 
 @pytest.mark.parametrize(
     ("name", "victim", "message"),
     [
-        ("input_Cam{n:03d}.png", "input_Cam004.png", "1 views are missing: input_Cam004"),
-        ("view_{v:02d}_{u:02d}.png", "view_01_02.png", "1 views are missing: row 1 column 2"),
-        ("{u:03d}_{v:03d}.png", "002_001.png", "1 views are missing: row 1 column 2"),
-        ("lf_{v}_{u}.png", "lf_0_0.png", "1 views are missing: row 0 column 0"),
+        ("input_Cam{n:03d}.png", "input_Cam004.png", "1 view is missing: input_Cam004"),
+        ("view_{v:02d}_{u:02d}.png", "view_01_02.png", "1 view is missing: row 1 column 2"),
+        ("{u:03d}_{v:03d}.png", "002_001.png", "1 view is missing: row 1 column 2"),
+        ("lf_{v}_{u}.png", "lf_0_0.png", "1 view is missing: row 0 column 0"),
     ],
 )
 def test_missing_view_is_named(tmp_path, name, victim, message):
     save_views(tmp_path / "lf", noise((3, 3, 4, 5, 3)), name)
     (tmp_path / "lf" / victim).unlink()
     refuses(message, tmp_path / "lf")
+
+
+def test_view_unlike_the_others_is_refused_before_the_rest_is_decoded(tmp_path, monkeypatch):
+    save_views(tmp_path, noise((6, 6, 4, 5, 3)), "view_{v}_{u}.png")
+    save(tmp_path / "view_5_5.png", noise((3, 5, 3)))
+    read = []
+    read_image = views.read_image
+    monkeypatch.setattr(views, "read_image", lambda file: read.append(file) or read_image(file))
+    with pytest.raises(LightFieldError, match=r"view_5_5.png: this view is 5 x 3 RGB of 8"):
+        read_light_field(tmp_path)
+    assert len(read) == 2
 
 
 def test_missing_row_is_named(tmp_path):

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import hci_parameters
@@ -16,7 +16,11 @@ from sanrcodec.io.names import NameSet, axis_places, list_names
 from sanrcodec.io.reading import Request
 from sanrcodec.lightfield import check_grid, format_grid
 
-__all__ = ["Count", "find_runs", "fits", "read_count", "refuse_missing"]
+__all__ = ["ADD_OR_SELECT", "Count", "find_runs", "fits", "read_count", "refuse_missing"]
+
+
+ADD_OR_SELECT = "; add what is missing, or keep other rows or columns with --views"
+_Any = TypeVar("_Any")
 
 
 class Count(NamedTuple):
@@ -117,19 +121,21 @@ def fits(numbers: Sequence[int], runs: tuple[int, int]) -> bool:
     )
 
 
-def refuse_missing(request: Request, missing: Sequence[str], what: str) -> None:
+def refuse_missing(request: Request, missing: Sequence[str], what: str, hint: str = "") -> None:
     """Refuse views that are missing, if any are.
 
     Args:
         request: For the message.
         missing: One text for each, empty beyond those to be named.
         what: How it is known.
+        hint: What to do, the end of the message.
     """
     if missing:
         named = [name for name in missing if name]
         more = ", ..." if len(named) < len(missing) else ""
+        lacking = "1 view is" if len(missing) == 1 else f"{len(missing)} views are"
         raise LightFieldError(
-            f"{request.path}: {what}: {len(missing)} views are missing: {list_names(named)}{more}"
+            f"{request.path}: {what}: {lacking} missing: {list_names(named)}{more}{hint}"
         )
 
 
@@ -168,10 +174,15 @@ def _read_part(
     ]
     by_number = dict(zip(numbers, found.names, strict=True))
     places = [row * length + column for row in lines[0] for column in lines[1]]
-    missing = [_name_like(found.names[0], n) for n in places if n not in by_number]
-    refuse_missing(request, missing, f"{says} {whole} views")
-    names = [by_number[n] for n in places]
     grid = _turned(request, (len(lines[0]), len(lines[1])))
+    kept = _turned(request, request.selection.places(grid))
+    missing = [
+        _name_like(found.names[0], n)
+        for k, n in enumerate(places)
+        if n not in by_number and k // len(lines[1]) in kept[0] and k % len(lines[1]) in kept[1]
+    ]
+    refuse_missing(request, missing, f"{says} {whole} views", ADD_OR_SELECT)
+    names = [by_number.get(n, "") for n in places]
     if grid == stated:
         request.refuse_other_grid(grid, says)
         return Count(names, grid, by_rows=True)
@@ -180,9 +191,9 @@ def _read_part(
     return Count(names, grid, remark, by_rows=True)
 
 
-def _turned(request: Request, grid: tuple[int, int]) -> tuple[int, int]:
-    """Grid ``(V, U)`` <-> number and length of the rows or columns that are counted."""
-    return grid[::-1] if request.order == "columns" else grid
+def _turned(request: Request, pair: tuple[_Any, _Any]) -> tuple[_Any, _Any]:
+    """Pair for ``(V, U)`` <-> pair for the lines that are counted, and the places in a line."""
+    return pair[::-1] if request.order == "columns" else pair
 
 
 def _first_gap(numbers: Sequence[int]) -> int:

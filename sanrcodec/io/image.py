@@ -126,9 +126,10 @@ def _decode(content: bytes) -> list[Image]:
     own = parsed.bit_depth == 16 or parsed.width * parsed.height > pillow_image.MAX_PIXELS
     if own and (parsed.palette or parsed.bit_depth < 8):
         raise LightFieldError("the image is too large; store the views in a folder")
+    space = (f"{parsed.color_space} is not kept",) if parsed.color_space else ()
     if not own:
         frames = pillow_image.decode(png.without_text(content))
-        return [Image(f.samples, f.bit_depth, parsed.text, f.remarks) for f in frames]
+        return [Image(f.samples, f.bit_depth, parsed.text, f.remarks + space) for f in frames]
     n_bytes = parsed.width * parsed.height * parsed.channels * parsed.bit_depth // 8
     refuse_bomb(n_bytes, len(content))
     samples, bit_depth = png.decode_samples(parsed)
@@ -136,4 +137,4 @@ def _decode(content: bytes) -> list[Image]:
     if parsed.exif:
         samples = orient(samples, pillow_image.orientation_of_exif(parsed.exif))
     remarks = (f"color profile {parsed.profile!r} is not kept",) if parsed.profile else ()
-    return [Image(samples, bit_depth, parsed.text, remarks)]
+    return [Image(samples, bit_depth, parsed.text, remarks + space)]

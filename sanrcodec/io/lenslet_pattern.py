@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["has_lenslet_pattern"]
+__all__ = ["LONGEST_PERIOD", "has_lenslet_pattern"]
 
-_SHORTEST, _LONGEST = 4, 40  # pixels of a period
+_SHORTEST, LONGEST_PERIOD = 4, 40  # pixels from one lens to the next
 _N_LINES = 256
 # A frequency of natural images, whether coded as JPEG or not, stands out by less than 2, one of
 # mosaics by up to 15, one of micro-lenses by 80 and more unless noise covers them.
@@ -28,8 +28,8 @@ def _prominence(samples: np.ndarray) -> float:
     lines = samples[:, :: max(1, samples.shape[1] // _N_LINES)].mean(axis=2, dtype=np.float32)
     slopes = np.diff(lines, axis=0)
     length = len(slopes)
-    low, high = -(-length // _LONGEST), length // _SHORTEST
-    if high - low < _LONGEST:
+    low, high = -(-length // LONGEST_PERIOD), length // _SHORTEST
+    if high - low < LONGEST_PERIOD:
         return 0.0
     spectrum = np.fft.rfft(slopes * np.hanning(length)[:, None].astype(np.float32), axis=0)
     power = (np.abs(spectrum) ** 2).mean(axis=1)

@@ -14,7 +14,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import png
 from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.image import Image, read_image
-from sanrcodec.io.mosaic_grid import infer_grid
+from sanrcodec.io.mosaic_grid import RepeatedContentError, infer_grid
 from sanrcodec.io.reading import Layout, Reading, Request
 from sanrcodec.lightfield import format_grid, parse_grid
 
@@ -51,15 +51,24 @@ LAYOUT = Layout("mosaic", _read, Path.is_file, frozenset({"grid"}))
 
 def _doubt(request: Request, image: Image) -> None:
     """Say so if the content shows another grid than the stated one."""
+    assert request.grid is not None
     try:
         found = infer_grid(image.samples)
+    except RepeatedContentError as error:
+        sizes = (n // count for n, count in zip(image.samples.shape, request.grid, strict=False))
+        if all(
+            not period or abs(period - size) <= size // 16
+            for period, size in zip(error.periods, sizes, strict=True)
+        ):
+            return
+        seen = error.found
     except LightFieldError:
         return
-    if found not in ((1, 1), request.grid):
-        request.note(
-            f"{request.path}: the content looks like {format_grid(found)} views, but it is read "
-            "with --grid as stated"
-        )
+    else:
+        if found in ((1, 1), request.grid):
+            return
+        seen = f"the content looks like {format_grid(found)} views"
+    request.note(f"{request.path}: {seen}, but it is read with --grid as stated")
 
 
 def read_whole(request: Request) -> Image:
@@ -93,9 +102,14 @@ def split(path: Path, samples: np.ndarray, grid: tuple[int, int]) -> tuple[int, 
     if height % n_v or width % n_u:
         raise LightFieldError(
             f"{path}: {height} rows and {width} columns of pixels do not divide into "
-            f"{format_grid(grid)} views; correct --grid VxU"
+            f"{format_grid(grid)} views; correct --grid VxU, or the image if it lost a part "
+            f"({_nearest(height, n_v)} rows and {_nearest(width, n_u)} columns divide)"
         )
     return height // n_v, width // n_u
+
+
+def _nearest(size: int, count: int) -> int:
+    return max(1, round(size / count)) * count
 
 
 def write_mosaic(

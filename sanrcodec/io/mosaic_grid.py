@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io.lenslet_pattern import has_lenslet_pattern
+from sanrcodec.io.lenslet_pattern import LONGEST_PERIOD, has_lenslet_pattern
+from sanrcodec.io.repetition import Repetition, border_ratios, find_comb
 from sanrcodec.lightfield import MAX_GRID, format_grid
 
-__all__ = ["infer_grid"]
+__all__ = ["RepeatedContentError", "infer_grid"]
 
 _MIN_VIEW_SIZE = 8  # pixels; smaller views cannot be told from texture
 _FINE_REACH = 8  # pixels of disparity between views that are tried one by one
@@ -28,6 +30,46 @@ _DOUBT_CONTRAST, _DOUBT_DIFFERENCE = 2.5, 0.5  # one of both alone: something is
 # multiple of their size; a mosaic has none between those of its views.
 _MIN_MACRO_PIXEL = 3
 _LENSLET_CONTRAST, _LENSLET_SHARE = 1.3, 0.5
+# A grid that divides the image may lie beside the true one, if the image was cut. The true borders
+# are sharper then, or the content repeats better than between the supposed views.
+_SHARPER, _BETTER = 2.0, 0.75
+
+
+class RepeatedContentError(LightFieldError):
+    """Views repeat in an image, but it is not clear how: a part is lost, or they have frames.
+
+    Args:
+        sizes: Rows and columns of the image.
+        periods: Pixels after which its content repeats along each; 0 where views explain it.
+        counts: Number of views along each that were found.
+    """
+
+    def __init__(
+        self,
+        sizes: tuple[int, int],
+        periods: tuple[int, int],
+        counts: tuple[int | None, int | None],
+    ) -> None:
+        self.periods = periods
+        self.found = "the content repeats " + " and ".join(
+            f"about every {period} of {size} {name} of pixels"
+            for period, size, name in zip(periods, sizes, ("rows", "columns"), strict=True)
+            if period
+        )
+        n_v, n_u = (
+            count if not period else size // period if size % period == 0 else None
+            for size, period, count in zip(sizes, periods, counts, strict=True)
+        )
+        advice = (
+            "; if it is a mosaic of which a part is lost, give a whole one, or the views in a "
+            "folder; if not, add --grid VxU (one ordinary image is 1x1)"
+        )
+        if n_v and n_u:
+            advice = (
+                f", without sharp borders; if these are views with frames, add --grid {n_v}x{n_u}; "
+                "if not, add --grid VxU (one ordinary image is 1x1)"
+            )
+        super().__init__(self.found + advice)
 
 
 def infer_grid(samples: np.ndarray) -> tuple[int, int]:
@@ -45,9 +87,11 @@ def infer_grid(samples: np.ndarray) -> tuple[int, int]:
         ``(V, U)``.
 
     Raises:
+        RepeatedContentError: it is no whole mosaic, or one with frames around its views.
         LightFieldError: more than one grid is plausible; the message names the option to add.
     """
     axes = _borders(samples), _borders(samples.swapaxes(0, 1))
+    periods = axes[0].period, axes[1].period
     macro_pixel = axes[0].macro_pixel, axes[1].macro_pixel
     if macro_pixel[0] and macro_pixel[1]:
         grid = format_grid(macro_pixel)
@@ -57,12 +101,17 @@ def infer_grid(samples: np.ndarray) -> tuple[int, int]:
             "(one ordinary image is 1x1)"
         )
     counts = axes[0].n_views, axes[1].n_views
+    rows, columns, _ = samples.shape
+    if max(periods) > LONGEST_PERIOD:
+        raise RepeatedContentError((rows, columns), periods, counts)
     if not {*counts}.isdisjoint((None, 1)) and has_lenslet_pattern(samples):
         raise LightFieldError(
             "the content looks like a lenslet image. If its macro-pixels are whole pixels, add "
             "--layout lenslet --grid VxU; else decode it to views first, with LFToolbox or "
             "plenopticam (one ordinary image is --grid 1x1)"
         )
+    if any(periods):
+        raise RepeatedContentError((rows, columns), periods, counts)
     if counts[0] is None or counts[1] is None:
         unclear = [name for name, n in zip(("rows", "columns"), counts, strict=True) if n is None]
         raise LightFieldError(
@@ -80,10 +129,12 @@ class _Borders:
     Attributes:
         n_views: Of a mosaic; None if there is doubt.
         macro_pixel: Size of the macro-pixels of a lenslet image; 0 if it is none.
+        period: Pixels after which the content repeats, if no number of views explains it; else 0.
     """
 
     n_views: int | None
     macro_pixel: int
+    period: int
 
 
 def _borders(samples: np.ndarray) -> _Borders:
@@ -91,14 +142,14 @@ def _borders(samples: np.ndarray) -> _Borders:
     length, n_lines, _ = samples.shape
     wanted = min(_N_LINES, max(_MIN_LINES, _MAX_LOOKED_AT // length))
     lines = samples[:, :: max(1, n_lines // wanted)].mean(axis=2, dtype=np.float32)
-    edges = np.abs(np.diff(lines, axis=0)).mean(axis=1)
     floor = np.float32(1e-3) * (lines.max() + 1)  # a quarter of an 8-bit step is no border
+    ratios = border_ratios(np.abs(np.diff(lines, axis=0)).mean(axis=1), floor)
     accepted, doubtful = [1], False
     contrasts, differences = {}, {1: 1.0}
     for count in range(2, length // _MIN_MACRO_PIXEL + 1):
         if length % count:
             continue
-        contrast = contrasts[count] = _border_contrast(edges, length // count, floor)
+        contrast = contrasts[count] = _border_contrast(ratios, length // count)
         if count > MAX_GRID or length // count < _MIN_VIEW_SIZE:
             continue
         difference = differences[count] = _view_difference(lines, length // count, floor)
@@ -112,14 +163,15 @@ def _borders(samples: np.ndarray) -> _Borders:
     macro_pixel = _macro_pixel(length, contrasts, best)
     # A clearly better repetition without sharp borders: perhaps whole groups were taken for views.
     rivals = min((value for count, value in differences.items() if best % count), default=1.0)
+    period = _unexplained_period(Repetition(lines), ratios, length // best)
     if best == 1:
-        return _Borders(None if doubtful else 1, macro_pixel)
+        return _Borders(None if doubtful else 1, macro_pixel, period)
     unclear = (
         any(best % count for count in accepted)
         or best > length // best
         or rivals < 0.75 * differences[best]
     )
-    return _Borders(None if unclear else best, macro_pixel)
+    return _Borders(None if unclear else best, macro_pixel, period)
 
 
 def _macro_pixel(length: int, contrasts: dict[int, float], best: int) -> int:
@@ -137,16 +189,35 @@ def _macro_pixel(length: int, contrasts: dict[int, float], best: int) -> int:
     return length // sharp[-1] if contrasts[sharp[-1]] >= _LENSLET_SHARE * usual else 0
 
 
-def _border_contrast(edges: np.ndarray, size: int, floor: np.float32) -> float:
+def _unexplained_period(repetition: Repetition, ratios: npt.NDArray[np.float32], size: int) -> int:
+    """Period of the content along an axis that views of this size do not explain; else 0.
+
+    Args:
+        repetition: Of the content.
+        ratios: Of its edges.
+        size: Of the views along the axis that were found, or the length of the axis.
+    """
+    lag = repetition.lag
+    if not lag:
+        return 0
+    period, contrast = find_comb(ratios, lag, max(1, lag // 16))
+    if size <= len(ratios):
+        reach = max(1, size // 16)
+        off = abs(lag - max(1, round(lag / size)) * size)
+        own = repetition.at(range(size - reach, size + reach + 1))
+        explains = off <= reach or 1 - repetition.at(range(lag, lag + 1)) >= _BETTER * (1 - own)
+        is_sharper = off > size // 32 and contrast >= _SHARPER * _border_contrast(ratios, size)
+        if explains and not is_sharper:
+            return 0
+    return period if contrast >= _SHARPER else lag
+
+
+def _border_contrast(ratios: npt.NDArray[np.float32], size: int) -> float:
     """How much sharper than their surroundings the borders between views of this size are.
 
     The lower quartile over the borders: with twice too many views, half the borders are none.
     """
-    ratios = []
-    for border in range(size - 1, len(edges), size):
-        around = np.r_[edges[max(0, border - 6) : border - 1], edges[border + 2 : border + 7]]
-        ratios.append((edges[border] + floor) / (np.median(around) + floor))
-    return float(np.quantile(ratios, 0.25))
+    return float(np.quantile(ratios[size - 1 :: size], 0.25))
 
 
 def _view_difference(lines: np.ndarray, size: int, floor: np.float32) -> float:

@@ -25,6 +25,7 @@ __all__ = [
 
 _SIGN = r"(?:(?<![^_\s/,=(\[])[-+])?"  # a sign where a number begins, else a hyphen between words
 _NUMBER = re.compile(rf"{_SIGN}\d+(?:\.\d+)?")
+_SIGNED = re.compile(r"(?:(?<!\d)[-+])?\d+(?:\.\d+)?")  # a sign stands after letters, too
 _INTEGER = re.compile(rf"{_SIGN}\d+")
 _LEAST_FILL = 0.5  # of a grid; with more holes two numbers are no grid but, say, a date and a time
 
@@ -50,14 +51,14 @@ class NamedGrid:
 
     Attributes:
         rows: Names ``[V][U]``, from the top left; empty where a view is missing.
-        missing: What would fill the holes, for a message.
+        missing: What would fill the holes, for a message, by place in ``rows``.
         scheme: How the names were understood, in words.
         first: Which index comes first, ``rows`` or ``columns``.
         told: Whether something says for sure which index is the row.
     """
 
     rows: list[list[str]]
-    missing: list[str]
+    missing: dict[tuple[int, int], str]
     scheme: str
     first: str
     told: bool
@@ -69,8 +70,13 @@ class NamedGrid:
 
 
 def group_names(names: Sequence[str]) -> list[NameSet]:
-    """Put names together that differ in their numbers only, the largest set first."""
-    return _group(names, _NUMBER)
+    """Put names together that differ in their numbers only, the largest set first.
+
+    A hyphen after a letter joins words, as in ``cam-1``. It is a sign if as many views have none
+    in its place that both together are one set: ``x-0.05``, ``x0.00``, ``x0.05``.
+    """
+    joined, signed = _group(names, _NUMBER), _group(names, _SIGNED)
+    return signed if signed and _is_better(signed[0], joined) else joined
 
 
 def find_grid(names: NameSet, order: str | None = None) -> NamedGrid | None:
@@ -158,6 +164,15 @@ def _group(names: Sequence[str], number: re.Pattern[str]) -> list[NameSet]:
     return sorted(sets, key=lambda one: -len(one.names))
 
 
+def _is_better(signed: NameSet, joined: list[NameSet]) -> bool:
+    """Whether signs put sets of several names together, and these make a grid without holes."""
+    parts = [one for one in joined if not set(one.names).isdisjoint(signed.names)]
+    if len(parts) < 2 or any(len(one.names) < 2 for one in parts):
+        return False
+    pairs = itertools.combinations(range(len(signed.values[0])), 2)
+    return any(_fill(signed, pair) == 1 for pair in pairs)
+
+
 def _find_by_convention(
     names: NameSet, convention: Convention | None, order: str | None
 ) -> NamedGrid | None:
@@ -201,7 +216,12 @@ def _place(names: NameSet, pair: tuple[int, int], first: str, scheme: str, told:
         axis_places([values[f] for values in names.values]) for f in (v_field, u_field)
     )
     rows = [[by_place.get((v, u), "") for u in u_axis] for v in v_axis]
-    missing = [f"row {v} column {u}" for v in v_axis for u in u_axis if (v, u) not in by_place]
+    missing = {
+        (i, j): f"row {v} column {u}"
+        for i, v in enumerate(v_axis)
+        for j, u in enumerate(u_axis)
+        if (v, u) not in by_place
+    }
     for axis, word in ((v_axis, "rows"), (u_axis, "columns")):
         step = axis[1] - axis[0] if len(axis) > 1 else Fraction(1)
         if axis[0] not in (0, 1) or step != 1:

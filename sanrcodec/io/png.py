@@ -40,6 +40,9 @@ _ADAM7 = (
     (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
     (0, 1, 2, 2), (1, 0, 2, 1),
 )  # fmt: skip
+# Of ITU-T H.273: sRGB, and what a viewer shows nearly alike.
+_PRIMARIES_709, _TRANSFERS_709 = 1, (1, 6, 13, 14, 15)
+_USUAL_GAMMA_ERROR = 0.02  # of 1 / 2.2, which is written with more or fewer digits
 _FILTERED_ROWS = 64  # filtered at once: keeps the working set in cache
 
 
@@ -52,6 +55,7 @@ class Png:
         transparent: The color, one sample per channel, whose pixels are transparent; or empty.
         exif: Body of the eXIf chunk.
         profile: Name of the color profile.
+        color_space: What else says that colors are no sRGB, a few words; or empty.
     """
 
     width: int
@@ -65,6 +69,7 @@ class Png:
     text: dict[str, str]
     exif: bytes
     profile: str
+    color_space: str
     compressed: bytes
 
 
@@ -94,7 +99,7 @@ def parse_png(content: bytes) -> Png:
             compressed.append(body)
         elif kind == b"sBIT":
             significant_bits = max(body, default=0)
-        elif kind in (b"tRNS", b"eXIf", b"iCCP"):
+        elif kind in (b"tRNS", b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cICP"):
             found[kind] = body
         elif kind == b"tEXt":
             key, _, value = body.partition(b"\0")
@@ -121,8 +126,25 @@ def parse_png(content: bytes) -> Png:
         text=text,
         exif=found.get(b"eXIf", b""),
         profile=found.get(b"iCCP", b"").partition(b"\0")[0].decode("latin-1"),
+        color_space=_color_space(found),
         compressed=b"".join(compressed),
     )
+
+
+def _color_space(chunks: dict[bytes, bytes]) -> str:
+    """Say what other color space than sRGB the chunk says that counts, without a profile.
+
+    See "Portable Network Graphics (PNG) Specification (Third Edition)", section 4.3.
+    """
+    points = chunks.get(b"cICP", b"")
+    if len(points) == 4:
+        is_usual = points[0] == _PRIMARIES_709 and points[1] in _TRANSFERS_709
+        return "" if is_usual else f"color space cICP {points[0]}, {points[1]}"
+    gamma = chunks.get(b"gAMA", b"")
+    if len(gamma) != 4 or b"iCCP" in chunks or b"sRGB" in chunks:
+        return ""
+    value = int.from_bytes(gamma, "big") / 100000
+    return "" if abs(value - 1 / 2.2) <= _USUAL_GAMMA_ERROR else f"gamma {value:g}"
 
 
 def without_text(content: bytes) -> bytes:

@@ -37,7 +37,10 @@ def read_pnm(content: bytes) -> tuple[np.ndarray, int]:
     width, height, maximum = (int(field) for field in match.groups()[1:])
     bit_depth = maximum.bit_length()
     if not 8 <= bit_depth <= 16 or maximum != 2**bit_depth - 1:
-        raise LightFieldError(f"PNM maximum value is {maximum}, expected 255, 511, ... or 65535")
+        raise LightFieldError(
+            f"PNM maximum value is {maximum}, expected 255, 511, ... or 65535; scale the samples "
+            "to one of these first"
+        )
     dtype = np.dtype(np.uint8 if bit_depth == 8 else ">u2")
     n_expected, n_found = width * height * channels * dtype.itemsize, len(content) - match.end()
     if n_expected == 0 or n_found != n_expected:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io.selection import Selection
 from sanrcodec.lightfield import StoredSamples, format_grid
 
 __all__ = ["ORDERS", "Layout", "Reading", "Request", "Samples"]
@@ -33,6 +34,7 @@ class Request:
             which views follow each other.
         axes: Order of the axes of an array, such as ``hwvuc``.
         dataset: Name of an array in a file of several.
+        selection: Part that is kept; of the rest nothing needs to be right.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Request:
     order: str | None = None
     axes: str | None = None
     dataset: str | None = None
+    selection: Selection = field(default_factory=Selection)
 
     def refuse_other_grid(self, grid: tuple[int, int], source: str) -> None:
         """Refuse a stated grid that contradicts what the input itself tells.

@@ -117,14 +117,14 @@ def read_input(
         check_grid(grid)
     if order is not None and order not in ORDERS:
         raise LightFieldError(f"order {order!r} is unknown, expected {' or '.join(ORDERS)}")
-    request = Request(path, notes or (lambda line: None), grid, order, axes, dataset)
+    told = selection or Selection()
+    request = Request(path, notes or (lambda line: None), grid, order, axes, dataset, told)
     chosen = _choose(path, layout)
     for name in ("grid", "order", "axes", "dataset"):
         if getattr(request, name) is not None and name not in chosen.options:
             raise LightFieldError(f"{path}: --{name} says nothing about layout {chosen.name}")
-    reading = chosen.reads(request)
     try:
-        return _finish(request, reading, bit_depth, selection)
+        return _finish(request, chosen.reads(request), bit_depth)
     except LightFieldError as error:
         if str(error).startswith(str(path)):
             raise
@@ -145,15 +145,11 @@ def _choose(path: Path, name: str | None) -> Layout:
     return layout
 
 
-def _finish(
-    request: Request, reading: Reading, bit_depth: int | None, selection: Selection | None
-) -> Input:
+def _finish(request: Request, reading: Reading, bit_depth: int | None) -> Input:
     """Select, keep and check samples, and find their depth."""
     samples = reading.samples
     check_grid((samples.shape[0], samples.shape[1]))
-    if selection is not None:
-        samples = selection.of(samples)
-    samples = stored.settle(samples, str(request.path), reading.dear)
+    samples = stored.settle(request.selection.of(samples), str(request.path), reading.dear)
     light_field = LightField(samples, bit_depth or reading.bit_depth)
     if bit_depth is None and reading.bit_depth == 16:
         needed = light_field.largest_sample().bit_length()

@@ -34,6 +34,17 @@ class Selection:
     every: tuple[int, int] = (1, 1)
     crop: tuple[Range, Range] = (_ALL, _ALL)
 
+    def places(self, grid: tuple[int, int]) -> tuple[range, range]:
+        """Return the rows and columns of views ``(V, U)`` that are kept.
+
+        Raises:
+            LightFieldError: a range is empty or reaches beyond its axis.
+        """
+        return (
+            _indices("--views: row", self.views[0], grid[0], self.every[0]),
+            _indices("--views: column", self.views[1], grid[1], self.every[1]),
+        )
+
     def of(self, samples: np.ndarray | StoredSamples) -> np.ndarray | StoredSamples:
         """Select from samples ``[V, U, H, W, C]``; copies nothing.
 
@@ -41,8 +52,7 @@ class Selection:
             LightFieldError: a range is empty or reaches beyond its axis.
         """
         n_v, n_u, height, width = samples.shape[:4]
-        rows = _indices("--views: row", self.views[0], n_v, self.every[0])
-        columns = _indices("--views: column", self.views[1], n_u, self.every[1])
+        rows, columns = self.places((n_v, n_u))
         y = _indices("--crop: pixel row", self.crop[0], height)
         x = _indices("--crop: pixel column", self.crop[1], width)
         if (len(rows), len(columns), len(y), len(x)) == samples.shape[:4]:

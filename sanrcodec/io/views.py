@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io.counted import read_count, refuse_missing
+from sanrcodec.io.counted import ADD_OR_SELECT, read_count, refuse_missing
 from sanrcodec.io.folder import list_images, name_larger_folder
 from sanrcodec.io.image import Image, probe_image, read_image
 from sanrcodec.io.names import (
@@ -42,14 +43,29 @@ class ImageFiles(StoredSamples):
     """Views in files of their own, read when they are needed; all are like the first.
 
     Args:
-        rows: Files ``[V][U]``.
+        rows: Files ``[V][U]``; None where there is none and nobody asks for it.
+        kept: Rows and columns that are going to be read.
+
+    Raises:
+        LightFieldError: the first of those is damaged, or one shows already by its header that it
+            is damaged or unlike the first.
     """
 
-    def __init__(self, rows: list[list[Path]]) -> None:
+    def __init__(self, rows: list[list[Path | None]], kept: tuple[range, range]) -> None:
         self._rows = rows
-        self.first = read_image(rows[0][0])
+        self._first_file = self._file(kept[0][0], kept[1][0])
+        self.first = read_image(self._first_file)
         self.shape = (len(rows), len(rows[0]), *self.first.samples.shape)
         self.dtype = self.first.samples.dtype
+        kind = probe_image(self._first_file)
+        for v, u in itertools.product(*kept):
+            if probe_image(self._file(v, u)) != kind:
+                self[v, u]  # before all others are decoded
+
+    def _file(self, v: int, u: int) -> Path:
+        file = self._rows[v][u]
+        assert file is not None
+        return file
 
     def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
         """Read one view.
@@ -57,14 +73,15 @@ class ImageFiles(StoredSamples):
         Raises:
             LightFieldError: the file is damaged, or unlike the first.
         """
-        file, like = self._rows[index[0]][index[1]], self.first
-        if file == self._rows[0][0]:
+        file, like = self._file(*index), self.first
+        if file == self._first_file:
             return like.samples.copy()
         image = read_image(file)
         if (image.samples.shape, image.bit_depth) != (like.samples.shape, like.bit_depth):
             raise LightFieldError(
                 f"{file}: this view is {_describe(image)}, "
-                f"but {self._rows[0][0].name} is {_describe(like)}"
+                f"but {self._first_file.name} is {_describe(like)}; correct it, move it away if "
+                "it is no view, or leave its row or column out with --views"
             )
         return image.samples
 
@@ -81,7 +98,7 @@ def _read(request: Request) -> Reading:
     """
     files, others = list_images(request.path)
     rows, scheme = _arrange(request, files, others)
-    samples = ImageFiles(rows)
+    samples = ImageFiles(rows, request.selection.places((len(rows), len(rows[0]))))
     for remark in samples.first.remarks:
         request.note(f"{request.path}: {remark}")
     return Reading(samples, samples.first.bit_depth, f"folder of views, {scheme}", dear=True)
@@ -92,7 +109,7 @@ LAYOUT = Layout("views", _read, Path.is_dir, frozenset({"grid", "order"}), folde
 
 def _arrange(
     request: Request, files: dict[str, list[Path]], others: list[str]
-) -> tuple[list[list[Path]], str]:
+) -> tuple[list[list[Path | None]], str]:
     """Choose the views among all images; return them ``[V][U]``, and how names were read."""
     views = [name for name in files if not _NO_VIEW.search(name.lower())] or list(files)
     sets = group_names(views)
@@ -103,7 +120,9 @@ def _arrange(
         first = [found, *(one for one in sets if one is not found)]
         rows, scheme = _by_number(request, first, files)
     kept = {name for row in rows for name in row}
-    paths = [[_one_file(request.path, files[name]) for name in row] for row in rows]
+    paths = [
+        [_one_file(request.path, files[name]) if name else None for name in row] for row in rows
+    ]
     left = [files[name][0].relative_to(request.path) for name in files if name not in kept]
     _tell_left_out(request, [*(file.as_posix() for file in left), *others])
     return paths, scheme
@@ -127,7 +146,10 @@ def _choose_set(request: Request, sets: list[NameSet]) -> tuple[NameSet, NamedGr
 
 
 def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]:
-    refuse_missing(request, found.missing, f"{found.scheme}, {format_grid(found.grid)} views")
+    kept = request.selection.places(found.grid)
+    missing = [text for place, text in found.missing.items() if _is_in(place, kept)]
+    what = f"{found.scheme}, {format_grid(found.grid)} views"
+    refuse_missing(request, missing, what, ADD_OR_SELECT)
     request.refuse_other_grid(found.grid, f"{found.scheme} make")
     if not found.told:
         other = "column" if found.first == "rows" else "row"
@@ -136,6 +158,10 @@ def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]
             f"if the {other} comes first, add --order {other}s"
         )
     return found.rows, found.scheme
+
+
+def _is_in(place: tuple[int, int], kept: tuple[range, range]) -> bool:
+    return place[0] in kept[0] and place[1] in kept[1]
 
 
 def _by_number(
