@@ -310,6 +310,10 @@ def test_a_click_focuses_on_what_is_there(planes: Page) -> None:
         state = planes.state()
         assert state["focus"] == pytest.approx(disparity, abs=40)
         assert state["aperture"] > 0
+        place = HEIGHT // 2, int(part * WIDTH)
+        seen = sanrcodec.open(two_planes_file()).disparity(2, 2)[place]
+        told = "document.getElementById('focus-value').textContent"
+        planes.wait_for(f"{told} === '{seen:.2f} px per view'")
         found = sharpness(planes.mean())
         # What is in focus stays as sharp as in one view; what is not loses most of it.
         assert found[side] > 0.6 * plain[side]

@@ -266,21 +266,22 @@ export class Controls {
 
   /** Write the state into the panel and into what screen readers say. */
   tellState() {
-    const { state, header } = this.viewer;
+    const { state } = this.viewer;
     const text = (id, value) => (this.element(id).textContent = value);
     this.element("row").value = state.v;
     this.element("column").value = state.u;
     this.element("focus").value = state.focus;
     this.element("aperture").value = state.aperture;
-    const slope = ((header.axes_reversed ? -1 : 1) * state.focus) / 512;
+    // In the file the nearest has the smallest disparity; people count the other way.
+    const disparity = (-state.focus / 512).toFixed(2).replace(/^-(?=0\.00$)/, "");
     text("row-value", state.v.toFixed(2));
     text("column-value", state.u.toFixed(2));
-    text("focus-value", `${slope.toFixed(2)} px per view`);
+    text("focus-value", `${disparity} px per view`);
     text("aperture-value", `${state.aperture.toFixed(1)} views`);
     this.element("turn").setAttribute("aria-pressed", state.turning);
     this.element("overlay").setAttribute("aria-pressed", state.overlay);
     const place = `View at row ${state.v.toFixed(2)}, column ${state.u.toFixed(2)}`;
-    const depth = state.aperture > 0 ? `, focus at ${slope.toFixed(2)} pixels per view` : "";
+    const depth = state.aperture > 0 ? `, focus at ${disparity} pixels per view` : "";
     this.stage.setAttribute("aria-label", place + depth);
   }
 }
