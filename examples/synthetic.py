@@ -106,9 +106,7 @@ def render(
     (n_v, n_u), (height, width) = grid, size
     background = make_texture(rng, max(6.0, min(size) / 4))
     slant = 0.35 * (near - far) / width
-    layers = [
-        _layer(rng, size, d, make_texture) for d in np.linspace(far + 0.4 * (near - far), near, 6)
-    ]
+    layers = [_layer(rng, size, d, make_texture) for d in _disparities(far, near)]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     samples = np.empty((n_v, n_u, height, width, 3), np.uint8)
     for v, u in np.ndindex(n_v, n_u):
@@ -127,6 +125,35 @@ def render(
                 image[seen] += coverage[seen][:, None] * (color - image[seen])
         samples[v, u] = np.rint(255 * np.clip(image, 0, 1))
     return samples
+
+
+def true_disparity(
+    size: tuple[int, int] = (128, 128),
+    seed: int = 0,
+    disparity: tuple[float, float] = (-1.5, 2.0),
+) -> Field:
+    """Disparity of the middle view of what :func:`render` makes of the same arguments.
+
+    Returns:
+        float32 ``[H, W]``, pixels from view to view; of what covers more than half of a pixel.
+    """
+    far, near = disparity
+    rng = np.random.default_rng(seed)
+    procedural_texture(
+        rng, max(6.0, min(size) / 4)
+    )  # as the background, for the same random numbers
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
+    seen = np.float32(far) + np.float32(0.35 * (near - far) / size[1]) * columns
+    for d in _disparities(far, near):
+        layer = _layer(rng, size, d, procedural_texture)
+        seen[layer.coverage(rows, columns) > 0.5] = d
+    return seen
+
+
+def _disparities(far: float, near: float) -> list[float]:
+    """Of the layers, from back to front."""
+    disparities: list[float] = np.linspace(far + 0.4 * (near - far), near, 6).tolist()
+    return disparities
 
 
 def _layer(
@@ -165,10 +192,12 @@ def _value_noise(lattice: Field, y: Field, x: Field) -> Field:
 @click.option("--grid", default="9x9", show_default=True, help="Number of views, VxU.")
 @click.option("--size", default="128x128", show_default=True, help="Pixels of a view, HxW.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the scene.")
-def main(output: str, grid: str, size: str, seed: int) -> None:
+@click.option("--disparity", help="Also write the true disparity of the middle view, as .pfm.")
+def main(output: str, grid: str, size: str, seed: int, disparity: str | None) -> None:
     """Write a synthetic light field as mosaic PNG to OUTPUT."""
     from sanrcodec.errors import SanrError
     from sanrcodec.io import write_mosaic
+    from sanrcodec.io.float_map import write_float_map
     from sanrcodec.lightfield import parse_grid
 
     try:
@@ -177,6 +206,8 @@ def main(output: str, grid: str, size: str, seed: int) -> None:
         if min(height, width) < 1:
             raise ValueError("no pixels")
         write_mosaic(output, render((n_v, n_u), (height, width), seed), (n_v, n_u))
+        if disparity is not None:
+            write_float_map(disparity, true_disparity((height, width), seed))
     except SanrError as error:
         raise click.ClickException(str(error)) from None
     except ValueError:

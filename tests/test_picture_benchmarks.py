@@ -9,6 +9,7 @@ from pathlib import Path
 import disparity_error
 import numpy as np
 import pytest
+from conftest import load_example
 from planes import plane_file
 
 import sanrcodec
@@ -49,3 +50,25 @@ def test_focus_of_a_plane(file: sanrcodec.SanrFile, capsys, monkeypatch) -> None
     told = capsys.readouterr().out
     assert "view 1,2: 100.00 dB" in told
     assert all(float(line.split()[3]) > 30 for line in told.splitlines() if "| +" in line), told
+
+
+def test_true_disparity_of_the_example() -> None:
+    """What it says of the middle view is where the other views show the same color."""
+    example = load_example("synthetic")
+    size, far_and_near = (48, 64), (-1.0, 2.0)
+    views = example.render((3, 3), size, seed=2, disparity=far_and_near).astype(float)
+    truth = example.true_disparity(size, seed=2, disparity=far_and_near)
+    assert truth.min() == pytest.approx(-1)
+    assert truth.max() == pytest.approx(2)
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+
+    def error(disparity: np.ndarray) -> float:
+        """Median, which what is covered or leaves the view does not move."""
+        found = []
+        for v, u in ((0, 1), (2, 1), (1, 0), (1, 2)):
+            y = np.clip(np.rint(rows + (v - 1) * disparity), 0, size[0] - 1).astype(int)
+            x = np.clip(np.rint(columns + (u - 1) * disparity), 0, size[1] - 1).astype(int)
+            found.append(np.abs(views[v, u][y, x] - views[1, 1]).mean(2))
+        return float(np.median(found))
+
+    assert error(truth) < 0.5 * min(error(-truth), error(truth + 1), error(truth - 1))
