@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,3 +75,31 @@ def test_random_numbers_of_the_caller_go_on(
 @pytest.mark.slow
 def test_precision_is_as_the_caller_set_it() -> None:
     subprocess.run([sys.executable, "-c", SCRIPT, *SETTINGS], cwd=ROOT, check=True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
+def test_memory_of_large_tensors_is_kept_while_a_cpu_works_and_then_given_back() -> None:
+    """A large tensor costs page faults once, not each time."""
+    script = """
+import resource, torch
+from sanrcodec.encoder.process import working_on
+torch.set_num_threads(1)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.zeros(80 * 2**18)  # 80 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+first, before = faults(), resident()
+with working_on(torch.device("cpu")):
+    kept = faults(), faults()
+    held = resident() - before
+print(first, *kept, faults(), held, resident() - before)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, begun, kept, after, held, left = map(int, done.stdout.split())
+    assert kept < begun / 20 < before / 20
+    assert after > before / 5
+    assert held > 60 * 2**20 > 10 * 2**20 > left

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random numbers and precision, which belong to the whole process: how to leave them as they were.
+"""Random numbers, precision and memory belong to the whole process: how to leave them as they were.
 
 Must not know of light fields.
 """
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+from sanrcodec.encoder.allocator import memory_kept
 
 __all__ = [
     "random_state",
@@ -26,9 +28,9 @@ T = TypeVar("T")
 
 @contextmanager
 def working_on(device: torch.device) -> Iterator[None]:
-    """Work on a device, with random numbers of our own, and on a GPU with TF32.
+    """Work on a device, with own random numbers; on a GPU with TF32, on a CPU with kept memory.
 
-    All of this is global in torch. What the caller had set is back afterwards.
+    All of this is global. What the caller had set is back afterwards.
     """
     state = random_state(device)
     with ExitStack() as stack:
@@ -36,6 +38,8 @@ def working_on(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             stack.enter_context(torch.cuda.device(device))
             stack.enter_context(tf32_allowed())
+        else:
+            stack.enter_context(memory_kept())
         yield
 
 
