@@ -14,6 +14,7 @@ from conftest import synthetic
 
 import sanrcodec
 from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.weights import SHIFT_MAX
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import read_light_field, stored
@@ -276,6 +277,24 @@ def test_near_is_low_whichever_way_the_views_run(fit: Fit) -> None:
     assert flags[0].mirrored == flags[1].mirrored != flags[2].mirrored
 
 
+def _plain_search(model: Any, cost: Callable[[], float]) -> list[float]:
+    """The search for the weights' steps, with nothing taken over from one trial to the next."""
+    step, best = model.weight_vector.step, cost()
+    for part in model.weight_vector.slices:
+        kept, failures = 1.0, 0
+        for shift in range(1, SHIFT_MAX + 1):
+            step[part] = 2.0**shift
+            found = cost()
+            if found < best:
+                best, kept, failures = found, 2.0**shift, 0
+            elif (failures := failures + 1) == 2:
+                break
+        step[part] = kept
+    steps: list[float] = step.tolist()
+    step.fill_(1.0)
+    return steps
+
+
 @pytest.mark.slow
 def test_coarser_weights_lower_the_cost() -> None:
     from sanrcodec.encoder.model import SceneModel
@@ -292,8 +311,10 @@ def test_coarser_weights_lower_the_cost() -> None:
         return float(model.loss(index, target, torch.round, 8.0)[0].detach())
 
     before = cost()
+    plain = _plain_search(model, cost)
     model.coarsen(index, target, 8.0)
     assert cost() < before
+    assert model.weight_vector.step.tolist() == plain
     weights, _ = model.integers()
     defaults = default_weights(model.header)
     steps = set()
