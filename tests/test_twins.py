@@ -148,7 +148,9 @@ def test_poses(mirrored: int, axes_reversed: int, transposed: int) -> None:
         assert integers.gain / 1024 == floats.gain[i]
 
 
-def test_warp() -> None:
+@pytest.mark.parametrize("n_threads", [1, 4], ids=["one thread", "groups of planes by 4"])
+def test_warp(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
     height, width = DEFAULT.canvas
     y, x = np.mgrid[:height, :width]
     # Smooth, so that no pixel lies at an edge where either may take the other side.

@@ -24,6 +24,7 @@ from sanrcodec.bitstream.grids import (
     passes,
 )
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.functions import context_inputs
 from sanrcodec.encoder.parameters import LatentVector
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.quantize import laplace_bits
@@ -128,8 +129,7 @@ class LatentRate(Part):
         for name in self.names:
             # index_select, since the backward pass of fancy indexing sorts its indices.
             context = padded.index_select(0, getattr(self, f"_context_{name}"))
-            near = context.reshape(-1, N_CONTEXT).clamp(-CONTEXT_MAX, CONTEXT_MAX)
-            inputs = torch.cat([near, torch.log2(1 + near.abs())], 1)
+            inputs = context_inputs(context.reshape(-1, N_CONTEXT), CONTEXT_MAX)
             part = {
                 key: weights[f"arm.{name}.{key}"]
                 for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")

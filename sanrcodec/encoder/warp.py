@@ -6,6 +6,7 @@ Must not know how many layers there are.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -98,10 +99,20 @@ class Warp(Part):
         y = 2 * (2 * y.clamp(0, height - 1)) / (2 * height - 1) - 1
         x = 2 * (2 * x.clamp(0, width - 1)) / (2 * width - 1) - 1
         grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
-        sampled = [
-            F.grid_sample(
-                texture[None], grid, mode="bilinear", padding_mode="border", align_corners=True
-            )
-            for texture in textures
-        ]
+        sampled = [_sampled(texture, grid) for texture in textures]
         return [x.reshape(-1, n, h, w).transpose(0, 1) for x in sampled]
+
+
+def _sampled(texture: Tensor, grid: Tensor) -> Tensor:
+    """Samples of ``[F, H, W]`` at the places of a grid ``[1, h, w, 2]``, ``F * h * w`` of them.
+
+    On a CPU torch has one thread for each image of a batch, hence groups of planes as images.
+    """
+    n_groups = 1 if texture.is_cuda else math.gcd(len(texture), torch.get_num_threads())
+    return F.grid_sample(
+        texture.unflatten(0, (n_groups, -1)),
+        grid.expand(n_groups, -1, -1, -1),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
+    )
