@@ -39,8 +39,9 @@ LAYERS_INSIDE = {
     "encoder": (
         "functions distributed bands images quantize part parameters rate warp scene views "
         "loss model target probe trim quality faults schedule optimizer batches exposure gains "
-        "importance planes sweep geometry_report guide allocator process memory last_good clock "
-        "graphs control settle steps fitting resumable export checkpoint options result selfcheck "
+        "importance planes votes sweep geometry_report guide allocator process memory last_good "
+        "clock graphs control settle steps fitting resumable export checkpoint options result "
+        "selfcheck "
         "encoding"
     ),
 }

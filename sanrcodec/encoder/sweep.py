@@ -20,6 +20,7 @@ from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.images import box_mean, median_filter, warped
 from sanrcodec.encoder.planes import MAX_ERROR, Match, sweep_planes
+from sanrcodec.encoder.votes import is_distinct, voted_range
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Parallax
 
@@ -37,7 +38,7 @@ _LEAST_GAIN = 0.03  # of the score, for which an unusual order of the views is b
 _FOUND = 0.95  # of the score of the worst order; a geometry must do better
 _HOPELESS = 1.4  # of the score of the best order, beyond which another one is given up
 _ALIKE = 0.6  # of the score of unlike views, below which views are alike
-_DISTINCT = 0.3  # of the contrast of the best places, with which a place votes for the range
+_FEW_VIEWS, _N_NARROWINGS = 4, 4  # up to which the last ring is searched so often
 _N_FAR_VIEWS = 4  # that tell which end is in front
 _APART_PX = 1.0  # of two pixels that move to the same place
 _CERTAIN = 0.1  # evidence that leaves no doubt
@@ -121,20 +122,17 @@ def estimate_geometry(
     reach = max(1.0, _MAX_TOTAL_SHIFT * max(h, w)) / radius
     factor = max(1, min(4, min(h, w) // 64))
     views = _load(light_field, exposure, chosen, factor, device)
-    found = _best_order(views, light_field.grid, reach / factor)
-    if found is None:
+    search = _best_order(views, light_field.grid, reach / factor)
+    if search is None:
         return None
-    order, match = found
-    low, high = (factor * end for end in _range(match))
-    margin = 1.5 * factor * float(match.planes[1] - match.planes[0])
-    low, high = max(low - margin, -reach), min(high + margin, reach)
+    if factor > 1:
+        views = _load(light_field, exposure, chosen, 1, device)
+    order, low, high = search.order, factor * search.low, factor * search.high
+    angular = order.angular(views.positions)
     n_planes = math.ceil((high - low) * radius / _MAX_STEP_PX) + 1
     planes = torch.linspace(
         low, high, max(_MIN_PLANES, min(n_planes, _MAX_PLANES)), device=views.luma.device
     )
-    if factor > 1:
-        views = _load(light_field, exposure, chosen, 1, device)
-    angular = order.angular(views.positions)
     match = sweep_planes(views.luma, angular, planes)
     disparity = median_filter(_subplane_minimum(match))
     evidence = _evidence_of_front(views.luma, angular, disparity)
@@ -207,7 +205,7 @@ def _load(
     return _Views(positions - positions[:1], stack)
 
 
-def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> tuple[_Order, Match] | None:
+def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> _Search | None:
     """The order of the axes with which the views fit best; None if none fits.
 
     An order that does far worse than another within some ring is not searched any further: wrong
@@ -215,20 +213,21 @@ def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> tuple[_Or
     """
     searches = [_Search(views, order, reach) for order in _orders(grid)]
     rings = list(_rings(views.positions.abs().amax(1)))
-    some_are_worse = False
-    # The last one again, with the finer steps that its narrower range allows.
-    for ring in (*rings, rings[-1]):
-        matches = [search.widen(ring) for search in searches]
-        limit = _HOPELESS * min(match.score for match in matches)
-        kept = [k for k, match in enumerate(matches) if match.score <= limit]
+    some_are_worse, are_few = False, len(views.luma) <= _FEW_VIEWS
+    # The last one again, with the finer steps that its narrower range allows. Few views begin with
+    # so wide a range, and steps so coarse, that scores mean little before.
+    for ring in (*rings, *rings[-1:] * (_N_NARROWINGS if are_few else 1)):
+        for search in searches:
+            search.widen(ring)
+        limit = math.inf if are_few else _HOPELESS * min(s.match.score for s in searches)
+        kept = [search for search in searches if search.match.score <= limit]
         some_are_worse |= len(kept) < len(searches)
-        searches, matches = [searches[k] for k in kept], [matches[k] for k in kept]
-    found = [(search.order, match) for search, match in zip(searches, matches, strict=True)]
-    usual, best = found[0], min(found, key=lambda f: f[1].score)
-    if best[1].score > (1 - _LEAST_GAIN) * usual[1].score:
+        searches = kept
+    usual, best = searches[0], min(searches, key=lambda search: search.match.score)
+    if best.match.score > (1 - _LEAST_GAIN) * usual.match.score:
         best = usual
-    worst = max(match.score for _, match in found)
-    if some_are_worse or best[1].score < _FOUND * worst or _are_still(views, best[1]):
+    worst = max(search.match.score for search in searches)
+    if some_are_worse or best.match.score < _FOUND * worst or _are_still(views, best.match):
         return best
     return None
 
@@ -262,25 +261,31 @@ class _Search:
         views: To match.
         order: Of the axes.
         reach: Largest disparity, in pixels per view.
+
+    Attributes:
+        order: As it was given.
+        low, high: Ends of the range.
+        match: Of the last ring.
     """
+
+    match: Match
 
     def __init__(self, views: _Views, order: _Order, reach: float) -> None:
         self.order = order
         self._views, self._angular = views, order.angular(views.positions)
-        self._reach, self._low, self._high = reach, -reach, reach
+        self._reach, self.low, self.high = reach, -reach, reach
 
-    def widen(self, ring: float) -> Match:
+    def widen(self, ring: float) -> None:
         """Match the views of a ring within the range of the last one, which this narrows."""
-        low, high, reach = self._low, self._high, self._reach
         within = self._angular.abs().amax(1) <= ring
-        n = math.ceil((high - low) * ring / _MAX_COARSE_STEP_PX)
+        n = math.ceil((self.high - self.low) * ring / _MAX_COARSE_STEP_PX)
         n = max(_MIN_COARSE_PLANES, min(n, _MAX_PLANES)) | 1
-        planes = torch.linspace(low, high, n, device=self._angular.device)
-        match = sweep_planes(self._views.luma[within], self._angular[within], planes)
-        low, high = _range(match)
-        margin = 1.5 * float(planes[1] - planes[0])
-        self._low, self._high = max(low - margin, -reach), min(high + margin, reach)
-        return match
+        planes = torch.linspace(self.low, self.high, n, device=self._angular.device)
+        luma, angular = self._views.luma[within], self._angular[within]
+        self.match = sweep_planes(luma, angular, planes)
+        are_few = len(self._views.luma) <= _FEW_VIEWS
+        low, high = voted_range(self.match, luma, angular, by_two=are_few)
+        self.low, self.high = max(low, -self._reach), min(high, self._reach)
 
 
 def _rings(distance: Tensor) -> Iterator[float]:
@@ -295,30 +300,11 @@ def _rings(distance: Tensor) -> Iterator[float]:
     yield distances[-1]
 
 
-def _range(match: Match) -> tuple[float, float]:
-    """Smallest and largest disparity that pixels vote for, outliers aside.
-
-    Flat places match everywhere: only those with a distinct minimum vote. All sides must agree,
-    and the places around: of many planes one matches some side of nearly any place by chance.
-    """
-    voters = median_filter(match.best)[_is_distinct(match.contrast)]
-    low, high = (float(torch.quantile(voters, q)) for q in (0.003, 0.997))
-    return low, high
-
-
-def _is_distinct(contrast: Tensor) -> Tensor:
-    """Which pixels ``[H, W]`` match one plane clearly better than others."""
-    # torch.quantile takes a limited number of values.
-    sample = contrast.flatten()[:: max(1, contrast.numel() // 2**20)]
-    least = max(float(sample.median()), _DISTINCT * float(torch.quantile(sample, 0.95)))
-    return contrast >= least
-
-
 def _subplane_minimum(match: Match) -> Tensor:
     """Disparity of the smallest cost, refined by a parabola through its neighbors."""
     planes, cost = match.planes, match.cost
     # Where nothing tells the disparity, that of the middle is the least unlikely.
-    middle = match.best[_is_distinct(match.contrast)].median()
+    middle = match.best[is_distinct(match.contrast)].median()
     doubt = _FLAT_COST * (planes - middle).abs() / (planes[-1] - planes[0])
     index = (cost + doubt[:, None, None]).argmin(0).clamp(1, len(planes) - 2)
     left, middle, right = (cost.gather(0, (index + k)[None])[0] for k in (-1, 0, 1))
