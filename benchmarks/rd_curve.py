@@ -20,7 +20,16 @@ from pathlib import Path
 import click
 import matplotlib.pyplot as plt
 from bd_rate import HEADS, comparison_table, scenes_table
-from curves import FEW_RATES, RATES, RESULTS, Point, Selection, anchor_curves, our_curves
+from curves import (
+    FEW_RATES,
+    MIN_POINTS,
+    RATES,
+    RESULTS,
+    Point,
+    Selection,
+    anchor_curves,
+    our_curves,
+)
 from video_codecs import CODECS, available, find_ffmpeg, measure_codec
 
 from sanrcodec.bitstream.container import VERSION
@@ -117,7 +126,8 @@ def main(
     """Draw curves and print BD-rates: of results/, or of LIGHT_FIELDS that are measured to OUT."""
     if out is None:
         ours = {name: our_curves(selection) for name, selection in CURVES.items()}
-        draw(RESULTS / "rd.png", ours, anchor_curves(), list(ours["medium"]))
+        scenes = [name for name, curve in ours["medium"].items() if len(curve) >= MIN_POINTS]
+        draw(RESULTS / "rd.png", ours, anchor_curves(), scenes)
         print(scenes_table(Selection()))
         return
     if not light_fields:
