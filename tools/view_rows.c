@@ -281,25 +281,30 @@ static void prepare_row(const job *j, int32_t y) {
 }
 
 static inline __attribute__((always_inline)) void
-render(const job *j, int32_t y0, int32_t y1, int32_t width, uint32_t *sums, int32_t is_first,
-       const int32_t n_slices, const int32_t n_slope_slices, const int32_t n_inputs,
-       const int32_t n_dense, const int32_t n_hidden) {
-  for (int32_t y = y0; y < y1; y++) {
+render(const job *j, int32_t y0, int32_t y1, int32_t width, int32_t stride, uint32_t *sums,
+       int32_t is_first, const int32_t n_slices, const int32_t n_slope_slices,
+       const int32_t n_inputs, const int32_t n_dense, const int32_t n_hidden) {
+  // Rough pixels are in the middle of those that they stand for.
+  const int32_t middle = 16 * (stride - 1);
+  for (int32_t row = y0; row < y1; row++) {
+    const int32_t y = stride * row;
     prepare_row(j, y);
-    const int32_t by = 32 * y + j->origin_y;
-    for (int32_t x = 0; x < width; x++) {
+    const int32_t by = 32 * y + j->origin_y + middle;
+    for (int32_t column = 0; column < width; column++) {
+      const int32_t x = stride * column;
       v128_t features[MAX_SLICES + 1];
       int32_t seen = 0;
       if (j->n_layers > 0) {
-        seen = sample(j, by, 32 * x + j->origin_x, features, n_slices, n_slope_slices);
+        const int32_t bx = 32 * x + j->origin_x + middle;
+        seen = sample(j, by, bx, features, n_slices, n_slope_slices);
       } else {
         const int32_t at = (y + j->origin_y) * j->columns + x + j->origin_x;
         const v128_t *slices = j->layers[0].slices;
         for (int32_t s = 0; s < n_slices; s++) features[s] = slices[s * j->rows * j->columns + at];
       }
-      if (is_first) sums[4 * x + 3] = (uint32_t)(seen + 32768);
+      if (is_first) sums[4 * column + 3] = (uint32_t)(seen + 32768);
       const v128_t color = colors_of(j, features, x, n_inputs, n_dense, n_hidden);
-      wasm_v128_store(j->colors + 4 * x, color);
+      wasm_v128_store(j->colors + 4 * column, color);
     }
     for (int32_t x = 0; x < width; x += 4) {
       v128_t rgb[3];
@@ -312,20 +317,21 @@ render(const job *j, int32_t y0, int32_t y1, int32_t width, uint32_t *sums, int3
 
 /**
  * Add the rows `y0` to `y1 - 1` of a view to sums of views: red, green, blue, and the disparity
- * that one sees in the first view, plus 32768.
+ * that one sees in the first view, plus 32768. With a stride of 2 these are rows of a rough view,
+ * of a quarter of the pixels.
  */
-__attribute__((export_name("addRows"))) void add_rows(int32_t y0, int32_t y1, int32_t width,
-                                                      uint32_t *sums, int32_t is_first) {
+__attribute__((export_name("addRows"))) void
+add_rows(int32_t y0, int32_t y1, int32_t width, int32_t stride, uint32_t *sums, int32_t is_first) {
   const job *j = &the_job;
   const int32_t n_hidden = j->n_dense > 0 ? j->dense[0].n_outputs / 2 : 0;
   const int32_t n_inputs = j->n_dense > 0 ? j->dense[0].n_inputs : 0;
   // The usual model has its loops unrolled.
   if (j->n_slices == 1 && j->n_slope_slices <= 1 && n_inputs == 1 && j->n_dense == 2 &&
       n_hidden == 2) {
-    render(j, y0, y1, width, sums, is_first, 1, j->n_slope_slices, 1, 2, 2);
+    render(j, y0, y1, width, stride, sums, is_first, 1, j->n_slope_slices, 1, 2, 2);
   } else {
-    render(j, y0, y1, width, sums, is_first, j->n_slices, j->n_slope_slices, n_inputs, j->n_dense,
-           n_hidden);
+    render(j, y0, y1, width, stride, sums, is_first, j->n_slices, j->n_slope_slices, n_inputs,
+           j->n_dense, n_hidden);
   }
 }
 

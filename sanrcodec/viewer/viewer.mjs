@@ -216,9 +216,10 @@ export class Viewer extends EventTarget {
     }
     const stride = this.isRough ? 2 : 1;
     await renderer.present({ overlay: state.overlay ? OVERLAY : 0, range: this.range, stride });
-    if (await renderer.finish()) {
+    if ((await renderer.finish()) && !this.isRough) {
       const took = Math.max((performance.now() - start) / n, 0.1);
       this.msPerView = 0.8 * this.msPerView + 0.2 * took;
+      if (took < SLOW_MS / 2) this.nSlow = 0; // other programs were in the way
     }
     this.nDrawn += n;
     this.tell("drawn");

@@ -34,6 +34,10 @@ export function serve(scope) {
       const sums = rows.sums();
       return [{ sums }, [sums.buffer]];
     },
+    rough: ({ poses }) => {
+      const answer = rows.rough(poses[0]);
+      return [answer, [answer.pixels.buffer]];
+    },
     show: (message) => {
       addAll(message);
       const { nViews, overlay, range } = message;
