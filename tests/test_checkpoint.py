@@ -198,7 +198,7 @@ CRAFTED: list[tuple[tuple[Any, ...], Any]] = [
     (("geometry", "far"), torch.full((24, 32), float("inf"))),
     (("geometry", "parallax"), {}), (("geometry", "parallax", "extent"), float("inf")),
     (("geometry", "parallax", "extent"), -1.0), (("geometry", "parallax", "mirrored"), "no"),
-    (("geometry", "parallax", "more"), 1),
+    (("geometry", "parallax", "more"), 1), (("contest",), (True, 1.0)),
 ]  # fmt: skip
 
 

@@ -95,21 +95,3 @@ def test_exposure_of_a_view_is_corrected(fit: Callable[..., Any], views: np.ndar
     result = fit(LightField(lit, 8), steps=300, preset="fast", lmbda=2.0)
     found = sanrcodec.open(result.content).weights["view_gain"].ravel() / 1024
     assert np.corrcoef(found, gain.ravel())[0, 1] > 0.9
-
-
-@pytest.mark.slow
-def test_no_geometry_is_told(fit: Callable[..., Any], views: np.ndarray) -> None:
-    """Views in a random order are coded by the profile without geometry."""
-    rng = np.random.default_rng(0)
-    moved = load_example("synthetic").render((5, 5), (48, 64), 2, (-3, 3))
-    shuffled = moved.reshape(25, *views.shape[2:])[rng.permutation(25)].reshape(views.shape)
-    lines: list[str] = []
-    result = fit(LightField(shuffled, 8), steps=3, on_geometry=lines.append)
-    assert result.geometry == "not found"
-    assert sanrcodec.open(result.content).header.layers == 0
-    assert lines == [
-        "parallax: not found; no order of the axes explains the views, so that they are encoded "
-        "without geometry"
-    ]
-    assert fit(LightField(views, 8), steps=1).geometry == "found"
-    assert fit(LightField(views, 8), steps=1, profile="sanr").geometry == "none"

@@ -41,8 +41,7 @@ LAYERS_INSIDE = {
         "loss model target probe trim quality faults schedule optimizer batches exposure gains "
         "importance planes votes sweep geometry_report guide allocator process memory last_good "
         "clock graphs control settle steps fitting resumable export checkpoint options result "
-        "selfcheck "
-        "encoding"
+        "selfcheck contest encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

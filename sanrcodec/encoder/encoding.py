@@ -24,13 +24,13 @@ from sanrcodec.bitstream.defaults import untrained
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
+from sanrcodec.encoder.contest import Contest, new_model
 from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.distributed import Ranks, joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.faults import faults_of, limits_of
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
-from sanrcodec.encoder.gains import start_gains
 from sanrcodec.encoder.geometry_report import describe_geometry
 from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
@@ -38,18 +38,19 @@ from sanrcodec.encoder.options import Options, checked_options
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.quality import Quality
 from sanrcodec.encoder.result import EncodeResult
-from sanrcodec.encoder.resumable import checked_fit, checked_geometry
+from sanrcodec.encoder.resumable import checked_contest, checked_fit, checked_geometry
 from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.selfcheck import checked_quality
 from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.errors import SanrError, located
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, check_option, gain_of, make_header
+from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, check_option
 from sanrcodec.scene.parts import tensor_specs
 
 __all__ = ["default_preset", "encode"]
 
+_LEAST_SECONDS = 0.1  # of a fit
 _logger = logging.getLogger(__name__)
 
 
@@ -104,7 +105,9 @@ def encode(
             ``time_budget`` is that of all runs together. It is left in place: remove it when the
             result is safe. A state that cannot be written later than the first is a warning.
         checkpoint_seconds: Between two states, about.
-        on_geometry: Called on rank 0 before the fit, with a line of what the plane sweep found.
+        on_geometry: Called on rank 0 before the fit, with a line of what the plane sweep found. If
+            that is nothing, short fits choose between a scene with layers and one without, in a
+            quarter of the time of the fit; another line tells what they found.
         progress: Called with the state of the fit every few steps.
         should_stop: Polled every step; True ends the fit early, and the file is still written.
 
@@ -140,10 +143,10 @@ def encode(
         with ExitStack() as held, working_on(chosen), told_when_out_of_memory(chosen):
             if kept:
                 ranks.share(lambda: held.enter_context(kept.held()))
-            start = _prepare(light_field, options, chosen, kept, ranks)
+            tell = on_geometry if ranks.rank == 0 else lambda line: None
+            start = _prepare(light_field, options, chosen, kept, ranks, should_stop, tell)
             model, geometry = start.model, start.geometry
             if ranks.rank == 0:
-                on_geometry(describe_geometry(geometry, light_field.grid, start.sweeps))
                 _warn_of_untrained(model.header, warn)
                 for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
                     warn(line)
@@ -157,7 +160,10 @@ def encode(
                 if not kept:
                     return
                 try:
-                    kept.save({"geometry": asdict(geometry) if geometry else None, "fit": state})
+                    kept.save({
+                        "geometry": asdict(geometry) if geometry else None,
+                        "contest": start.contest, "fit": state,
+                    })  # fmt: skip
                 except SanrError as error:
                     if not state["done"]:
                         raise
@@ -167,9 +173,9 @@ def encode(
                 model, light_field, geometry.to(chosen) if geometry else None,
                 PRESETS[options.preset], exposure=start.exposure if model.header.per_view else None,
                 lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
-                time_budget=time_budget, seed=seed, progress=progress, should_stop=should_stop,
-                control=control, state=start.state, save=save if kept else None,
-                save_seconds=checkpoint_seconds, warn=warn,
+                time_budget=start.time_budget, seed=seed, progress=progress,
+                should_stop=should_stop, control=control, state=start.state,
+                save=save if kept else None, save_seconds=checkpoint_seconds, warn=warn,
             )  # fmt: skip
             reached = float(control.lmbda) if control else options.lmbda
 
@@ -214,8 +220,10 @@ class _Start:
         state: Where the fit goes on, or None.
         exposure: Of the light field.
         n_steps: Planned.
-        sweeps: Whether geometry was looked for.
-        outcome: Of that, as a result tells it.
+        time_budget: Seconds that are left for them, or None.
+        outcome: Of the search for geometry, as a result tells it.
+        contest: Whether the scene has layers, and how many seconds it took to find that out; None
+            if that was no question.
     """
 
     model: SceneModel
@@ -223,8 +231,9 @@ class _Start:
     state: FitState | None
     exposure: Exposure
     n_steps: int
-    sweeps: bool
+    time_budget: float | None
     outcome: str
+    contest: tuple[bool, float] | None
 
 
 def _prepare(
@@ -233,6 +242,8 @@ def _prepare(
     device: torch.device,
     checkpoint: Checkpoint | None,
     ranks: Ranks,
+    should_stop: Callable[[], bool],
+    tell: Callable[[str], None],
 ) -> _Start:
     """Look at the light field, and make the model for it."""
     height, width = light_field.shape[2:4]
@@ -242,19 +253,27 @@ def _prepare(
     ranks.each(lambda: check_memory(height * width, has_layers, device, ranks))
     n_steps = options.steps or PRESETS[options.preset].steps
     exposure = ranks.share(lambda: measure_exposure(light_field))
-    geometry, state = ranks.share(
+    geometry, contest, state = ranks.share(
         lambda: _start(light_field, exposure, sweeps, device, checkpoint, n_steps, ranks.size)
     )
+    tell(describe_geometry(geometry, light_field.grid, sweeps))
     outcome = "none" if not sweeps else "found" if geometry else "not found"
+    budget = options.time_budget
     if outcome == "not found":
-        # Layers whose disparities mean nothing cost more than they give.
-        profile = {**PROFILES[FLAT_PROFILE], "per_view": int(exposure.is_dead.any())}
-    header = make_header(
-        light_field, profile, geometry.parallax if geometry else None, gain_of(options.lmbda)
-    )
-    model = SceneModel(header, device, ranks)
-    start_gains(model, exposure)
-    return _Start(model, geometry, state, exposure, n_steps, sweeps, outcome)
+        # Its layers begin flat: they may still find what the sweep did not.
+        flat = {**PROFILES[FLAT_PROFILE], "per_view": int(exposure.is_dead.any())}
+        if contest is None:
+            begun = time.monotonic()
+            found = Contest.of(
+                light_field, (profile, flat), exposure, options, device, ranks, should_stop
+            )
+            tell(str(found))
+            contest = found.has_layers, ranks.share(lambda: time.monotonic() - begun)
+        has_layers, seconds = contest
+        profile = profile if has_layers else flat
+        budget = budget and max(budget - seconds, _LEAST_SECONDS)
+    model = new_model(light_field, profile, geometry, exposure, options.lmbda, device, ranks)
+    return _Start(model, geometry, state, exposure, n_steps, budget, outcome, contest)
 
 
 def _notes(
@@ -288,8 +307,8 @@ def _start(
     checkpoint: Checkpoint | None,
     steps: int,
     n_ranks: int,
-) -> tuple[Geometry | None, FitState | None]:
-    """Geometry on the CPU, and the state of the fit to go on from, if there is one.
+) -> tuple[Geometry | None, tuple[bool, float] | None, FitState | None]:
+    """Geometry on the CPU; the outcome of a contest and the state of the fit to go on from, if any.
 
     The swept geometry is part of the checkpoint: another device might find a slightly different
     one, and with it another model.
@@ -300,10 +319,11 @@ def _start(
         size = (height, width) if sweeps and n_v * n_u > 1 else None
         with located(str(checkpoint.path)):
             geometry = checked_geometry(kept.get("geometry"), size)
-            return geometry, checked_fit(kept.get("fit"), steps, n_ranks)
+            contest = checked_contest(kept.get("contest"), size is not None and geometry is None)
+            return geometry, contest, checked_fit(kept.get("fit"), steps, n_ranks)
     with torch.no_grad():
         geometry = estimate_geometry(light_field, device, exposure) if sweeps else None
-    return geometry.to("cpu") if geometry else None, None
+    return geometry.to("cpu") if geometry else None, None, None
 
 
 def _warn_of_untrained(header: StreamHeader, warn: Callable[[str], None]) -> None:

@@ -52,8 +52,8 @@ def describe_geometry(
         return "parallax: not looked for"
     if geometry is None:
         return (
-            "parallax: not found; no order of the axes explains the views, so that "
-            "they are encoded without geometry"
+            "parallax: not found; no order of the axes explains the views. Short fits choose "
+            "between a scene with layers and one without"
         )
     near, far = _range(geometry)
     parallax = geometry.parallax

@@ -22,8 +22,8 @@ class EncodeResult:
             several processes that of rank 0, from its share of the latents.
         psnr_yuv, psnr_yuv_min: Mean and minimum over views, of the decoded file, in dB; NaN if it
             could not be measured, since views cannot be read any more or memory is full.
-        geometry: ``found``, ``not found`` (the file then has a scene without layers), or ``none``
-            for a profile without geometry.
+        geometry: ``found``, ``not found`` (short fits then choose whether the scene has layers), or
+            ``none`` for a profile without geometry.
         steps: Done.
         finished: Whether these are all that were planned.
         seconds: Whole encoding, self-check included.

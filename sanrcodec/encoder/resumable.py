@@ -17,7 +17,7 @@ from sanrcodec.encoder.sweep import Geometry
 from sanrcodec.errors import SanrError
 from sanrcodec.presets import Parallax
 
-__all__ = ["checked_fit", "checked_geometry"]
+__all__ = ["checked_contest", "checked_fit", "checked_geometry"]
 
 _GEOMETRY = {"near", "far", "parallax", "is_certain"}
 _DIRECTIONS = ("mirrored", "axes_reversed", "transposed")
@@ -46,6 +46,24 @@ def checked_geometry(kept: Any, size: tuple[int, int] | None) -> Geometry | None
         _require(bool(plane.isfinite().all()))
     _require(isinstance(kept["is_certain"], bool))
     return Geometry(kept["near"], kept["far"], Parallax(**parallax), kept["is_certain"])
+
+
+def checked_contest(kept: Any, was_held: bool) -> tuple[bool, float] | None:
+    """Whether a scene has layers, and the seconds that it took to find that out.
+
+    Args:
+        kept: What the checkpoint has of it.
+        was_held: Whether that was a question.
+
+    Raises:
+        SanrError: it does not answer this.
+    """
+    if not was_held:
+        _require(kept is None)
+        return None
+    _require(isinstance(kept, tuple | list) and len(kept) == 2)
+    _require(isinstance(kept[0], bool) and _is_number(kept[1]))
+    return kept[0], kept[1]
 
 
 def checked_fit(kept: Any, steps: int, n_ranks: int) -> FitState:
