@@ -111,6 +111,7 @@ def test_imageio_reads_by_pillow() -> None:
     iio = pytest.importorskip("imageio.v3")
     opened = sanrcodec.open(DEFAULT)
     np.testing.assert_array_equal(iio.imread(DEFAULT, plugin="pillow", index=5), opened.view(1, 2))
+    np.testing.assert_array_equal(iio.imread(DEFAULT, plugin="pillow"), opened.view(0, 0))
     frames = iio.imread(DEFAULT, plugin="pillow", index=...)
     np.testing.assert_array_equal(frames, np.asarray(opened).reshape(9, 24, 32, 3))
     assert sum(1 for _ in iio.imiter(DEFAULT, plugin="pillow")) == 9
