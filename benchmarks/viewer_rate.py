@@ -28,14 +28,15 @@ SETTLE_S = 3.0
 WASM = " 'wasm-unsafe-eval'"  # in the policy of the page
 THREADS = ("--disable-gpu", "--disable-3d-apis")
 GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+ALL_PIXELS = "sanrViewer.viewer.renderer.hasRough = false"
+ROUGH = "sanrViewer.viewer.nSlow = 99"  # as while the viewpoint moves on a slow machine
 # Options of the browser, fragment of the address, what is left out of the page, and a script.
 WAYS: dict[str, tuple[tuple[str, ...], str, str, str]] = {
-    "threads, WebAssembly": (THREADS, "", "", ""),
+    "threads, WebAssembly": (THREADS, "", "", ALL_PIXELS),
+    "threads, WebAssembly, rough": (THREADS, "", "", ROUGH),
     "threads, JavaScript": (THREADS, "", WASM, ""),
-    "WebGL2 by the processor, rough": (GL, "#renderer=webgl2", "", ""),
-    "WebGL2 by the processor, all pixels": (
-        GL, "#renderer=webgl2", "", "sanrViewer.viewer.renderer.hasRough = false"
-    ),
+    "WebGL2 by the processor": (GL, "#renderer=webgl2", "", ALL_PIXELS),
+    "WebGL2 by the processor, rough": (GL, "#renderer=webgl2", "", ROUGH),
 }  # fmt: skip
 
 
