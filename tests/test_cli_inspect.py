@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -60,6 +61,37 @@ def test_direction_of_the_camera(
     printed = assert_ok(sanr("inspect", "swapped.npy"))
     assert f"the camera moves {horizontal} and {vertical} as v and u grow" in printed
     assert "rows and columns are exchanged, which the fit allows for" in printed
+
+
+@pytest.mark.slow
+def test_large_views_are_reduced_for_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    np.save("lf.npy", render((3, 3), (400, 700), seed=3, disparity=(-6.0, 9.0)))
+    line = assert_ok(sanr("inspect", "lf.npy")).splitlines()[2]
+    near, far = (float(number) for number in re.findall(r"[-+]\d+\.\d+", line))
+    assert "the camera moves up and left" in line
+    # In pixels of the views as they are: content lies in all of the range, or nearly.
+    assert 5 < near <= 10
+    assert -7 <= far < -3
+    assert read_image(tmp_path / "lf_disparity.png").samples.shape == (400 // 3, 700 // 3, 1)
+
+
+def test_black_and_dark_views_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    samples = render((1, 1), (24, 32), seed=3).repeat(4, 0).repeat(4, 1)
+    samples[0, 1] = samples[3, 3] = 0
+    samples[3, 0] //= 3
+    np.save("lf.npy", samples)
+    printed = assert_ok(sanr("inspect", "lf.npy"))
+    assert (
+        "exposure: of 16 views, 2 are black and 1 less than half as bright as the others, the "
+        "first at 0,1; --views leaves"
+    ) in printed
+    assert "exposure" not in assert_ok(sanr("inspect", "lf.npy", "--views", "1:3,:", "--force"))
 
 
 @pytest.mark.slow
@@ -126,6 +158,15 @@ def test_contact_sheet_is_small_and_shows_the_outermost_views() -> None:
     assert (sheet[0, 0, 0], sheet[-1, -1, 0]) == (0, 250)
     tiny = contact_sheet(LightField(noise((20, 2, 1, 1, 3))))
     assert tiny.shape == (17 * 3 - 2, 2 * 3 - 2, 3)
+
+
+def test_views_that_the_sheet_does_not_show_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("lf.npy", noise((2, 101, 24, 16, 1)))
+    printed = sanr("inspect", "lf.npy").stdout
+    assert "lf_views.png: contact sheet of 2 x 17 of 2 x 101 views, evenly spread" in printed
 
 
 def test_mosaic_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

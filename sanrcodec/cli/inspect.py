@@ -13,7 +13,7 @@ from sanrcodec.cli.messages import note, result
 from sanrcodec.cli.options import PATH
 from sanrcodec.cli.outputs import check_images
 from sanrcodec.errors import MissingEncoderError
-from sanrcodec.io import contact_sheet, write_view
+from sanrcodec.io import contact_sheet, shown_places, write_view
 
 __all__ = ["command"]
 
@@ -41,14 +41,22 @@ def command(source: Path, output: Path, device: str | None, force: bool, **optio
     result(*lines)
     output.mkdir(parents=True, exist_ok=True)
     write_view(sheet, contact_sheet(light_field), 8)
-    result(f"{sheet}: contact sheet")
+    result(f"{sheet}: contact sheet{_of_how_many(light_field.grid)}")
     try:
         from sanrcodec.encoder.geometry_report import inspect_geometry
     except MissingEncoderError as error:
         note(f"no disparity is drawn: {error}")
         return
-    line, picture = inspect_geometry(light_field, device)
-    result(line)
+    lines, picture = inspect_geometry(light_field, device)
+    result(*lines)
     if picture is not None:
         write_view(disparity, picture, 8)
         result(f"{disparity}: disparity of the center view, near is white")
+
+
+def _of_how_many(grid: tuple[int, int]) -> str:
+    """Say how many views are shown, if not all are."""
+    rows, columns = shown_places(grid)
+    if (len(rows), len(columns)) == grid:
+        return ""
+    return f" of {len(rows)} x {len(columns)} of {grid[0]} x {grid[1]} views, evenly spread"

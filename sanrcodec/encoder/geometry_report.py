@@ -3,38 +3,63 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sanrcodec.arithmetic.torchops import usable_device
+from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
+from sanrcodec.io import reduce_light_field
 from sanrcodec.lightfield import LightField
 
-__all__ = ["describe_geometry", "draw_disparity", "inspect_geometry"]
+__all__ = ["describe_exposure", "describe_geometry", "draw_disparity", "inspect_geometry"]
 
 _TAIL = 0.01  # share of pixels at either end that may be mismatches
+_SIDE = 320  # pixels of the longer side that are looked at; the time grows with its square
 _STILL = 0.01  # pixels per view
 
 
 def inspect_geometry(
     light_field: LightField, device: str | None = None
-) -> tuple[str, npt.NDArray[np.uint8] | None]:
+) -> tuple[list[str], npt.NDArray[np.uint8] | None]:
     """Sweep a light field that is not going to be encoded.
 
     Args:
-        light_field: With any number of views.
+        light_field: With any number of views. Large ones are reduced, which is enough to look at.
         device: As torch names it; a CUDA device if there is one, else the CPU.
 
     Returns:
-        A line about the parallax, and the picture of the disparity if there is one.
+        Lines about exposure, if that is odd, and parallax; and the picture of the disparity if
+        there is one, of the reduced size.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     looked_for = light_field.grid != (1, 1)
+    height, width = light_field.shape[2:4]
+    factor = min(-(-max(height, width) // _SIDE), height, width)
+    reduced = reduce_light_field(light_field, factor)
+    exposure = measure_exposure(reduced)
     with torch.no_grad():
-        geometry = estimate_geometry(light_field, usable_device(device))
-    line = describe_geometry(geometry, light_field.grid, looked_for)
-    return line, None if geometry is None else draw_disparity(geometry)
+        geometry = estimate_geometry(reduced, usable_device(device), exposure)
+    if geometry is not None:
+        geometry = replace(geometry, near=factor * geometry.near, far=factor * geometry.far)
+    lines = [describe_exposure(exposure), describe_geometry(geometry, light_field.grid, looked_for)]
+    return [line for line in lines if line], None if geometry is None else draw_disparity(geometry)
+
+
+def describe_exposure(exposure: Exposure) -> str:
+    """Say in one line which views are black or far darker than the others; empty if none are."""
+    n_dark, n_dead = int(exposure.is_dark.sum()), int(exposure.is_dead.sum())
+    if not n_dark or n_dark == exposure.gain.size:
+        return ""
+    v, u = np.argwhere(exposure.is_dark)[0]
+    return (
+        f"exposure: of {exposure.gain.size} views, {n_dead} are black and {n_dark - n_dead} less "
+        f"than half as bright as the others, the first at {v},{u}; --views leaves rows and columns "
+        "out"
+    )
 
 
 def describe_geometry(

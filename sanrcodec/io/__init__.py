@@ -3,12 +3,13 @@
 
 from sanrcodec.io.animation import ANIMATION_SUFFIXES, check_animation, write_animation
 from sanrcodec.io.atomic import write_atomically
-from sanrcodec.io.contact import contact_sheet
+from sanrcodec.io.contact import contact_sheet, shown_places
 from sanrcodec.io.float_map import FLOAT_MAP_SUFFIXES, write_float_map
 from sanrcodec.io.image import encode_view, write_view
 from sanrcodec.io.mosaic import write_mosaic
 from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
 from sanrcodec.io.reading import ORDERS
+from sanrcodec.io.reduced import reduce_light_field
 from sanrcodec.io.registry import LAYOUTS, Input, read_input, read_light_field
 from sanrcodec.io.selection import Selection, parse_every, parse_ranges, select
 
@@ -28,7 +29,9 @@ __all__ = [
     "quilt_path",
     "read_input",
     "read_light_field",
+    "reduce_light_field",
     "select",
+    "shown_places",
     "write_animation",
     "write_atomically",
     "write_float_map",

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.io.reduced import reduce_view
 from sanrcodec.lightfield import LightField
 
-__all__ = ["contact_sheet"]
+__all__ = ["contact_sheet", "shown_places"]
 
 _MOST_VIEWS = 17  # along an axis; of more, evenly spaced ones are shown, the outermost included
 _GAP = 2  # pixels between views
@@ -24,8 +25,8 @@ def contact_sheet(light_field: LightField, side: int = 2048) -> npt.NDArray[np.u
     Returns:
         uint8 array ``[rows, columns, C]``.
     """
-    n_v, n_u, height, width, channels = light_field.shape
-    rows, columns = (_spread(n) for n in (n_v, n_u))
+    height, width, channels = light_field.shape[2:]
+    rows, columns = shown_places(light_field.grid)
     factor = max(
         1, -(-height * len(rows) // side), -(-width * len(columns) // side)
     )  # so many pixels become one
@@ -42,12 +43,15 @@ def contact_sheet(light_field: LightField, side: int = 2048) -> npt.NDArray[np.u
     )
     for row, v in enumerate(rows):
         for column, u in enumerate(columns):
-            view = light_field.view(v, u)[: small[0] * factor, : small[1] * factor]
-            blocks = view.reshape(small[0], factor, small[1], factor, channels)
-            levels = blocks.mean(axis=(1, 3)) / (1 << (light_field.bit_depth - 8))
+            view = reduce_view(light_field.view(v, u), factor)
             y, x = row * (small[0] + _GAP), column * (small[1] + _GAP)
-            sheet[y : y + small[0], x : x + small[1]] = np.minimum(levels, 255).astype(np.uint8)
+            sheet[y : y + small[0], x : x + small[1]] = view >> (light_field.bit_depth - 8)
     return sheet
+
+
+def shown_places(grid: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """Return the rows and columns of views ``(V, U)`` that a contact sheet shows."""
+    return _spread(grid[0]), _spread(grid[1])
 
 
 def _spread(n_views: int) -> list[int]:
