@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import synthetic
+
+from sanrcodec.presets import PROFILES, Parallax, make_header
 
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder import graphs  # noqa: E402
 from sanrcodec.encoder.distributed import ALONE, Ranks  # noqa: E402
-from sanrcodec.encoder.quantize import noisy_round  # noqa: E402
+from sanrcodec.encoder.model import SceneModel  # noqa: E402
+from sanrcodec.encoder.quantize import noisy_round, straight_through  # noqa: E402
 from sanrcodec.encoder.schedule import Phase, Stage  # noqa: E402
 
 SOFT, ROUNDED = Stage(Phase("soft", 0.9), False), Stage(Phase("rounded", 1.0, None), False)
@@ -121,3 +126,31 @@ def test_ranks_compile_all_or_none(
     assert graphs.fuse(model, gradients, 0.02) is noisy_round
     assert not model.fused
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # by the compiler
+def test_the_parts_of_a_step_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that GPUs compile is traced without a break, and gives the same gradients."""
+
+    def compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+        found: Callable[..., Any] = torch.compile(
+            forward, fullgraph=True, dynamic=False, backend="aot_eager"
+        )
+        return found
+
+    monkeypatch.setattr("sanrcodec.encoder.part._compiled", functools.cache(compiled))
+    light_field = synthetic((2, 2), (24, 32))
+    target = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+
+    def gradients(fused: bool) -> tuple[torch.Tensor, ...]:
+        model = SceneModel(make_header(light_field, PROFILES["default"], Parallax(2.0), 16))
+        torch.manual_seed(0)
+        model.latents.data.normal_(0, 3)
+        model.weights.data.normal_(0, 0.05)
+        model.fuse(fused)
+        cost = model.loss(torch.tensor([0, 3]), target, straight_through, 8.0)[0]
+        return torch.autograd.grad(cost, [model.latents, model.weights])
+
+    for expected, found in zip(gradients(False), gradients(True), strict=True):
+        assert (found - expected).norm() <= 1e-4 * expected.norm()

@@ -59,6 +59,7 @@ class Warp(Part):
     def __init__(self, header: StreamHeader, level: int = 0) -> None:
         super().__init__()
         self.margins = -(-header.margin_y >> level), -(-header.margin_x >> level)
+        self.n_threads = torch.get_num_threads()
 
     def forward(
         self, textures: list[Tensor], disparity: Tensor, base: Tensor, angular: Tensor
@@ -99,16 +100,16 @@ class Warp(Part):
         y = 2 * (2 * y.clamp(0, height - 1)) / (2 * height - 1) - 1
         x = 2 * (2 * x.clamp(0, width - 1)) / (2 * width - 1) - 1
         grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
-        sampled = [_sampled(texture, grid) for texture in textures]
+        sampled = [_sampled(texture, grid, self.n_threads) for texture in textures]
         return [x.reshape(-1, n, h, w).transpose(0, 1) for x in sampled]
 
 
-def _sampled(texture: Tensor, grid: Tensor) -> Tensor:
+def _sampled(texture: Tensor, grid: Tensor, n_threads: int) -> Tensor:
     """Samples of ``[F, H, W]`` at the places of a grid ``[1, h, w, 2]``, ``F * h * w`` of them.
 
     On a CPU torch has one thread for each image of a batch, hence groups of planes as images.
     """
-    n_groups = 1 if texture.is_cuda else math.gcd(len(texture), torch.get_num_threads())
+    n_groups = 1 if texture.is_cuda else math.gcd(len(texture), n_threads)
     return F.grid_sample(
         texture.unflatten(0, (n_groups, -1)),
         grid.expand(n_groups, -1, -1, -1),
