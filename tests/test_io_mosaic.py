@@ -176,6 +176,23 @@ def test_lenslet_image_is_no_mosaic(tmp_path, n_views):
     )
 
 
+@pytest.mark.parametrize("corners", ["bright", "dark"])
+@pytest.mark.parametrize("n_views", [3, 7, 9, 14])
+def test_grid_of_a_lenslet_image_without_its_layout_is_refused(tmp_path, n_views, corners):
+    samples = render((n_views, n_views), (48, 64), seed=2, disparity=(-0.4, 0.5))
+    if corners == "dark":
+        away = np.hypot(*(np.indices((n_views, n_views)) - (n_views - 1) / 2)) / (n_views / 2)
+        samples[away > 1.02] = 0
+    grid = (n_views, n_views)
+    path = tmp_path / "lf.png"
+    save(path, interleave(samples))
+    refuses("looks like a lenslet image; add --layout lenslet, or", path, grid=grid)
+    assert_reads(path, samples, grid=grid, layout="lenslet")
+    assert read_light_field(path, grid=grid, layout="mosaic").grid == grid
+    save(path, tile(samples))
+    assert_reads(path, samples, grid=grid)
+
+
 @pytest.mark.parametrize("pitch", [9.6, 12.0, 14.3])
 def test_raw_lenslet_image_names_what_decodes_it(tmp_path, pitch):
     picture = render((1, 1), (320, 400), seed=2)[0, 0]

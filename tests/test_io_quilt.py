@@ -94,3 +94,17 @@ def test_hundred_views(tmp_path):
     samples = noise((1, 100, 4, 3, 3))
     save(tmp_path / "lf_qs10x10a0.75.png", quilt_of(samples, 10, 10))
     assert read_light_field(tmp_path / "lf_qs10x10a0.75.png").grid == (1, 100)
+
+
+def test_tiles_that_content_or_aspect_contradict_are_said(tmp_path):
+    samples = render((1, 45), (60, 80), seed=0, disparity=(-2.0, 1.5))
+    pixels = quilt_of(samples, 9, 5)
+    save(tmp_path / "lf_qs5x9a1.5.png", pixels)
+    notes = assert_reads(tmp_path / "lf_qs5x9a1.5.png", samples)  # tiles are often stretched a bit
+    assert "aspect" not in notes
+    assert "the content" not in notes
+    save(tmp_path / "lf_qs5x5a1.3333.png", pixels)
+    notes = []
+    assert read_light_field(tmp_path / "lf_qs5x5a1.3333.png", notes=notes.append).grid == (1, 25)
+    assert any("repeats about every 60 of 540 rows" in note for note in notes)
+    assert any("aspect of 0.74, but the name says 1.3333" in note for note in notes)

@@ -14,11 +14,11 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import png
 from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.image import Image, read_image
-from sanrcodec.io.mosaic_grid import RepeatedContentError, infer_grid
+from sanrcodec.io.mosaic_grid import RepeatedContentError, infer_grid, is_lenslet_image
 from sanrcodec.io.reading import Layout, Reading, Request
 from sanrcodec.lightfield import format_grid, parse_grid
 
-__all__ = ["LAYOUT", "read_whole", "split", "stated_grid", "write_mosaic"]
+__all__ = ["LAYOUT", "doubt", "read_whole", "split", "stated_grid", "write_mosaic"]
 
 
 def _read(request: Request) -> Reading:
@@ -40,8 +40,13 @@ def _read(request: Request) -> Reading:
         request.note(f"{request.path}: the content looks like {found}; if not so, add --grid VxU")
     n_v, n_u = grid
     height, width = split(request.path, image.samples, grid)
-    if png.GRID_KEY not in image.text and request.grid not in (None, (1, 1)):
-        _doubt(request, image)
+    if png.GRID_KEY not in image.text and request.grid is not None:
+        if request.layout is None and is_lenslet_image(image.samples, grid):
+            raise LightFieldError(
+                f"{request.path}: as {format_grid(grid)} views the content looks like a lenslet "
+                "image; add --layout lenslet, or --layout mosaic if it is a mosaic"
+            )
+        doubt(request, image, (height, width))
     tiles = image.samples.reshape(n_v, height, n_u, width, -1)
     return Reading(tiles.transpose(0, 2, 1, 3, 4), image.bit_depth, "mosaic, from the top left")
 
@@ -49,26 +54,34 @@ def _read(request: Request) -> Reading:
 LAYOUT = Layout("mosaic", _read, Path.is_file, frozenset({"grid"}))
 
 
-def _doubt(request: Request, image: Image) -> None:
-    """Say so if the content shows another grid than the stated one."""
-    assert request.grid is not None
+def doubt(request: Request, image: Image, size: tuple[int, int], how: str = "with --grid") -> None:
+    """Say so if the content shows views of another size than the stated one.
+
+    Args:
+        request: Gets the note.
+        image: Of all views.
+        size: ``(H, W)`` of a view, as stated.
+        how: It is read, for the note.
+    """
+    rows, columns, _ = image.samples.shape
+    if size == (rows, columns):
+        return
     try:
-        found = infer_grid(image.samples)
+        n_v, n_u = infer_grid(image.samples)
     except RepeatedContentError as error:
-        sizes = (n // count for n, count in zip(image.samples.shape, request.grid, strict=False))
         if all(
-            not period or abs(period - size) <= size // 16
-            for period, size in zip(error.periods, sizes, strict=True)
+            not period or abs(period - stated) <= stated // 16
+            for period, stated in zip(error.periods, size, strict=True)
         ):
             return
         seen = error.found
     except LightFieldError:
         return
     else:
-        if found in ((1, 1), request.grid):
+        if (n_v, n_u) == (1, 1) or (rows // n_v, columns // n_u) == size:
             return
-        seen = f"the content looks like {format_grid(found)} views"
-    request.note(f"{request.path}: {seen}, but it is read with --grid as stated")
+        seen = f"the content looks like {format_grid((n_v, n_u))} views"
+    request.note(f"{request.path}: {seen}, but it is read {how} as stated")
 
 
 def read_whole(request: Request) -> Image:

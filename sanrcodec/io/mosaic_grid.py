@@ -13,7 +13,7 @@ from sanrcodec.io.lenslet_pattern import LONGEST_PERIOD, has_lenslet_pattern
 from sanrcodec.io.repetition import Repetition, border_ratios, find_comb
 from sanrcodec.lightfield import MAX_GRID, format_grid
 
-__all__ = ["RepeatedContentError", "infer_grid"]
+__all__ = ["RepeatedContentError", "infer_grid", "is_lenslet_image"]
 
 _MIN_VIEW_SIZE = 8  # pixels; smaller views cannot be told from texture
 _FINE_REACH = 8  # pixels of disparity between views that are tried one by one
@@ -30,6 +30,7 @@ _DOUBT_CONTRAST, _DOUBT_DIFFERENCE = 2.5, 0.5  # one of both alone: something is
 # multiple of their size; a mosaic has none between those of its views.
 _MIN_MACRO_PIXEL = 3
 _LENSLET_CONTRAST, _LENSLET_SHARE = 1.3, 0.5
+_LENSLET_LEAST = 0.7  # of what views explain, which may be multiples of macro-pixels, too
 # A grid that divides the image may lie beside the true one, if the image was cut. The true borders
 # are sharper then, or the content repeats better than between the supposed views.
 _SHARPER, _BETTER = 2.0, 0.75
@@ -137,11 +138,47 @@ class _Borders:
     period: int
 
 
-def _borders(samples: np.ndarray) -> _Borders:
-    """Look for borders along axis 0 of ``[length, n, C]``."""
+def is_lenslet_image(samples: np.ndarray, grid: tuple[int, int]) -> bool:
+    """Tell whether an image repeats in macro-pixels of so many views rather than in such views.
+
+    Args:
+        samples: uint8 or uint16 array ``[rows, columns, C]``.
+        grid: Number of views ``(V, U)`` that somebody states; it divides the image.
+    """
+    if max(grid) == 1:
+        return False
+    if min(grid) > 1 and grid == _macro_pixels(samples):
+        return True
+    for axis, count in zip((samples, samples.swapaxes(0, 1)), grid, strict=True):
+        if count == 1:
+            continue
+        size = len(axis) // count
+        repetition, reach = Repetition(_lines(axis)), max(1, size // 16)
+        as_views = repetition.at(range(size - reach, size + reach + 1))
+        as_lenses = repetition.at(range(count, count + 1))
+        if not repetition.is_peak(count) or as_lenses < _LENSLET_LEAST * as_views:
+            return False
+    return True
+
+
+def _macro_pixels(samples: np.ndarray) -> tuple[int, int]:
+    return _borders(samples).macro_pixel, _borders(samples.swapaxes(0, 1)).macro_pixel
+
+
+def _lines(samples: np.ndarray) -> npt.NDArray[np.float32]:
+    """Some lines along axis 0 of ``[length, n, C]``, as gray."""
     length, n_lines, _ = samples.shape
     wanted = min(_N_LINES, max(_MIN_LINES, _MAX_LOOKED_AT // length))
-    lines = samples[:, :: max(1, n_lines // wanted)].mean(axis=2, dtype=np.float32)
+    gray: npt.NDArray[np.float32] = samples[:, :: max(1, n_lines // wanted)].mean(
+        axis=2, dtype=np.float32
+    )
+    return gray
+
+
+def _borders(samples: np.ndarray) -> _Borders:
+    """Look for borders along axis 0 of ``[length, n, C]``."""
+    lines = _lines(samples)
+    length = len(lines)
     floor = np.float32(1e-3) * (lines.max() + 1)  # a quarter of an 8-bit step is no border
     ratios = border_ratios(np.abs(np.diff(lines, axis=0)).mean(axis=1), floor)
     accepted, doubtful = [1], False

@@ -18,7 +18,7 @@ import numpy as np
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import png
 from sanrcodec.io.atomic import write_atomically
-from sanrcodec.io.mosaic import read_whole
+from sanrcodec.io.mosaic import doubt, read_whole
 from sanrcodec.io.mosaic_grid import infer_grid
 from sanrcodec.io.reading import Layout, Reading, Request
 from sanrcodec.lightfield import format_grid
@@ -26,6 +26,7 @@ from sanrcodec.lightfield import format_grid
 __all__ = ["LAYOUT", "choose_tiles", "quilt_path", "write_quilt"]
 
 _NAME = re.compile(r"_qs(\d{1,3})x(\d{1,3})(?:a(\d+(?:\.\d+)?))?(?![a-z0-9])", re.IGNORECASE)
+_MOST_STRETCH = math.log(1.25)  # of the views of a quilt, to fill a square picture, say
 _MOST_LEFT_OVER = 0.02  # of a side, that whole tiles may leave; more is another number of tiles
 
 
@@ -70,6 +71,8 @@ def _read(request: Request) -> Reading:
             f"{path}: {left_over[0]} rows at the top and {left_over[1]} columns at the right "
             "belong to no tile and are left out"
         )
+    doubt(request, image, (height, width), "with the tiles")
+    _doubt_aspect(request, width / height)
     used = image.samples[left_over[0] :, : n_columns * width]
     views = used.reshape(n_rows, height, n_columns, width, -1)[::-1].swapaxes(1, 2)
     request.note(
@@ -81,6 +84,17 @@ def _read(request: Request) -> Reading:
         image.bit_depth,
         f"quilt of {n_columns} x {n_rows} tiles, from the bottom left",
     )
+
+
+def _doubt_aspect(request: Request, aspect: float) -> None:
+    """Say so if the name tells another aspect, in a way that is more than a stretched tile."""
+    match = _NAME.search(request.path.stem)
+    stated = float(match[3]) if match and match[3] else 0.0
+    if stated and abs(math.log(aspect / stated)) > _MOST_STRETCH:
+        request.note(
+            f"{request.path}: its tiles have an aspect of {aspect:.2f}, but the name says "
+            f"{stated:g}; look whether the number of tiles is right"
+        )
 
 
 LAYOUT = Layout(

@@ -34,6 +34,7 @@ class Request:
             which views follow each other.
         axes: Order of the axes of an array, such as ``hwvuc``.
         dataset: Name of an array in a file of several.
+        layout: That the user states; None if it follows from the input.
         selection: Part that is kept; of the rest nothing needs to be right.
     """
 
@@ -43,6 +44,7 @@ class Request:
     order: str | None = None
     axes: str | None = None
     dataset: str | None = None
+    layout: str | None = None
     selection: Selection = field(default_factory=Selection)
 
     def refuse_other_grid(self, grid: tuple[int, int], source: str) -> None:

@@ -118,7 +118,8 @@ def read_input(
     if order is not None and order not in ORDERS:
         raise LightFieldError(f"order {order!r} is unknown, expected {' or '.join(ORDERS)}")
     told = selection or Selection()
-    request = Request(path, notes or (lambda line: None), grid, order, axes, dataset, told)
+    note = notes or (lambda line: None)
+    request = Request(path, note, grid, order, axes, dataset, layout, told)
     chosen = _choose(path, layout)
     for name in ("grid", "order", "axes", "dataset"):
         if getattr(request, name) is not None and name not in chosen.options:

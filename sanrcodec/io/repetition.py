@@ -51,6 +51,12 @@ class Repetition:
         part = self._correlation[max(lags.start, 1) : lags.stop]
         return float(part.max()) if len(part) else 0.0
 
+    def is_peak(self, lag: int) -> bool:
+        """Whether content that is unlike at shorter lags is alike again at this one."""
+        value = self.at(range(lag, lag + 1))
+        before = self._correlation[1:lag]
+        return value >= _LEAST_CORRELATION and len(before) > 0 and float(before.min()) < 0.5 * value
+
     def _find(self) -> int:
         correlation = self._correlation
         # Up to the first zero, content is alike because it is smooth.
