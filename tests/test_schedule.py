@@ -96,24 +96,49 @@ def test_importance_grows_until_the_gap_is_closed() -> None:
     rule = Importance(max_gap_db=1.0, gain=0.1, maximum=4.0)
     views = ViewImportance(torch.zeros(3, dtype=torch.bool), rule, torch.device("cpu"))
     every = torch.arange(3)
-    once, on = torch.ones(3), torch.tensor(True)
+    once, on, off = torch.ones(3), torch.tensor(True), torch.tensor(False)
     assert views.of(every).tolist() == pytest.approx([1, 1, 1])
     bad = torch.tensor([10.0, 10.0, 40.0])
-    views.observe(bad, once, torch.tensor(False))
+    views.observe(bad, once, off, off)
     assert views.of(every).tolist() == pytest.approx([1, 1, 1])
-    views.observe(bad, once, on)
+    views.observe(bad, once, on, off)
     gap = 10 * math.log10(4) * 2 / 3 - 1  # of the last view, beyond the one that is allowed
     assert views.log_factor.tolist() == pytest.approx([0, 0, 0.1 * gap], abs=1e-4)
     assert float(views.of(every).mean()) == pytest.approx(1)
     for _ in range(100):
-        views.observe(bad, once, on)
+        views.observe(bad, once, on, off)
     assert views.log_factor.tolist() == pytest.approx([0, 0, math.log(4)], abs=1e-5)
     # What no step sees stays as it is.
-    views.observe(torch.zeros(3), torch.zeros(3), on)
+    views.observe(torch.zeros(3), torch.zeros(3), on, off)
     assert views.mse.tolist() == pytest.approx(bad.tolist(), rel=1e-4)
     for _ in range(200):
-        views.observe(torch.full((3,), 10.0), once, on)
+        views.observe(torch.full((3,), 10.0), once, on, on)
     assert views.log_factor.tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+
+
+def test_a_view_that_nothing_helps_counts_like_the_others_again() -> None:
+    rule = Importance(max_gap_db=1.0, gain=0.05, maximum=4.0, lost_gap_db=3.0)
+    views = ViewImportance(torch.zeros(4, dtype=torch.bool), rule, torch.device("cpu"))
+    every, once = torch.arange(4), torch.ones(4)
+    on, off = torch.tensor(True), torch.tensor(False)
+    errors = torch.tensor([10.0, 10.0, 20.0, 1000.0])
+    views.observe(errors, once, on, on)
+    assert float(views.log_factor[3]) > 0  # it has hardly been tried
+    for _ in range(50):
+        views.observe(errors, once, on, off)
+    assert float(views.log_factor[3]) == pytest.approx(math.log(4))  # it is early
+    for _ in range(50):
+        views.observe(errors, once, on, on)
+        assert views.of(every).tolist() == pytest.approx([1, 1, 1, 1])
+    assert views.is_lost.tolist() == [0, 0, 0, 1]
+    # Steps that do not see it change nothing.
+    views.observe(errors * 0, once * 0, on, on)
+    assert views.is_lost.tolist() == [0, 0, 0, 1]
+    # Less than that below the mean it is brought up again.
+    for _ in range(50):
+        views.observe(torch.tensor([10.0, 10.0, 10.0, 25.0]), once, on, on)
+    assert views.is_lost.tolist() == [0, 0, 0, 0]
+    assert float(views.log_factor[3]) == pytest.approx(math.log(4))
 
 
 def test_dead_views_have_no_importance() -> None:
@@ -122,7 +147,8 @@ def test_dead_views_have_no_importance() -> None:
     assert views.of(torch.arange(3)).tolist() == pytest.approx([1, 0, 1])
     # An error of 0 that was never measured is no good view beside which the others look bad.
     seen = (~is_dead).float()
-    views.observe(torch.tensor([10.0, 0.0, 10.0]) * seen, seen, torch.tensor(True))
+    on = torch.tensor(True)
+    views.observe(torch.tensor([10.0, 0.0, 10.0]) * seen, seen, on, on)
     assert views.log_factor.tolist() == [0, 0, 0]
 
 

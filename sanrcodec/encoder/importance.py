@@ -27,6 +27,7 @@ class ViewImportance:
     Attributes:
         mse: ``[n_views]``, squared error of each view as far as it is known; 0 is not known yet.
         log_factor: ``[n_views]``.
+        is_lost: ``[n_views]``, 1 where no factor has helped, else 0.
     """
 
     def __init__(self, is_dead: Tensor, rule: Importance, device: torch.device) -> None:
@@ -35,19 +36,22 @@ class ViewImportance:
         self.n_seen = len(is_dead) - int(is_dead.sum())
         self._left_out = torch.zeros(len(is_dead)).masked_fill(is_dead, -math.inf).to(device)
         self.log_factor = torch.zeros_like(self.mse)
+        self.is_lost = torch.zeros_like(self.mse)
 
     def of(self, index: Tensor) -> Tensor:
         """Factors of some views, int64 ``[B]`` -> ``[B]``; their mean over all seen views is 1."""
         factor = self.n_seen * (self.log_factor + self._left_out).softmax(0)
         return factor.index_select(0, index)
 
-    def observe(self, total: Tensor, times: Tensor, active: Tensor) -> None:
+    def observe(self, total: Tensor, times: Tensor, active: Tensor, late: Tensor) -> None:
         """Adapt the factors of the views that a step has seen.
 
         Args:
             total: ``[n_views]``, sum of each view's squared errors in this step.
             times: ``[n_views]``, their number.
             active: bool ``[]``; where False, errors are noted but no factor changes.
+            late: bool ``[]``; where True, a view beyond the rule's ``lost_gap_db`` is lost if the
+                largest factor has not helped it.
         """
         rule = self.rule
         seen, known = (times > 0).float(), (self.mse > 0).float()
@@ -55,9 +59,15 @@ class ViewImportance:
         known = (self.mse > 0).float()
         level = 10 * torch.log10(self.mse + 1e-3)
         gap = level - (level * known).sum() / known.sum()
-        growth = rule.gain * (gap - rule.max_gap_db) * seen * active
-        self.log_factor.add_(growth).clamp_(0.0, math.log(rule.maximum))
+        growth = rule.gain * (gap - rule.max_gap_db) * active
+        highest = math.log(rule.maximum)
+        factor = (self.log_factor + growth).clamp(0.0, highest)
+        # In vain, if the largest factor has not helped.
+        in_vain = (self.is_lost > 0) | (factor >= highest)
+        is_lost = (late & (gap > rule.lost_gap_db) & in_vain).float()
+        self.is_lost.lerp_(is_lost, seen)
+        self.log_factor.lerp_(factor * (1 - is_lost), seen)
 
     def state(self) -> list[Tensor]:
         """What :meth:`observe` changes, not copied."""
-        return [self.mse, self.log_factor]
+        return [self.mse, self.log_factor, self.is_lost]

@@ -57,18 +57,24 @@ class Importance:
 
     A view whose PSNR is further below the mean than the gap counts for more and more, until it is
     not: what few views see, occluded parts above all, is otherwise left out for the sake of many.
+    A view that none of this helps shows what the scene cannot hold, as views at the rim of a
+    lenslet's image do. It would spoil the others, and counts like any of them again.
 
     Attributes:
         max_gap_db: What is left to 1.5 dB is for the end of the fit, when latents are rounded.
         gain: Growth of the factor's logarithm, per dB beyond the gap and step that sees the view.
         maximum: Of the factor.
         recent: Share of a view's latest error in what is known of it.
+        lost_gap_db: Beyond which nothing has helped.
+        lost_from: Progress from which on views are lost.
     """
 
     max_gap_db: float = 1.3
     gain: float = 0.02
     maximum: float = 8.0
     recent: float = 0.3
+    lost_gap_db: float = 3.0
+    lost_from: float = 0.5
 
 
 class Stage(NamedTuple):

@@ -231,6 +231,7 @@ class Steps:
         ):
             optimizer.step(gradient, rate * phase.rate * decay * warm, self.count)
         total, times = errors.view(2, -1)
-        self.importance.observe(total, times, progress >= schedule.guide_until)
+        late = progress >= schedule.importance.lost_from
+        self.importance.observe(total, times, progress >= schedule.guide_until, late)
         self.figures.lerp_(figures, 0.1)
         self.figures.add_((self.count <= 1).float() * (figures - self.figures))
