@@ -8,6 +8,7 @@ import { DECAY_Q30, frequencyTable } from "../../sanrcodec/viewer/coder.mjs";
 import * as decoder from "../../sanrcodec/viewer/decoder.mjs";
 import { HEADER_FIELDS } from "../../sanrcodec/viewer/header.mjs";
 import { minimumAround } from "../../sanrcodec/viewer/planes.mjs";
+import { rowsOf } from "../../sanrcodec/viewer/rows.mjs";
 import { defaultWeights as defaultOf } from "../../sanrcodec/viewer/tensors.mjs";
 
 const root = new URL("../../", import.meta.url);
@@ -137,4 +138,25 @@ test("metadata is parsed where it can be", () => {
   assert.equal(open(vector).metadata, null);
   const withMetadata = readFileSync(new URL("tests/vectors/single_view.sanr", root));
   assert.equal(typeof open(withMetadata).metadata, "object");
+});
+
+test("rows are made in JavaScript where vectors do not hold the weights", () => {
+  const scene = open(vector).scene(0);
+  assert.equal(rowsOf(scene, [0, 3]).language, "WebAssembly");
+  const weight = Int32Array.from(scene.viewWeights["view.hidden0.weight"]);
+  weight[1] = 32768;
+  const viewWeights = { ...scene.viewWeights, "view.hidden0.weight": weight };
+  assert.equal(rowsOf({ ...scene, viewWeights }, [0, 3]).language, "JavaScript");
+});
+
+test("rows are made in JavaScript where there is no WebAssembly", () => {
+  const { WebAssembly } = globalThis;
+  try {
+    delete globalThis.WebAssembly;
+    assert.equal(rowsOf(open(vector).scene(0), [0, 3]).language, "JavaScript");
+    globalThis.WebAssembly = { ...WebAssembly, Module: null, CompileError: TypeError };
+    assert.equal(rowsOf(open(vector).scene(0), [0, 3]).language, "JavaScript");
+  } finally {
+    globalThis.WebAssembly = WebAssembly;
+  }
 });
