@@ -18,7 +18,7 @@ from sanrcodec.cli.input_options import read_source
 from sanrcodec.cli.interrupt import Stop
 from sanrcodec.cli.messages import LineHandler, note, result
 from sanrcodec.cli.outputs import check_output, check_space, write_or_rescue
-from sanrcodec.cli.progress import ProgressLine
+from sanrcodec.cli.progress import ProgressLine, clock
 from sanrcodec.errors import SanrError
 from sanrcodec.io.extras import handled_log
 from sanrcodec.lightfield import LightField
@@ -90,7 +90,7 @@ def encode_one(job: Job, rank: int, stop: Stop) -> Outcome:
     from sanrcodec import encoder
 
     options["preset"] = options["preset"] or encoder.default_preset(options["device"])
-    progress = ProgressLine(f"preset {options['preset']}")
+    progress = ProgressLine()
 
     def warn(line: str) -> None:
         progress.close()
@@ -105,6 +105,9 @@ def encode_one(job: Job, rank: int, stop: Stop) -> Outcome:
                 **options,
                 progress=None if quiet else progress,
                 on_geometry=lambda line: tell(f"{job.source}: {line}"),
+                on_estimate=lambda steps, seconds: tell(
+                    f"preset {options['preset']}: {steps} steps take about {clock(seconds)}"
+                ),
                 should_stop=stop,
             )
         except SanrError:

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from sanrcodec.encoder import FitProgress
 
-__all__ = ["ProgressLine"]
+__all__ = ["ProgressLine", "clock"]
 
 _LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
 
@@ -22,15 +22,10 @@ _LINE_INTERVAL_S, _TERMINAL_INTERVAL_S = 5.0, 0.1
 class ProgressLine:
     """State of the fit on stderr: one line kept up to date on a terminal, else a line at times.
 
-    The first line tells how long the fit will take. A fit must not end because nobody reads its
-    progress any more: errors of stderr are ignored.
-
-    Args:
-        effort: What the fit is, for the first line.
+    A fit must not end because nobody reads its progress any more: errors of stderr are ignored.
     """
 
-    def __init__(self, effort: str) -> None:
-        self._effort = effort
+    def __init__(self) -> None:
         self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._interval_s = _TERMINAL_INTERVAL_S if self._is_terminal else _LINE_INTERVAL_S
         self._shown_at = -math.inf
@@ -41,16 +36,10 @@ class ProgressLine:
         now = time.monotonic()
         if now - self._shown_at < self._interval_s and state.step < state.steps:
             return
-        if self._shown_at == -math.inf and state.step < state.steps:
-            with suppress(OSError):
-                click.echo(
-                    f"{self._effort}: {state.steps} steps take about {_clock(state.seconds_left)}",
-                    err=True,
-                )
         self._shown_at = now
         line = (
             f"step {state.step}/{state.steps}  {state.bpp:.5f} bpp  "
-            f"PSNR-YUV {state.psnr_yuv:.2f} dB  {_clock(state.seconds_left)} left"
+            f"PSNR-YUV {state.psnr_yuv:.2f} dB  {clock(state.seconds_left)} left"
         )
         with suppress(OSError):
             if self._is_terminal:
@@ -67,6 +56,6 @@ class ProgressLine:
             self._width = 0
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Minutes and seconds, as ``6:40``."""
     return "{}:{:02d}".format(*divmod(max(0, round(seconds)), 60))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 __all__ = ["Clock"]
 
+_EXPECTED_SHARE = 0.02  # of a fit, which count for as much as what was expected
+
 
 class Clock:
     """Steps done and planned, and how these follow from the time that there is.
@@ -37,6 +39,11 @@ class Clock:
         self.planned, self.done, self.spent = earlier or (steps, 0, 0.0)
         self.begun = self._timed_from = time.monotonic()
         self._timed: float | None = None
+        self._expected: float | None = None
+
+    def expect(self, seconds: float, work: Callable[[float, float], float]) -> None:
+        """Take over what is known before the first step: of one of whole views, and of the work."""
+        self._expected, self._work = seconds, work
 
     @property
     def seconds(self) -> float:
@@ -61,13 +68,18 @@ class Clock:
             self._timed += self.planned * self._work(progress, self.done / self.planned)
 
     def seconds_per_work(self) -> float | None:
-        """Mean of this process's steps; None where the time begins to count just now."""
+        """Mean of this process's steps and of what was expected; None while nothing is known."""
         now = time.monotonic()
         if self._timed is None and self.done < self.planned:
             # The first steps capture graphs and warm caches: time starts behind them.
             self._timed, self._timed_from = 0.0, now
-            return None
-        return (now - self._timed_from) / max(self._timed or 1.0, 1e-6)
+            return self._expected
+        timed, seconds = self._timed or 0.0, now - self._timed_from
+        if self._expected is not None:
+            # The first few steps of a fit say less than what was tried before.
+            known = _EXPECTED_SHARE * self.planned * self._work(0.0, 1.0)
+            timed, seconds = timed + known, seconds + known * self._expected
+        return seconds / max(timed or 1.0, 1e-6)
 
     def plan(self, per_work: float, ahead: float) -> None:
         """Plan as many steps as there is time for.

@@ -73,6 +73,7 @@ def encode(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 60.0,
     on_geometry: Callable[[str], None] = lambda line: None,
+    on_estimate: Callable[[int, float], None] = lambda steps, seconds: None,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> EncodeResult:
@@ -108,6 +109,9 @@ def encode(
         on_geometry: Called on rank 0 before the fit, with a line of what the plane sweep found. If
             that is nothing, short fits choose between a scene with layers and one without, in a
             quarter of the time of the fit; another line tells what they found.
+        on_estimate: Called on rank 0 before the first step, with the steps that are planned and
+            the seconds that they will take, which a few tried ones tell, or on CUDA devices the
+            size of the views and the speed of the memory. Not for a fit of a few dozen steps.
         progress: Called with the state of the fit every few steps.
         should_stop: Polled every step; True ends the fit early, and the file is still written.
 
@@ -173,8 +177,8 @@ def encode(
                 model, light_field, geometry.to(chosen) if geometry else None,
                 PRESETS[options.preset], exposure=start.exposure if model.header.per_view else None,
                 lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
-                time_budget=start.time_budget, seed=seed, progress=progress,
-                should_stop=should_stop, control=control, state=start.state,
+                time_budget=start.time_budget, seed=seed, on_estimate=on_estimate,
+                progress=progress, should_stop=should_stop, control=control, state=start.state,
                 save=save if kept else None, save_seconds=checkpoint_seconds, warn=warn,
             )  # fmt: skip
             reached = float(control.lmbda) if control else options.lmbda

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +26,7 @@ from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.faults import backwards
 from sanrcodec.encoder.memory import is_out_of_memory
 from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.pace import expected_pace
 from sanrcodec.encoder.process import random_state, seed_random_numbers
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
 from sanrcodec.encoder.steps import FitState, Steps
@@ -76,6 +78,7 @@ def fit(
     schedule: Schedule = DEFAULT_SCHEDULE,
     time_budget: float | None = None,
     seed: int = 0,
+    on_estimate: Callable[[int, float], None] = lambda steps, seconds: None,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     control: RateControl | None = None,
@@ -103,6 +106,8 @@ def fit(
         time_budget: Seconds after which the fit must be over, those before ``state`` included; the
             schedule shrinks to fit it.
         seed: Of the order of views and of the noise.
+        on_estimate: Called before the first step, on rank 0, with the steps that are planned and
+            the seconds that they will take; not for a fit that is short.
         progress: Called every few steps, on rank 0.
         should_stop: Polled every step, of rank 0; True ends the fit early with the state reached.
             A fit whose memory ends or whose views cannot be read any more ends early too, with its
@@ -151,6 +156,11 @@ def fit(
             raise SanrError(
                 "the checkpoint has values that are not finite; remove it to begin anew"
             )
+        if pace := expected_pace(run, good, schedule, steps):
+            clock.expect(pace.seconds, partial(schedule.work, costs=pace.costs))
+            if ranks.rank == 0:
+                clock.plan(pace.seconds, _COARSEN_STEPS)
+                on_estimate(clock.planned, (clock.work_left + _COARSEN_STEPS) * pace.seconds)
         restarts = 0
         late: list[float] = []
         reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""

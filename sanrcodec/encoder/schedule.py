@@ -7,6 +7,7 @@ Must not know of models or devices. Progress is the share 0..1 of the planned st
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from sanrcodec.errors import SanrError
 
 __all__ = ["DEFAULT_SCHEDULE", "SCHEDULES", "Importance", "Phase", "Schedule", "Stage"]
 
-_WORK_OF_HALF_SIZE = 0.29  # of a step, measured on a CPU: somewhat more than its share of pixels
+# Of a step at each level, measured on a CPU: somewhat more than its share of pixels.
+_USUAL_COSTS = tuple(0.29**level for level in range(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +181,17 @@ class Schedule:
         """What is left of the weight of color outliers while they count for more."""
         return 1 - progress / self.color_until
 
-    def work(self, begin: float, end: float) -> float:
-        """Share of the work between two progresses, if all of a fit of whole views were 1."""
+    def work(self, begin: float, end: float, costs: Sequence[float] = _USUAL_COSTS) -> float:
+        """Share of the work between two progresses, if all of a fit of whole views were 1.
+
+        Args:
+            begin: Progress.
+            end: Progress.
+            costs: Of a step at each level, as shares of one of whole views.
+        """
         starts = [0.0, *(p.until for p in self.phases[:-1])]
         return sum(
-            max(0.0, min(end, phase.until) - max(begin, start)) * _WORK_OF_HALF_SIZE**phase.level
+            max(0.0, min(end, phase.until) - max(begin, start)) * costs[phase.level]
             for start, phase in zip(starts, self.phases, strict=True)
         )
 

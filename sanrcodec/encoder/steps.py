@@ -112,6 +112,14 @@ class Steps:
         # Its collectives are captured, too: all ranks are at the same stage.
         self.graphs.run(self._step, stage, self.state)
 
+    def attempt(self, level: int) -> None:
+        """One step at a level, on whatever views are loaded, and wait for it; changes the state."""
+        phase = next(phase for phase in self.schedule.phases if phase.level == level)
+        if level != self.model.level:
+            self.model.set_level(level)
+        self._step(Stage(phase, guided=False))
+        self.figures.tolist()
+
     def _guide(self) -> GeometryGuide | None:
         if self.geometry is None:
             return None

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""How long the steps of a fit take, before it begins; must leave the fit as it was."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from sanrcodec.encoder.last_good import LastGood
+from sanrcodec.encoder.process import random_state, restore_random_state
+from sanrcodec.encoder.schedule import Schedule
+from sanrcodec.encoder.steps import Steps
+
+__all__ = ["Pace", "expected_pace"]
+
+_FEWEST_STEPS = 60  # of whole views; a shorter fit is over before it pays to try some
+_N_TIMES, _SHORT_SECONDS = 3, 0.2  # a step is tried again while it is short
+# Of a step on an H100, per pixel of a view, and however small it is; and what its memory copies.
+_CUDA_SECONDS, _CUDA_SECONDS_PER_PIXEL, _CUDA_BYTES_PER_SECOND = 2e-3, 36e-9, 1.3e12
+_COPIED_BYTES = 1 << 27
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What steps are expected to cost.
+
+    Attributes:
+        seconds: Of a step of whole views.
+        costs: Of a step at each level, as shares of that.
+    """
+
+    seconds: float
+    costs: tuple[float, ...]
+
+
+def expected_pace(run: Steps, state: LastGood, schedule: Schedule, n_steps: int) -> Pace | None:
+    """Try steps of a fit at each size that it works at, or reckon what they take on a GPU.
+
+    There a step is a captured graph, and to capture one takes longer than many steps. What a copy
+    takes tells how fast the GPU is. Collective.
+
+    Args:
+        run: The fit. It is as before afterwards, and so are random numbers.
+        state: A copy of its state.
+        schedule: Of it.
+        n_steps: Planned.
+
+    Returns:
+        None for a fit that is short.
+    """
+    if n_steps * schedule.work(0.0, 1.0) < _FEWEST_STEPS:
+        return None
+    levels = sorted({phase.level for phase in schedule.phases})
+    if run.device.type == "cuda":
+        seconds = {level: _on_cuda(run, level) for level in levels}
+    else:
+        seconds = _tried(run, state, levels)
+    costs = [seconds.get(level, 0.0) / seconds[0] for level in range(levels[-1] + 1)]
+    return Pace(seconds[0], tuple(costs))
+
+
+def _tried(run: Steps, state: LastGood, levels: list[int]) -> dict[int, float]:
+    """Seconds of a step at each level."""
+    before, random = run.model.level, random_state(run.device)
+    seconds = {}
+    for level in levels:
+        run.attempt(level)  # what is made once, and memory that later steps use again
+        times: list[float] = []
+        more = True
+        while more:
+            begun = time.perf_counter()
+            run.attempt(level)
+            times.append(time.perf_counter() - begun)
+            # Of several processes all do the same.
+            wanted = len(times) < _N_TIMES and sum(times) < _SHORT_SECONDS
+            more = bool(run.model.ranks.follow(wanted)[0])
+        seconds[level] = min(times)
+    state.restore()
+    run.model.set_level(before)
+    restore_random_state(run.device, random)
+    return seconds
+
+
+def _on_cuda(run: Steps, level: int) -> float:
+    header, n_ranks = run.model.header, run.model.ranks.size
+    n_pixels = header.height * header.width * 0.25**level
+    slower = _CUDA_BYTES_PER_SECOND / _copied_per_second(run.device)
+    return _CUDA_SECONDS + slower * _CUDA_SECONDS_PER_PIXEL * n_pixels / n_ranks
+
+
+def _copied_per_second(device: torch.device) -> float:
+    """Bytes that a GPU copies within its memory."""
+    source = torch.zeros(_COPIED_BYTES, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    for event in (begin, end):
+        for _ in range(4):
+            target.copy_(source)
+        event.record()
+    end.synchronize()
+    seconds = 1e-3 * max(float(begin.elapsed_time(end)), 1e-3)
+    return 4 * _COPIED_BYTES / seconds
