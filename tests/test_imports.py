@@ -40,8 +40,8 @@ LAYERS_INSIDE = {
         "functions distributed bands images quantize part parameters rate warp scene views "
         "loss model target probe trim quality faults schedule optimizer batches exposure gains "
         "importance planes votes sweep geometry_report guide allocator process memory last_good "
-        "clock graphs control settle steps fitting resumable export checkpoint options result "
-        "selfcheck contest encoding"
+        "clock graphs outlook control settle steps pace fitting resumable export checkpoint "
+        "options result selfcheck contest encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

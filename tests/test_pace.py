@@ -67,3 +67,28 @@ def test_steps_are_tried_without_a_trace() -> None:
     for tensor, other in zip(tensors, expected, strict=True):
         assert torch.equal(tensor, other)
         assert tensor.abs().sum() > 0
+
+
+def test_whole_views_are_tried_and_taken_back() -> None:
+    schedule = Schedule(phases=(Phase("half", until=0.5, level=1), *DEFAULT_SCHEDULE.phases))
+    light_field = synthetic((2, 2), (24, 32))
+    model = SceneModel(make_header(light_field, PROFILES["default"], Parallax(1.0), 16))
+    seed_random_numbers(torch.device("cpu"), 3)
+    views = ViewBatches(light_field, np.zeros((9, 1), np.int64), torch.device("cpu"))
+    run = Steps(
+        model, views, PRESETS["fast"], schedule, 8, 8.0, None, Exposure(np.ones((2, 2))), False,
+        None,
+    )  # fmt: skip
+    views.start(0)
+    run.advance(0.0)
+    before = [tensor.clone() for tensor in run.state()]
+    finest = model.latent_vector.size_down_to(1)
+    assert not model.latents[finest:].any()
+    with run.ahead() as go:
+        go(3)
+        assert model.level == 0
+        assert model.latents[finest:].any()
+    views.close()
+    assert model.level == 1
+    for tensor, kept in zip(run.state(), before, strict=True):
+        assert torch.equal(tensor, kept)

@@ -205,6 +205,8 @@ def test_work_counts_smaller_views_by_their_pixels() -> None:
     assert schedule.work(0.0, 1.0) == pytest.approx(0.2 * 0.29**2 + 0.4 * 0.29 + 0.4)
     assert schedule.work(0.1, 0.3) == pytest.approx(0.1 * 0.29**2 + 0.1 * 0.29)
     assert schedule.work(0.7, 0.7) == 0
+    assert schedule.work(0.0, 1.0, (1.0, 0.5, 0.1)) == pytest.approx(0.2 * 0.1 + 0.4 * 0.5 + 0.4)
+    assert [schedule.span(level) for level in (2, 1, 0)] == [(0.0, 0.2), (0.2, 0.6), (0.6, 1.0)]
     assert DEFAULT_SCHEDULE.work(0.25, 1.0) == pytest.approx(0.75)
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ torch = pytest.importorskip("torch")
 from sanrcodec.encoder.control import RateControl  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
 from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
+from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, SCHEDULES  # noqa: E402
 from sanrcodec.encoder.target import Target, target_of  # noqa: E402
 from sanrcodec.encoder.trim import trim  # noqa: E402
 from sanrcodec.presets import PROFILES, Parallax, make_header  # noqa: E402
@@ -158,13 +160,99 @@ def test_control_follows_what_it_sees(model: tuple[SceneModel, LightField]) -> N
     model_, light_field = model
     bits = Probe(model_, light_field, 2).bits()
     for factor, sign in ((0.2, 1), (5.0, -1)):
-        control = RateControl(Target("bpp", 1, bits=factor * bits), model_, light_field, 8.0)
+        control = RateControl(
+            Target("bpp", 1, bits=factor * bits), model_, light_field, 8.0, DEFAULT_SCHEDULE
+        )
         for done in range(1, 41):
             control.look(done, 100)
-        assert sign * (float(control.lmbda) - 8.0) > 4
+        # Early in a fit lmbda does not fall by more than a half of its start.
+        assert float(control.lmbda) > 12 if sign > 0 else 3.9 < float(control.lmbda) < 6
     kept = control.state()[0].clone()
     control.look(99, 100)  # too late to have an effect
     assert torch.equal(kept, control.lmbda)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_control_looks_at_smaller_views(model: tuple[SceneModel, LightField], level: int) -> None:
+    """Of a quarter and half the size it expects what whole views will add."""
+    model_, light_field = model
+    schedule = SCHEDULES["fast"]
+    begin, end = schedule.span(level)
+    try:
+        model_.set_level(level)
+        bits = Probe(model_, light_field, 2).bits()
+        for factor, sign in ((0.2, 1), (20.0, -1)):
+            target = Target("bpp", 1, bits=factor * bits)
+            control = RateControl(target, model_, light_field, 8.0, schedule)
+            for done in range(int(200 * begin), int(200 * end)):
+                control.look(done + 1, 200)
+            lowest = 3.9 if level == 2 else 0.29
+            assert float(control.lmbda) > 12 if sign > 0 else lowest < float(control.lmbda) < 6
+    finally:
+        model_.set_level(0)
+
+
+def test_control_learns_how_whole_views_differ(model: tuple[SceneModel, LightField]) -> None:
+    model_, light_field = model
+    schedule, planned = SCHEDULES["fast"], 100
+    control = RateControl(Target("bpp", 1, bits=1e4), model_, light_field, 8.0, schedule)
+    probe = Probe(model_, light_field, 2)
+    asked = []
+
+    @contextmanager
+    def ahead() -> Iterator[Callable[[int], None]]:
+        model_.set_level(0)
+        yield asked.append
+        model_.set_level(1)
+
+    try:
+        model_.set_level(1)
+        (done,) = [k for k in range(1, planned) if control.foresees(k, planned)]
+        assert schedule.span(1)[0] < done / planned < schedule.span(1)[1]
+        small = probe.parts()[0]
+        before = float(control.lmbda)
+        control.foresee(ahead)
+        assert (float(control.lmbda), model_.level, sum(asked)) == (before, 1, 16)
+        # The latents of whole views count now, which were there all along here.
+        growth = control.state()[-2]
+        model_.set_level(0)
+        assert growth == pytest.approx(probe.parts()[0] / small)
+        assert not control.foresees(done, planned)
+    finally:
+        model_.set_level(0)
+
+
+def test_steps_chosen_again_are_those_that_were_searched(
+    model: tuple[SceneModel, LightField],
+) -> None:
+    model_, light_field = model
+    step = model_.weight_vector.step
+    views = Probe(model_, light_field, 2).views()
+    with torch.no_grad():
+        model_.weights.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
+    try:
+        choices = model_.coarsen(*views, 8.0)
+        found = step.clone()
+        assert (found > 1).any()
+        model_.choose_steps(choices, 8.0)
+        assert torch.equal(step, found)
+        totals = []
+        for lmbda in (0.0, 8.0, 1e4):
+            model_.choose_steps(choices, lmbda)
+            totals.append(float(model_.quantized_weights()[1].detach()))
+        assert totals[0] > totals[1] > totals[2]
+    finally:
+        step.fill_(1.0)
+        model_.weights.data.zero_()
+
+
+def test_less_is_near_enough_when_the_latents_come_to_rest() -> None:
+    rate, quality = Target("bpp", 1, bits=1000.0), Target("psnr", 40, psnr_yuv=40.0)
+    limit = Target("max_size", 125, bits=1000.0, is_limit=True)
+    assert [rate.exceeds(1010, 0.0, slack) for slack in (1.0, 0.3)] == [False, True]
+    assert [rate.falls_short(985, 0.0, slack) for slack in (1.0, 0.3)] == [False, True]
+    assert [limit.exceeds(990, 0.0, slack) for slack in (1.0, 0.3)] == [False, True]
+    assert [quality.exceeds(0.0, 40.1, slack) for slack in (1.0, 0.3)] == [False, True]
 
 
 def test_options_contradict_each_other(tmp_path: Path, mosaic: Path) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
-from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.model import SceneModel, StepChoices
+from sanrcodec.encoder.outlook import Outlook, outlook_of
 from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.target import Target
 from sanrcodec.encoder.trim import trim
 from sanrcodec.lightfield import LightField
@@ -32,14 +35,25 @@ _PROPORTIONAL = 0.4  # of the distance in log(lmbda)
 # Per look, of a fit of so many steps; in longer ones more steps follow a look, and lmbda sooner.
 _INTEGRAL, _INTEGRAL_STEPS, _INTEGRAL_EXPONENT = 0.04, 300, 0.63
 _EARLY, _EARLY_UNTIL = 2.0, 0.3  # factor of that, and progress until which it counts
+# The same, where a fit begins with smaller views: each size leaves few looks.
+_COARSE = 2.0
+# Progress of half the size at which some steps of whole views are tried, and after how many these
+# are looked at: PSNR goes up and down from step to step.
+_FORESEE, _AHEAD = 0.4, (12, 2, 2)
+# Share of what is near enough that counts as such when the latents come to rest: what follows, and
+# the coding itself, moves a file by up to one percent.
+_SLACK_AT_REST = 0.3
 _FURTHEST = 2.0  # distance in log(lmbda) that one look believes
 # Progress at which the search for the weights' steps is tried; it takes as long as 30 steps.
 _TRIALS, _MORE_TRIALS, _MORE_TRIALS_STEPS = (0.7,), (0.4, 0.7, 0.88), 4000
-# Factors of lmbda for another search of the weights' steps, one after the other, and how often the
+# Factors of lmbda for another choice of the weights' steps, one after the other, and how often the
 # interval between one that is not enough and one that is too much is halved.
-_FINER, _COARSER, _N_HALVINGS = (0.2, 0.04, 0.008), (2.0, 5.0, 20.0), 1
+_FINER, _COARSER, _N_HALVINGS = (0.2, 0.04, 0.008), (2.0, 5.0, 20.0), 4
 _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
-_SPARE_DB = 0.15  # the end of a fit can take quality away, but not add any
+# How far lmbda may fall below its start, and progress until which that holds, and at which not at
+# all any more: what early views lack is mostly for later steps, and bits that come late come easily
+# while those that are too many stay.
+_FACTOR_DOWN, _HELD = 2.0, (0.4, 0.7)
 
 
 class RateControl:
@@ -49,144 +63,191 @@ class RateControl:
         target: What is asked for.
         model: Whose fit it is.
         light_field: That is fitted. All ranks of the model look at it at the same time.
+        lmbda: Where the fit starts.
+        schedule: Of the fit.
 
     Attributes:
         lmbda: float32 ``[]`` on the model's device: steps read it, also from a CUDA graph.
     """
 
     def __init__(
-        self, target: Target, model: SceneModel, light_field: LightField, lmbda: float
+        self,
+        target: Target,
+        model: SceneModel,
+        light_field: LightField,
+        lmbda: float,
+        schedule: Schedule,
     ) -> None:
-        self.target = target
+        self.target, self._schedule, self._start = target, schedule, math.log(lmbda)
         self.lmbda = torch.full((), lmbda, device=model.latents.device)
         self._model = model
         n_views = _VIEWS_CPU if self.lmbda.device.type == "cpu" else _VIEWS_CUDA
         self._few, self._all, self._searched = (Probe(model, light_field, n) for n in n_views)
         # Numbers that a checkpoint keeps, hence tensors: the integral of log(lmbda), by how many dB
-        # the few views differ from all of them, what the trial has found (bits left of all but the
-        # latents, as a share, and dB gained), and the progress at which whole views began, -1
-        # before.
-        self._integral, self._offset, self._left, self._gained, self._begun = (
-            torch.tensor(value).double() for value in (math.log(lmbda), 0.0, 0.0, 0.0, -1.0)
-        )
+        # the few views differ from all of them at the size of the last look, what the trial has
+        # found (bits left of all but the latents, as a share, and dB gained), that size, -1 before
+        # the first look, and how whole views differ from smaller ones (factor of the latents' bits,
+        # 0 while unknown, and dB).
+        begin = (math.log(lmbda), 0.0, 0.0, 0.0, -1.0, 0.0, 0.0)
+        self._kept = [torch.tensor(value).double() for value in begin]
+        self._integral, self._offset, self._left, self._gained, self._level = self._kept[:5]
+        self._growth, self._more_db = self._kept[5:]
 
     def state(self) -> list[Tensor]:
-        """What :meth:`look` changes, not copied."""
-        kept = self._integral, self._offset, self._left, self._gained, self._begun
-        return [self.lmbda, *kept]
+        """What :meth:`look` and :meth:`foresee` change, not copied."""
+        return [self.lmbda, *self._kept]
+
+    def foresees(self, done: int, planned: int) -> bool:
+        """Whether it is time to :meth:`foresee` after a step."""
+        begin, end = self._schedule.span(1) if self._model.level == 1 else (0.0, 0.0)
+        at = begin + _FORESEE * (end - begin)
+        return self._model.level == 1 and (done - 1) / planned < at <= done / planned
+
+    def foresee(self, ahead: Callable[[], AbstractContextManager[Callable[[int], None]]]) -> None:
+        """Learn from some steps how whole views differ from smaller ones.
+
+        Args:
+            ahead: Gives a context in which whole views are fitted, by as many steps as are asked
+                for.
+        """
+        bits, psnr = self._few.parts()[0], self._few.psnr_yuv()
+        reached = []
+        with ahead() as go:
+            for n_steps in _AHEAD:
+                go(n_steps)
+                reached.append(self._few.psnr_yuv())
+            growth = self._few.parts()[0] / bits
+        self._growth.fill_(growth)
+        self._more_db.fill_(sum(reached) / len(reached) - psnr)
 
     def look(self, done: int, planned: int) -> None:
-        """Adapt lmbda after a step, if it is time to, and if it was a step of whole views.
+        """Adapt lmbda after a step, if it is time to.
 
         Args:
             done: Steps that are done.
             planned: Of the fit.
         """
-        if self._model.level or done / planned > _LAST:
+        level, total = self._model.level, done / planned
+        if total > _LAST:
             return
-        if self._begun < 0:
-            self._begun.fill_((done - 1) / planned)
-        # Of the steps with whole views, as if these were the whole fit.
-        begun = float(self._begun)
-        scale = _LAST / (_LAST - begun)
-        before, progress = (max(0.0, k / planned - begun) * scale for k in (done - 1, done))
-        n_steps = planned / scale
-        n_looks = int(min(_LOOKS[1], max(_LOOKS[0], n_steps / _STEPS_PER_LOOK)))
+        begin, end = self._schedule.span(level)
+        end = min(end, _LAST)
+        n_looks = int(min(_LOOKS[1], max(_LOOKS[0], planned / _STEPS_PER_LOOK)))
         width = 1 / n_looks
-        if int(before * n_looks) == int(progress * n_looks) or progress < _FIRST:
+        # The steps of this size, as if these were the whole fit.
+        scale = _LAST / (end - begin)
+        progress, wide = max(0.0, total - begin) * scale, width * scale
+        if int((done - 1) / planned * n_looks) == int(total * n_looks) or progress < _FIRST:
             return
         fused = self._model.fuse(False)  # the compiled parts are for steps with gradients
-        trials = _MORE_TRIALS if n_steps >= _MORE_TRIALS_STEPS else _TRIALS
-        if any(at <= progress < at + width for at in trials):
+        trials = _MORE_TRIALS if planned >= _MORE_TRIALS_STEPS else _TRIALS
+        if level <= 1 and any(at <= progress < at + wide for at in trials):
             self._try_search()
-        is_end = not self._offset or progress > _LAST - width
-        is_full = is_end or progress % (1 / _N_FULL) < width
-        distance = self._distance(progress, n_steps, is_full)
+        is_first = bool(self._level != level)
+        is_full = is_first or progress > _LAST - wide or total % (1 / _N_FULL) < width
+        self._level.fill_(level)
+        outlook = outlook_of(level, begin > 0, progress, planned)
+        if level and self._growth > 0:
+            whole = outlook_of(0, True, 0.0, planned)
+            outlook = Outlook(
+                float(self._growth) * whole.growth, whole.left, float(self._more_db) + whole.gain_db
+            )
+        distance = self._distance(outlook, is_full)
         self._model.fuse(fused)
         if not math.isfinite(distance):
             return
         distance = min(_FURTHEST, max(-_FURTHEST, distance))
-        low, high = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
-        speed = _INTEGRAL * max(1.0, n_steps / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
+        low, high = self._lowest(total), math.log(OPTION_RANGES["lmbda"].most)
+        speed = _INTEGRAL * max(1.0, planned / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
         speed *= _EARLY if progress < _EARLY_UNTIL else 1.0
+        speed *= _COARSE if begin > 0 or level else 1.0
         integral = min(high, max(low, float(self._integral) + speed * distance))
         self._integral.fill_(integral)
         log_lmbda = integral + _PROPORTIONAL * distance
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
 
-    def rest(self) -> None:
+    def _lowest(self, progress: float) -> float:
+        """Of log(lmbda): early in a fit not far below the start, whatever is seen."""
+        lowest, early = math.log(_LOWEST), self._start - math.log(_FACTOR_DOWN)
+        begin, end = _HELD
+        held = min(1.0, max(0.0, (end - progress) / (end - begin)))
+        return lowest + held * max(0.0, early - lowest)
+
+    def rest(self, choices: StepChoices) -> None:
         """Correct what the file would be when the latents have come to rest; the rest adapts to it.
 
         Call it once, after the search for the weights' steps, while no part is compiled.
+
+        Args:
+            choices: Of that search.
         """
         asks_size = self.target.bits is not None
-        self.correct(self._few.bits(), 0.0 if asks_size else self._all.psnr_yuv())
+        psnr_yuv = 0.0 if asks_size else self._all.psnr_yuv()
+        self.correct(self._few.bits(), psnr_yuv, choices, slack=_SLACK_AT_REST)
 
-    def correct(self, bits: float, psnr_yuv: float) -> bool:
-        """Search the weights' steps anew, finer or coarser, where a file is off; then trim latents.
+    def correct(
+        self, bits: float, psnr_yuv: float, choices: StepChoices | None = None, slack: float = 1.0
+    ) -> bool:
+        """Choose the weights' steps anew, finer or coarser, where a file is off; then trim latents.
 
         Collective.
 
         Args:
             bits: Of the file, as it would be now.
             psnr_yuv: Of it, in dB.
+            choices: Of the search for the weights' steps, if that was just now.
+            slack: How much of what is near enough counts as such.
 
         Returns:
             Whether anything was changed.
         """
         asks_size = self.target.bits is not None
         # What is known better than the model's own figures differs by this from them.
-        ratio, offset = bits / self._few.bits(), 0.0
-        if not asks_size:
-            offset = psnr_yuv - self._all.psnr_yuv()
+        ratio = bits / self._few.bits()
+        offset = 0.0 if asks_size else psnr_yuv - self._few.psnr_yuv()
         step = self._model.weight_vector.step
         before = step.clone()
 
-        def figures() -> tuple[float, float]:
+        def figures(latents: Tensor | None = None) -> tuple[float, float]:
             if asks_size:
-                return ratio * self._few.bits(), 0.0
-            return 0.0, offset + self._all.psnr_yuv()
+                return ratio * self._few.bits(latents), 0.0
+            return 0.0, offset + self._few.psnr_yuv(latents)
 
-        def search(factor: float) -> bool:
-            """Search anew; tell whether the file is no longer off to the side where it was."""
-            step.fill_(1.0)
-            self._model.coarsen(index, views, self.lmbda * factor)
-            return not off(*figures())
-
-        index, views = self._searched.views()
-        off: Callable[[float, float], bool] = self.target.falls_short
+        off: Callable[[float, float, float], bool] = self.target.falls_short
         factors: tuple[float, ...] = _FINER
-        if not off(*figures()):
+        if not off(bits, psnr_yuv, slack):
             off, factors = self.target.exceeds, _COARSER
-        if off(*figures()):
+        if off(bits, psnr_yuv, slack):
+            if choices is None:
+                step.fill_(1.0)
+                choices = self._model.coarsen(*self._searched.views(), self.lmbda)
+            tried = choices
+
+            def choose(factor: float) -> bool:
+                """Choose anew; tell whether the file is no longer off to the side where it was."""
+                self._model.choose_steps(tried, float(self.lmbda) * factor)
+                return not off(*figures(), slack)
+
             last = 1.0
             for factor in factors:
-                if search(factor):
-                    self._narrow(search, last, factor)
+                if choose(factor):
+                    self._narrow(choose, last, factor)
                     break
                 last = factor
         changed = not torch.equal(before, step)
-        found = figures()
-        if self.target.exceeds(*found):
+        if self.target.exceeds(*figures(), slack):
             latents = rounded_latents(self._model)
-            shift = 0.0 if asks_size else found[1] - self._few.psnr_yuv()
-
-            def fits(x: Tensor) -> bool:
-                if asks_size:
-                    return not self.target.exceeds(ratio * self._few.bits(x), 0.0)
-                return not self.target.exceeds(0.0, shift + self._few.psnr_yuv(x))
-
-            trim(self._model, self._few, fits)
+            trim(self._model, self._few, lambda x: not self.target.exceeds(*figures(x), slack))
             changed = changed or not torch.equal(latents, rounded_latents(self._model))
         return changed
 
-    def _narrow(self, search: Callable[[float], bool], little: float, enough: float) -> None:
+    def _narrow(self, choose: Callable[[float], bool], little: float, enough: float) -> None:
         """Halve the interval of factors; the state is in the end that of the one that is enough."""
         step = self._model.weight_vector.step
         kept = step.clone()
         for _ in range(_N_HALVINGS):
             middle = math.sqrt(little * enough)
-            if search(middle):
+            if choose(middle):
                 enough, kept = middle, step.clone()
             else:
                 little = middle
@@ -201,27 +262,14 @@ class RateControl:
         self._gained.fill_(self._few.psnr_yuv() - before[1])
         step.copy_(kept)
 
-    def _distance(self, progress: float, n_steps: float, full: bool) -> float:
+    def _distance(self, outlook: Outlook, full: bool) -> float:
         """Of the file that is expected from what the fit has reached."""
         if self.target.bits is not None:
             latents, others = self._few.parts()
-            # The search for the weights' steps halves their bits.
-            left = float(self._left) or 0.14 + 0.46 * progress
-            bits = latents * (1 - 0.18 * (1 - progress)) + others * left
-            return self.target.distance(bits, 0.0)
+            left = float(self._left) or outlook.left
+            return self.target.distance(latents * outlook.growth + others * left, 0.0)
         psnr = self._few.psnr_yuv()
         if full:
             self._offset.fill_(self._all.psnr_yuv() - psnr)
-        expected = psnr + float(self._offset) + float(self._gained)
-        expected += _gain_left(progress, n_steps)
-        return self.target.distance(0.0, expected - _SPARE_DB)
-
-
-def _gain_left(progress: float, n_steps: float) -> float:
-    """What PSNR-YUV still gains until the end of a typical fit, in dB.
-
-    Rather too much than too little: bits that an early lmbda is too low for are never given back.
-    """
-    early = 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
-    steady = 2.0 * math.pow(1 - progress, 1.3) * min(1.0, n_steps / 8000)
-    return max(early, steady)
+        expected = psnr + float(self._offset) + float(self._gained) + outlook.gain_db
+        return self.target.distance(0.0, expected)

@@ -155,7 +155,7 @@ def encode(
                 for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
                     warn(line)
             control = (
-                RateControl(options.target, model, light_field, options.lmbda)
+                RateControl(options.target, model, light_field, options.lmbda, options.schedule)
                 if options.target
                 else None
             )

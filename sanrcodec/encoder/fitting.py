@@ -220,6 +220,9 @@ def fit(
                 continue
             clock.count()
             if control:
+                if control.foresees(clock.done, planned):
+                    control.foresee(run.ahead)
+                    views.start(clock.done)
                 control.look(clock.done, planned)
             # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
             slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS

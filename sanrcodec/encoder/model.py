@@ -28,9 +28,12 @@ from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene, Scene
 from sanrcodec.encoder.views import Views
 
-__all__ = ["Quantizer", "SceneModel"]
+__all__ = ["Quantizer", "SceneModel", "StepChoices"]
 
 Quantizer = Callable[[Tensor], Tensor]
+
+# Of each tensor, for each doubling of its step: how the distortion and the bits per pixel changed.
+StepChoices = list[list[tuple[float, float]]]
 
 _STEP_FAILURES = 2  # doublings of a step that did not pay, after which no more are tried
 
@@ -196,7 +199,7 @@ class SceneModel(nn.Module):
         index: Tensor,
         target: Tensor,
         lmbda: float | Tensor,
-    ) -> None:
+    ) -> StepChoices:
         """Choose how coarsely each tensor's differences are coded, one after the other.
 
         How finely a weight must be known follows neither from its size nor from its gradient, but
@@ -205,10 +208,14 @@ class SceneModel(nn.Module):
 
         Args:
             index: int64 ``[B]``, the views by which to judge.
-            target: ``[B, C, H, W]``, as :meth:`views` gives.
+            target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
             lmbda: Weight of the rate.
+
+        Returns:
+            What was tried, from which :meth:`choose_steps` chooses for another weight.
         """
         latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
+        target = block_means(target, 1 << self.level)
         step = self.weight_vector.step
 
         def evaluate(
@@ -216,7 +223,7 @@ class SceneModel(nn.Module):
             latent_bits: Tensor | None = None,
             scene: FloatScene | None = None,
         ) -> Tensor:
-            """Cost, distortion and bits of the latents; some of it may be known already."""
+            """Cost, distortion and bits of the latents, unless known, and all bits per pixel."""
             weights, weight_bits = self.quantized_weights()
             if mse is None:
                 scene = scene or self.joint_scene(latents, weights)
@@ -224,12 +231,13 @@ class SceneModel(nn.Module):
                 mse = mse_yuv(plane_errors(views, target).mean(0))
             if latent_bits is None:
                 latent_bits = self.latent_bits(latents, weights)
-            cost = mse + lmbda * self._per_pixel(latent_bits + weight_bits)
-            figures = torch.stack([cost, mse, latent_bits])
+            rate = self._per_pixel(latent_bits + weight_bits)
+            figures = torch.stack([mse + lmbda * rate, mse, latent_bits, rate])
             self.ranks.average_(figures)
             return figures
 
-        best, mse, latent_bits = evaluate()
+        best, mse, latent_bits, rate = evaluate()
+        choices: StepChoices = []
         for spec, part in zip(self.weight_vector.specs, self.weight_vector.slices, strict=True):
             # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
             entropy_only = spec.name.startswith("arm.")
@@ -237,16 +245,31 @@ class SceneModel(nn.Module):
             scene = None
             if spec.name.startswith("view") or spec.name == "per_view":
                 scene = self.joint_scene(latents, self.quantized_weights()[0])
-            kept, failures = 1.0, 0
+            kept, failures, before = 1.0, 0, (mse, rate)
+            tried = [(0.0, 0.0)]
             for shift in range(1, SHIFT_MAX + 1):
                 step[part] = 2.0**shift
                 found = evaluate(mse) if entropy_only else evaluate(None, latent_bits, scene)
+                tried.append((float(found[1] - before[0]), float(found[3] - before[1])))
                 if found[0] < best:
-                    best, mse, latent_bits = found
+                    best, mse, latent_bits, rate = found
                     kept, failures = 2.0**shift, 0
                 elif (failures := failures + 1) == _STEP_FAILURES:
                     break
             step[part] = kept
+            choices.append(tried)
+        return choices
+
+    def choose_steps(self, choices: StepChoices, lmbda: float) -> None:
+        """Choose the steps that are best for a weight of the rate, as far as they add up.
+
+        Args:
+            choices: Of :meth:`coarsen`.
+            lmbda: Weight of the rate.
+        """
+        for part, tried in zip(self.weight_vector.slices, choices, strict=True):
+            costs = [distortion + lmbda * rate for distortion, rate in tried]
+            self.weight_vector.step[part] = 2.0 ** costs.index(min(costs))
 
     @torch.no_grad()
     def load(self, weights: Weights, latents: list[np.ndarray]) -> None:

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, SCHEDULES, Schedule
+from sanrcodec.encoder.schedule import SCHEDULES, Schedule
 from sanrcodec.encoder.target import Target, target_of
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField
@@ -107,8 +107,5 @@ def checked_options(
     check_option("seed", seed)
     if lmbda is None:
         lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
-    if schedule is None:
-        # What a file of smaller views has says too little of the whole one: control would start
-        # late, far from the target.
-        schedule = SCHEDULES[preset] if target is None else DEFAULT_SCHEDULE
+    schedule = SCHEDULES[preset] if schedule is None else schedule
     return Options(preset, profile, lmbda, target, steps, schedule, time_budget, seed)

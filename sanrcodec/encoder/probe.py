@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.color import RGB_FROM_YCC, YCC_FROM_RGB
-from sanrcodec.encoder.images import color_planes
+from sanrcodec.encoder.images import block_means, color_planes
 from sanrcodec.encoder.loss import plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.lightfield import LightField
@@ -69,13 +69,14 @@ class Probe:
 
     @torch.no_grad()
     def psnr_yuv(self, latents: Tensor | None = None) -> float:
-        """PSNR-YUV in dB of the decoded samples, mean over the views."""
+        """PSNR-YUV in dB of the decoded samples, mean over the views, at the model's size."""
         weights, _ = self.model.quantized_weights()
         latents = rounded_latents(self.model) if latents is None else latents
         scene = self.model.scene(latents, weights)
         levels = []
         for number in self.index:
             index, target = self.view(number)
+            target = block_means(target, 1 << self.model.level)
             errors = plane_errors(self._shown(self.model.views(scene, weights, index)), target)
             # Views without light are exact, and count as the measure of quality counts them.
             planes = (-10 * torch.log10(errors / 255.0**2)).clamp(max=PSNR_CAP)

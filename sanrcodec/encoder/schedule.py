@@ -155,6 +155,11 @@ class Schedule:
             colored=progress < self.color_until and self.color_weight > 0,
         )
 
+    def span(self, level: int) -> tuple[float, float]:
+        """Progress at which the steps of a size begin, and at which they end."""
+        phases = [phase for phase in self.phases if phase.level == level]
+        return self._start_of(phases[0]), phases[-1].until
+
     def annealing(self, phase: Phase, progress: Tensor) -> tuple[Tensor, Tensor]:
         """Temperature and width of the noise, of a phase whose latents do not rest."""
         assert phase.temperature is not None

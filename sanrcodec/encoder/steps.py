@@ -6,6 +6,8 @@ Must not know of time, checkpoints or files.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypedDict
 
 import torch
@@ -120,6 +122,31 @@ class Steps:
         self._step(Stage(phase, guided=False))
         self.figures.tolist()
 
+    @contextmanager
+    def ahead(self) -> Iterator[Callable[[int], None]]:
+        """Try the first steps of whole views; afterwards all is as before.
+
+        Gives what does so many of them. They load views: those of the next step must be asked for
+        anew.
+        """
+        kept, level = self.copies(), self.model.level
+        kept.keep(0)
+        begin, _ = self.schedule.span(0)
+        self.count.copy_(begin * self.total)
+        self.model.set_level(0)
+        stage = Stage(self.schedule.stage_at(begin).phase, guided=False)
+
+        def go(n_steps: int) -> None:
+            for _ in range(n_steps):
+                self.views.load()
+                self._step(stage)
+
+        try:
+            yield go
+        finally:
+            kept.restore()
+            self.model.set_level(level)
+
     def _guide(self) -> GeometryGuide | None:
         if self.geometry is None:
             return None
@@ -131,9 +158,9 @@ class Steps:
             # The compiled parts are for steps with gradients.
             fused = self.model.fuse(False)
             views = self.views
-            self.model.coarsen(views.index, views.targets(), self.lmbda)
+            choices = self.model.coarsen(views.index, views.targets(), self.lmbda)
             if self.control:
-                self.control.rest()
+                self.control.rest(choices)
             self.model.fuse(fused)
         self.coarsened.fill_(1)
 

@@ -21,6 +21,7 @@ _SIZE_TOLERANCE = 0.05
 # bits per pixel of one view = _TYPICAL_RATE * lmbda ** -_RATE_EXPONENT, and so many dB at
 # lmbda = 1, of the three scenes of results/rd.csv; a scene differs by a factor of 2, or 3 dB.
 _TYPICAL_RATE, _RATE_EXPONENT = 1.5, 0.55
+_NETWORK_BITS = 12_000  # that a small file has besides, about
 _TYPICAL_PSNR_DB, _DB_PER_OCTAVE = 43.5, 1.1
 # Where a fit may start: the latents' step, which stays, is better too fine than too coarse.
 _GUESSES = 0.3, 20.0
@@ -52,7 +53,7 @@ class Target:
             n_views: Of the light field.
         """
         if self.bits is not None:
-            rate = self.bits / (n_pixels / n_views)
+            rate = max(self.bits - _NETWORK_BITS, self.bits / 4) / (n_pixels / n_views)
             log_lmbda = math.log(_TYPICAL_RATE / rate) / _RATE_EXPONENT
         else:
             assert self.psnr_yuv is not None
@@ -73,17 +74,25 @@ class Target:
         assert self.psnr_yuv is not None
         return (psnr_yuv - self.psnr_yuv) / _DB_PER_OCTAVE * math.log(2)
 
-    def exceeds(self, bits: float, psnr_yuv: float) -> bool:
-        """Whether a file of so many bits, or of such a quality in dB, has more than it shall."""
-        if self.bits is not None:
-            return bits > self.bits * (1 if self.is_limit else 1 + 0.8 * _BPP_TOLERANCE)
-        assert self.psnr_yuv is not None
-        return psnr_yuv > self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB
+    def exceeds(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
+        """Whether a file has more than it shall.
 
-    def falls_short(self, bits: float, psnr_yuv: float) -> bool:
-        """Whether a file with so many bits and such a quality, in dB, could have more of them."""
+        Args:
+            bits: Of the file.
+            psnr_yuv: Of it, in dB.
+            slack: 0..1, share of what is near enough that counts as such.
+        """
         if self.bits is not None:
-            tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE
+            if self.is_limit:
+                return bits > self.bits * (1 - 0.4 * _SIZE_TOLERANCE * (1 - slack))
+            return bits > self.bits * (1 + 0.8 * _BPP_TOLERANCE * slack)
+        assert self.psnr_yuv is not None
+        return psnr_yuv > self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB * slack
+
+    def falls_short(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
+        """Whether a file could have more; the arguments are those of :meth:`exceeds`."""
+        if self.bits is not None:
+            tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE * slack
             return bits < self.bits * (1 - 0.8 * tolerance)
         assert self.psnr_yuv is not None
         return psnr_yuv < self.psnr_yuv
