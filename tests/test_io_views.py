@@ -140,6 +140,24 @@ def test_hyphens_that_join_words_are_no_signs(tmp_path, name):
     assert "left out: lf0_0.png" in assert_reads(tmp_path / "lf", samples)
 
 
+@pytest.mark.parametrize("name", ["frame_{v:04d}_cam_{u:02d}.png", "cam{u}-time{v}.png"])
+def test_times_are_no_rows(tmp_path, name):
+    samples = noise((3, 4, 4, 5, 3))
+    save_views(tmp_path / "lf", samples, name)
+    refuses("do not tell their grid.* or give the images of one time", tmp_path / "lf")
+    for v, u in np.ndindex(2, 4):
+        (tmp_path / "lf" / name.format(v=v + 1, u=u)).unlink()
+    assert_reads(tmp_path / "lf", samples[:1], grid=(1, 4))
+    save_views(tmp_path / "fixed", samples, "frame_0007_{v}_{u}.png")
+    assert_reads(tmp_path / "fixed", samples)
+
+
+@pytest.mark.parametrize(("n_views", "hint"), [(16, "such as 4x4, or 1x16"), (15, "first, 1x15")])
+def test_one_row_is_suggested(tmp_path, n_views, hint):
+    save_views(tmp_path, noise((1, n_views, 4, 5, 3)), "{n:03d}.png")
+    refuses(f"add --grid VxU, .*{hint} if they are one row", tmp_path)
+
+
 # Views that are only counted
 
 

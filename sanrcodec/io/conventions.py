@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CONVENTIONS", "Convention", "find_convention", "first_index"]
+__all__ = ["CONVENTIONS", "Convention", "counts_time", "find_convention", "first_index"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ _WORDS = {
     "rows": frozenset("r row rows v y t j".split()),
     "columns": frozenset("c col cols column columns u x s i".split()),
 }
+_TIMES = frozenset("frame frames time timestamp exposure iso".split())
 
 
 def find_convention(stem: str) -> Convention | None:
@@ -60,6 +61,18 @@ def first_index(texts: tuple[str, str]) -> str | None:
     Returns:
         ``rows`` or ``columns``; None where the words do not tell, or contradict each other.
     """
-    words = [(re.findall(r"[a-z]+", text.lower()) or [""])[-1] for text in texts]
-    axes = [next((a for a, known in _WORDS.items() if word in known), None) for word in words]
+    axes = [
+        next((a for a, known in _WORDS.items() if _last_word(text) in known), None)
+        for text in texts
+    ]
     return axes[0] if set(axes) == set(_WORDS) else None
+
+
+def counts_time(text: str) -> bool:
+    """Tell from the text before a number whether it counts moments or settings, not views."""
+    return _last_word(text) in _TIMES
+
+
+def _last_word(text: str) -> str:
+    words: list[str] = re.findall(r"[a-z]+", text.lower())
+    return words[-1] if words else ""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sanrcodec.io.conventions import Convention, find_convention, first_index
+from sanrcodec.io.conventions import Convention, counts_time, find_convention, first_index
 
 __all__ = [
     "NameSet",
@@ -103,6 +103,8 @@ def find_grid(names: NameSet, order: str | None = None) -> NamedGrid | None:
         if len(candidate.names) != len(names.names):
             continue
         for pair in itertools.combinations(range(len(candidate.values[0])), 2):
+            if any(counts_time(candidate.texts[field]) for field in pair):
+                continue
             # Where words name row and column, either may have one value only.
             is_named = first_index((candidate.texts[pair[0]], candidate.texts[pair[1]])) is not None
             fill = _fill(candidate, pair, least=1 if is_named else 2)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io.conventions import counts_time
 from sanrcodec.io.counted import ADD_OR_SELECT, read_count, refuse_missing
 from sanrcodec.io.folder import list_images, name_larger_folder
 from sanrcodec.io.image import Image, probe_image, read_image
@@ -203,6 +204,8 @@ def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> st
     varying = sum(len(set(column)) > 1 for column in zip(*found.values, strict=True))
     if varying > 2:
         hint = f"; {varying} numbers in their names vary: better give those of one time, size, ..."
+    elif varying == 2 and any(counts_time(text) for text in found.texts):
+        hint = ", or give the images of one time"
     elif varying == 2:
         hint = (
             ", or look for missing views: as row and column, the numbers in their names leave holes"
@@ -231,7 +234,8 @@ def _refuse_rivals(path: Path, first: NameSet, second: NameSet) -> None:
 
 def _suggest(n_views: int) -> str:
     side = math.isqrt(n_views)
-    return f" such as {side}x{side}" if side * side == n_views > 1 else ""
+    square = f" such as {side}x{side}, or" if side * side == n_views > 1 else ","
+    return f"{square} 1x{n_views} if they are one row" if n_views > 1 else ""
 
 
 def _fit_to_grid(
