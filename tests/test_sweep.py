@@ -135,6 +135,27 @@ def test_views_without_geometry(render: Callable[..., Views]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("grid", [(5, 5), (1, 12), (4, 6)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_views_in_a_random_order_have_no_geometry(
+    render: Callable[..., Views], grid: tuple[int, int], seed: int
+) -> None:
+    """One of four orders is some percent better than another by chance."""
+    views = render(grid)
+    order = np.random.default_rng(seed).permutation(len(views) * len(views[0]))
+    assert found(views.reshape(-1, *views.shape[2:])[order].reshape(views.shape)) is None
+    assert found(views) is not None
+
+
+def test_rows_in_another_order_have_a_geometry(render: Callable[..., Views]) -> None:
+    """A part of it is right, which is worth more to a fit than none."""
+    views = render()
+    snake = views.copy()
+    snake[1::2] = snake[1::2, ::-1]
+    assert found(snake) is not None
+    assert found(views[[1, 0, 2, 4, 3]]) is not None
+
+
 def test_still_views_have_a_geometry(render: Callable[..., Views]) -> None:
     still = np.broadcast_to(render((1, 1)), (3, 3, 72, 96, 3))
     assert found(still).parallax.extent < 0.3

@@ -35,9 +35,11 @@ _MAX_CROSS, _MAX_DIAGONAL = 16, 8  # views that are compared with the one at the
 # lacks the outermost parts.
 _MAX_TOTAL_SHIFT = 0.4
 _LEAST_GAIN = 0.03  # of the score, for which an unusual order of the views is believed
-_FOUND = 0.95  # of the score of the worst order; a geometry must do better
+# Of the score of the worst order, and of views in an order that means nothing.
+_FOUND = 0.95  # a geometry must do better
+_N_SHUFFLES = 16  # of which the order is taken that is least like the given one
 _HOPELESS = 1.4  # of the score of the best order, beyond which another one is given up
-_ALIKE = 0.6  # of the score of unlike views, below which views are alike
+_ALIKE = 0.3  # of the score of unlike views, below which views are alike
 _FEW_VIEWS, _N_NARROWINGS = 4, 4  # up to which the last ring is searched so often
 _N_FAR_VIEWS = 4  # that tell which end is in front
 _APART_PX = 1.0  # of two pixels that move to the same place
@@ -227,9 +229,28 @@ def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> _Search |
     if best.match.score > (1 - _LEAST_GAIN) * usual.match.score:
         best = usual
     worst = max(search.match.score for search in searches)
-    if some_are_worse or best.match.score < _FOUND * worst or _are_still(views, best.match):
-        return best
-    return None
+    is_better = some_are_worse or best.match.score < _FOUND * worst
+    if is_better and not are_few:
+        is_better = _is_better_than_chance(views, best)
+    return best if is_better or _are_still(views, best.match) else None
+
+
+def _is_better_than_chance(views: _Views, best: _Search) -> bool:
+    """Whether the views match better than they do in an order that has nothing to do with theirs.
+
+    Of four orders of views that have none, one is some percent better than another by chance.
+    """
+    places = views.positions.cpu()
+    random = torch.Generator().manual_seed(0)
+    orders = [
+        places[[0, *(1 + torch.randperm(len(places) - 1, generator=random)).tolist()]]
+        for _ in range(_N_SHUFFLES)
+    ]
+    # The same order, a mirrored and a transposed one: all of these show.
+    unlike = min(orders, key=lambda order: float((places.T @ order).norm()))
+    angular = best.order.angular(unlike.to(views.positions))
+    by_chance = sweep_planes(views.luma, angular, best.match.planes)
+    return best.match.score < _FOUND * by_chance.score
 
 
 def _are_still(views: _Views, match: Match) -> bool:
