@@ -169,3 +169,8 @@ def test_more_views_than_the_limit(tmp_path):
     for n in range(1, 65 * 64):
         (tmp_path / f"view_{n // 64}_{n % 64}.png").hardlink_to(tmp_path / "view_0_0.png")
     refuses("grid 65x64 has 4160 views, limit is 4096", tmp_path)
+
+
+def test_folder_that_is_named_as_an_image(tmp_path):
+    (tmp_path / "lf" / "view_0_0.png").mkdir(parents=True)
+    refuses("there are no images in this folder$", tmp_path / "lf")

@@ -152,10 +152,20 @@ def test_times_are_no_rows(tmp_path, name):
     assert_reads(tmp_path / "fixed", samples)
 
 
-@pytest.mark.parametrize(("n_views", "hint"), [(16, "such as 4x4, or 1x16"), (15, "first, 1x15")])
-def test_one_row_is_suggested(tmp_path, n_views, hint):
-    save_views(tmp_path, noise((1, n_views, 4, 5, 3)), "{n:03d}.png")
-    refuses(f"add --grid VxU, .*{hint} if they are one row", tmp_path)
+@pytest.mark.parametrize(
+    ("n_views", "hint"),
+    [
+        (16, " such as 4x4, or 1x16 if they are one row"),
+        (15, ", 1x15 if they are one row"),
+        (1089, " such as 33x33"),
+        (1090, ""),
+        (4097, ", of at most 4096 views"),
+    ],
+)
+def test_grid_is_suggested(tmp_path, n_views, hint):
+    for n in range(n_views):
+        (tmp_path / f"{n:03d}.png").touch()
+    refuses(f"add --grid VxU, rows of views first{hint}$", tmp_path)
 
 
 # Views that are only counted

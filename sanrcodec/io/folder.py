@@ -80,6 +80,8 @@ def _alternative(path: Path) -> str:
         if advice := foreign.describe(entry):
             return f", but {advice}"
     for entry in itertools.islice(_walk(path), _MOST_LOOKED_AT):
+        if entry.is_dir():
+            continue
         if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
             return f"; the next ones lie in {entry.parent}"
         if entry.suffix.lower() in _ARRAYS:

@@ -26,7 +26,7 @@ from sanrcodec.io.names import (
     natural_key,
 )  # fmt: skip
 from sanrcodec.io.reading import Layout, Reading, Request
-from sanrcodec.lightfield import StoredSamples, format_grid
+from sanrcodec.lightfield import MAX_GRID, MAX_VIEWS, StoredSamples, format_grid
 
 __all__ = ["LAYOUT", "ImageFiles"]
 
@@ -233,9 +233,12 @@ def _refuse_rivals(path: Path, first: NameSet, second: NameSet) -> None:
 
 
 def _suggest(n_views: int) -> str:
+    if n_views > MAX_VIEWS:
+        return f", of at most {MAX_VIEWS} views"
     side = math.isqrt(n_views)
-    square = f" such as {side}x{side}, or" if side * side == n_views > 1 else ","
-    return f"{square} 1x{n_views} if they are one row" if n_views > 1 else ""
+    square = f" such as {side}x{side}" if side * side == n_views > 1 else ""
+    row = f"1x{n_views} if they are one row" if 1 < n_views <= MAX_GRID else ""
+    return f"{square}, or {row}" if square and row else square or (row and f", {row}")
 
 
 def _fit_to_grid(
