@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import arrays, foreign, lenslet, mosaic, quilt, stack, stored, views
+from sanrcodec.io.one_row import find_row
 from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
 from sanrcodec.io.selection import Selection
 from sanrcodec.lightfield import LightField, check_grid
@@ -125,7 +126,9 @@ def read_input(
         if getattr(request, name) is not None and name not in chosen.options:
             raise LightFieldError(f"{path}: --{name} says nothing about layout {chosen.name}")
     try:
-        return _finish(request, chosen.reads(request), bit_depth)
+        reading = chosen.reads(request)
+        _doubt_rows(request, chosen, reading)
+        return _finish(request, reading, bit_depth)
     except LightFieldError as error:
         if str(error).startswith(str(path)):
             raise
@@ -144,6 +147,27 @@ def _choose(path: Path, name: str | None) -> Layout:
         kind = "folder" if path.is_dir() else "file"
         raise LightFieldError(f"{path}: layout {name!r} cannot be read from a {kind}")
     return layout
+
+
+def _doubt_rows(request: Request, chosen: Layout, reading: Reading) -> None:
+    """Say so if a grid that the input does not tell is rather one row, broken into lines."""
+    n_v, n_u = reading.samples.shape[:2]
+    is_told = request.grid is None and chosen is not mosaic.LAYOUT
+    if is_told or request.selection != Selection():
+        return
+    way = find_row(reading.samples)
+    if not way:
+        return
+    advice = f"if they are one row, add --grid 1x{n_v * n_u}"
+    if chosen is mosaic.LAYOUT:
+        advice = "if they are one row, give them in a folder, with --grid"
+        if way == "bottom":
+            advice = f"if this is a quilt, add --layout quilt --grid {n_v}x{n_u}"
+    other = "below" if way == "top" else "above"
+    request.note(
+        f"{request.path}: the last view of a row resembles the first one of the row {other}; "
+        f"{advice}"
+    )
 
 
 def _finish(request: Request, reading: Reading, bit_depth: int | None) -> Input:
