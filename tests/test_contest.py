@@ -50,7 +50,7 @@ def test_the_default_is_never_worse_than_the_profile_without_geometry(
     assert (ours.geometry, flat.geometry) == ("not found", "none")
     assert cost(ours, shuffled, 8.0) <= cost(flat, shuffled, 8.0)
     assert lines[0].startswith("parallax: not found; no order of the axes explains the views.")
-    assert lines[1].startswith("short fits (30 steps): cost ")
+    assert lines[1].startswith("short fits (50 steps): cost ")
     assert len(lines) == 2
 
 
@@ -67,7 +67,7 @@ def test_the_better_short_fit_decides(
     assert (sanrcodec.open(result.content).header.layers > 0) == has_layers
     kept = "with" if has_layers else "without"
     told = f"cost {costs[0]} with layers, {costs[1]} without; fitted {kept} layers"
-    assert lines[1] == f"short fits (1 steps): {told}"
+    assert lines[1] == f"short fits (3 steps): {told}"
 
 
 @pytest.mark.slow
@@ -107,6 +107,27 @@ def test_a_checkpoint_remembers_the_outcome(
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize(("steps", "short"), [(3, 3), (50, 50), (240, 50), (800, 100)])
+def test_steps_of_short_fits(
+    monkeypatch: pytest.MonkeyPatch, shuffled: LightField, steps: int, short: int
+) -> None:
+    from sanrcodec.encoder import distributed, exposure, options
+    from sanrcodec.presets import PROFILES
+
+    taken: list[int] = []
+    monkeypatch.setattr(contest, "fit", lambda *args, **named: taken.append(named["steps"]))
+    whole = options.checked_options(
+        shuffled, lmbda=None, bpp=None, psnr=None, max_size=None, quality=None, preset="fast",
+        profile="default", steps=steps, schedule=None, time_budget=None, seed=0,
+    )  # fmt: skip
+    found = contest.Contest.of(
+        shuffled, (PROFILES["default"], PROFILES["sanr"]), exposure.measure_exposure(shuffled),
+        whole, torch.device("cpu"), distributed.ALONE, lambda: False,
+    )  # fmt: skip
+    assert taken == [short] * 2
+    assert found.steps == short
+
+
 @pytest.mark.parametrize(
     "kept", [None, True, (True,), (1, 2.0), (True, "1"), (False, -1.0), (True, float("nan"))]
 )
@@ -135,7 +156,7 @@ def test_the_contest_takes_its_share_of_the_time(
     monkeypatch.setattr(encoding, "fit", watched)
     fit(shuffled, steps=16, time_budget=400.0)
     (*short, whole) = seen
-    assert short == [(2, 50.0)] * 2
+    assert short == [(16, 50.0)] * 2
     assert whole[0] == 16
     assert whole[1] is not None
     assert 250 < whole[1] < 400

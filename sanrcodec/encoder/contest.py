@@ -25,6 +25,7 @@ from sanrcodec.presets import PRESETS, gain_of, make_header
 __all__ = ["CONTEST_SHARE", "Contest", "new_model"]
 
 CONTEST_SHARE = 1 / 8  # of the steps and of the time, for each profile
+_LEAST_STEPS = 50  # fewer tell little
 _N_VIEWS = 16  # that are looked at
 
 
@@ -86,13 +87,15 @@ class Contest(NamedTuple):
             light_field: To fit.
             profiles: With and without layers.
             exposure: Of the light field.
-            options: Of the whole fit, of whose steps and time each takes an eighth.
+            options: Of the whole fit, of whose steps and time each takes an eighth, but at least 50
+                steps or all of them.
             device: Where to fit.
             ranks: That share the fits.
             should_stop: As :func:`~sanrcodec.encoder.fitting.fit` takes it.
         """
         preset = PRESETS[options.preset]
-        steps = max(1, round(CONTEST_SHARE * (options.steps or preset.steps)))
+        whole = options.steps or preset.steps
+        steps = min(whole, max(_LEAST_STEPS, round(CONTEST_SHARE * whole)))
         budget = options.time_budget and CONTEST_SHARE * options.time_budget
         costs = []
         for profile in profiles:

@@ -77,8 +77,8 @@ def describe_geometry(
         return "parallax: not looked for"
     if geometry is None:
         return (
-            "parallax: not found; no order of the axes explains the views. Short fits choose "
-            "between a scene with layers and one without"
+            "parallax: not found; no order of the axes explains the views. The encoder "
+            "chooses by short fits between a scene with layers and one without"
         )
     near, far = _range(geometry)
     parallax = geometry.parallax
