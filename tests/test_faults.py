@@ -221,10 +221,11 @@ def test_a_fit_that_diverges_goes_on(
     kept: int,
 ) -> None:
     losses = diverge_at(calls)
+    # So short a fit tries no steps before the first one, which would count among the calls.
     with caplog.at_level(logging.WARNING):
-        result = fit(light_field, steps=60)
-    assert (result.steps, result.finished) == (60, True)
-    assert len(losses) > 60
+        result = fit(light_field, steps=59)
+    assert (result.steps, result.finished) == (59, True)
+    assert len(losses) > 59
     assert losses[-1] < 0.5 * losses[0]
     assert any(
         f"from the state after step {kept} with 0.5 of the rates" in w for w in result.warnings
