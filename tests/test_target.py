@@ -23,6 +23,7 @@ from sanrcodec.presets import psnr_of_quality
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder.control import RateControl  # noqa: E402
+from sanrcodec.encoder.exposure import measure_exposure  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
 from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, SCHEDULES  # noqa: E402
@@ -190,6 +191,44 @@ def test_control_looks_at_smaller_views(model: tuple[SceneModel, LightField], le
             assert float(control.lmbda) > 12 if sign > 0 else lowest < float(control.lmbda) < 6
     finally:
         model_.set_level(0)
+
+
+def test_black_views_count_as_they_decode() -> None:
+    """They are not looked at, and their PSNR is known."""
+    samples = np.array(synthetic((3, 4), (24, 32)))
+    samples[0, 0], samples[2, 3] = 0, 0
+    samples[2, 3, 5, 6] = 1  # nearly black
+    light_field = LightField(samples, 8)
+    exposure = measure_exposure(light_field)
+    assert exposure.is_dead.sum() == 2
+    header = make_header(light_field, PROFILES["default"], Parallax(1.0), 16)
+    model_ = SceneModel(header)
+    lit = Probe(model_, light_field, 100, exposure)
+    assert sorted(lit.index) == [n for n in range(12) if n not in (0, 11)]
+    of_lit = (lit.psnr_yuv() * 12 - PSNR_CAP - psnr_yuv(samples[2, 3], 0 * samples[2, 3])) / 10
+    assert 5 < of_lit < 40
+    assert not {0, 11} & set(Probe(model_, light_field, 6, exposure).index)
+    every = Probe(model_, light_field, 100)
+    assert len(every.index) == 12
+    assert every.psnr_yuv() < lit.psnr_yuv()  # an unfitted model does not show black
+
+
+def test_control_keeps_near_its_start_for_a_while(model: tuple[SceneModel, LightField]) -> None:
+    model_, light_field = model
+    bits = Probe(model_, light_field, 2).bits()
+    found = []
+    for factor in (0.01, 100.0):
+        target = Target("bpp", 1, bits=factor * bits)
+        control = RateControl(target, model_, light_field, 8.0, DEFAULT_SCHEDULE)
+        for done in range(1, 95):
+            control.look(done, 100)
+            if done == 40:
+                found.append(float(control.lmbda))
+        found.append(float(control.lmbda))
+    assert found[0] == pytest.approx(48.0, rel=1e-3)
+    assert found[1] > 100
+    assert found[2] == pytest.approx(4.0, rel=1e-3)
+    assert found[3] < 1
 
 
 def test_control_learns_how_whole_views_differ(model: tuple[SceneModel, LightField]) -> None:

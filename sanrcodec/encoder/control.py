@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
+from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.model import SceneModel, StepChoices
 from sanrcodec.encoder.outlook import Outlook, outlook_of
 from sanrcodec.encoder.probe import Probe, rounded_latents
@@ -29,6 +30,7 @@ _LOOKS, _STEPS_PER_LOOK = (60, 100), 80  # in a fit
 # Views of a look, of a full look that stands for all of them, and of a search for steps; these must
 # cost little beside the steps, which a GPU makes with more views than a CPU.
 _VIEWS_CUDA, _VIEWS_CPU = (6, 100, 4), (3, 24, 1)
+_VIEWS_AT_REST = 200  # when the latents come to rest, and quality is what is asked for
 _N_FULL = 6  # full looks
 _FIRST, _LAST = 0.06, 0.95  # progress between which lmbda moves
 _PROPORTIONAL = 0.4  # of the distance in log(lmbda)
@@ -46,14 +48,15 @@ _SLACK_AT_REST = 0.3
 _FURTHEST = 2.0  # distance in log(lmbda) that one look believes
 # Progress at which the search for the weights' steps is tried; it takes as long as 30 steps.
 _TRIALS, _MORE_TRIALS, _MORE_TRIALS_STEPS = (0.7,), (0.4, 0.7, 0.88), 4000
-# Factors of lmbda for another choice of the weights' steps, one after the other, and how often the
-# interval between one that is not enough and one that is too much is halved.
-_FINER, _COARSER, _N_HALVINGS = (0.2, 0.04, 0.008), (2.0, 5.0, 20.0), 4
+# Factors of lmbda for another choice of the weights' steps, and how often the interval between one
+# that is not enough and one that is too much is halved.
+_FACTORS, _N_HALVINGS = (0.008, 0.04, 0.2, 1.0, 2.0, 5.0, 20.0), 4
 _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
-# How far lmbda may fall below its start, and progress until which that holds, and at which not at
-# all any more: what early views lack is mostly for later steps, and bits that come late come easily
-# while those that are too many stay.
-_FACTOR_DOWN, _HELD = 2.0, (0.4, 0.7)
+# How far lmbda may fall below its start and rise above it, and progress until which that holds, and
+# at which not at all any more. What early views lack is mostly for later steps, and bits that come
+# late come easily while those that are too many stay; and of a small file most bits are those of
+# the networks at first, whatever lmbda is.
+_FACTOR_DOWN, _FACTOR_UP, _HELD = 2.0, 6.0, (0.4, 0.7)
 
 
 class RateControl:
@@ -65,6 +68,7 @@ class RateControl:
         light_field: That is fitted. All ranks of the model look at it at the same time.
         lmbda: Where the fit starts.
         schedule: Of the fit.
+        exposure: Of the light field.
 
     Attributes:
         lmbda: float32 ``[]`` on the model's device: steps read it, also from a CUDA graph.
@@ -77,12 +81,16 @@ class RateControl:
         light_field: LightField,
         lmbda: float,
         schedule: Schedule,
+        exposure: Exposure | None = None,
     ) -> None:
         self.target, self._schedule, self._start = target, schedule, math.log(lmbda)
         self.lmbda = torch.full((), lmbda, device=model.latents.device)
         self._model = model
         n_views = _VIEWS_CPU if self.lmbda.device.type == "cpu" else _VIEWS_CUDA
-        self._few, self._all, self._searched = (Probe(model, light_field, n) for n in n_views)
+        self._few, self._all, self._searched = (
+            Probe(model, light_field, n, exposure) for n in n_views
+        )
+        self._rested = Probe(model, light_field, _VIEWS_AT_REST, exposure)
         # Numbers that a checkpoint keeps, hence tensors: the integral of log(lmbda), by how many dB
         # the few views differ from all of them at the size of the last look, what the trial has
         # found (bits left of all but the latents, as a share, and dB gained), that size, -1 before
@@ -157,7 +165,7 @@ class RateControl:
         if not math.isfinite(distance):
             return
         distance = min(_FURTHEST, max(-_FURTHEST, distance))
-        low, high = self._lowest(total), math.log(OPTION_RANGES["lmbda"].most)
+        low, high = self._bounds(total)
         speed = _INTEGRAL * max(1.0, planned / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
         speed *= _EARLY if progress < _EARLY_UNTIL else 1.0
         speed *= _COARSE if begin > 0 or level else 1.0
@@ -166,12 +174,14 @@ class RateControl:
         log_lmbda = integral + _PROPORTIONAL * distance
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
 
-    def _lowest(self, progress: float) -> float:
-        """Of log(lmbda): early in a fit not far below the start, whatever is seen."""
-        lowest, early = math.log(_LOWEST), self._start - math.log(_FACTOR_DOWN)
+    def _bounds(self, progress: float) -> tuple[float, float]:
+        """Of log(lmbda): early in a fit not far from the start, whatever is seen."""
+        lowest, highest = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
         begin, end = _HELD
         held = min(1.0, max(0.0, (end - progress) / (end - begin)))
-        return lowest + held * max(0.0, early - lowest)
+        down = max(0.0, self._start - math.log(_FACTOR_DOWN) - lowest)
+        up = max(0.0, highest - self._start - math.log(_FACTOR_UP))
+        return lowest + held * down, highest - held * up
 
     def rest(self, choices: StepChoices) -> None:
         """Correct what the file would be when the latents have come to rest; the rest adapts to it.
@@ -182,7 +192,7 @@ class RateControl:
             choices: Of that search.
         """
         asks_size = self.target.bits is not None
-        psnr_yuv = 0.0 if asks_size else self._all.psnr_yuv()
+        psnr_yuv = 0.0 if asks_size else self._rested.psnr_yuv()
         self.correct(self._few.bits(), psnr_yuv, choices, slack=_SLACK_AT_REST)
 
     def correct(
@@ -213,10 +223,19 @@ class RateControl:
                 return ratio * self._few.bits(latents), 0.0
             return 0.0, offset + self._few.psnr_yuv(latents)
 
+        def trimmed() -> bool:
+            return trim(
+                self._model, self._few, lambda x: not self.target.exceeds(*figures(x), slack)
+            )
+
+        # Networks that have adapted to their steps are better left as they are.
+        if choices is None and self.target.exceeds(bits, psnr_yuv, slack) and trimmed():
+            return True
+        # Of the choices that are not too little the coarsest, or of those not too much the finest.
         off: Callable[[float, float, float], bool] = self.target.falls_short
-        factors: tuple[float, ...] = _FINER
+        factors = _FACTORS[::-1]
         if not off(bits, psnr_yuv, slack):
-            off, factors = self.target.exceeds, _COARSER
+            off, factors = self.target.exceeds, _FACTORS
         if off(bits, psnr_yuv, slack):
             if choices is None:
                 step.fill_(1.0)
@@ -228,7 +247,7 @@ class RateControl:
                 self._model.choose_steps(tried, float(self.lmbda) * factor)
                 return not off(*figures(), slack)
 
-            last = 1.0
+            last = factors[0]
             for factor in factors:
                 if choose(factor):
                     self._narrow(choose, last, factor)
@@ -237,7 +256,7 @@ class RateControl:
         changed = not torch.equal(before, step)
         if self.target.exceeds(*figures(), slack):
             latents = rounded_latents(self._model)
-            trim(self._model, self._few, lambda x: not self.target.exceeds(*figures(x), slack))
+            trimmed()
             changed = changed or not torch.equal(latents, rounded_latents(self._model))
         return changed
 

@@ -155,7 +155,14 @@ def encode(
                 for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
                     warn(line)
             control = (
-                RateControl(options.target, model, light_field, options.lmbda, options.schedule)
+                RateControl(
+                    options.target,
+                    model,
+                    light_field,
+                    options.lmbda,
+                    options.schedule,
+                    start.exposure if model.header.per_view else None,
+                )
                 if options.target
                 else None
             )

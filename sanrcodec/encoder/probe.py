@@ -15,11 +15,12 @@ from torch import Tensor
 
 from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.color import RGB_FROM_YCC, YCC_FROM_RGB
+from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.images import block_means, color_planes
 from sanrcodec.encoder.loss import plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.lightfield import LightField
-from sanrcodec.metrics import PLANE_WEIGHTS, PSNR_CAP
+from sanrcodec.metrics import PLANE_WEIGHTS, PSNR_CAP, psnr_yuv
 
 __all__ = ["Probe", "rounded_latents"]
 
@@ -39,16 +40,29 @@ class Probe:
         model: To measure.
         light_field: The original.
         n_views: That are looked at, or as many as there are; spread evenly over the grid.
+        exposure: Of the light field. Its dead views decode to black, and are not looked at, but
+            count in the mean as they are.
 
     Attributes:
         index: Numbers ``v * U + u`` of the views.
     """
 
-    def __init__(self, model: SceneModel, light_field: LightField, n_views: int) -> None:
+    def __init__(
+        self,
+        model: SceneModel,
+        light_field: LightField,
+        n_views: int,
+        exposure: Exposure | None = None,
+    ) -> None:
         self.model, self.light_field = model, light_field
-        count = light_field.grid[0] * light_field.grid[1]
+        exposure = exposure or Exposure(np.ones(light_field.grid))
+        seen = np.flatnonzero(~exposure.is_dead)
+        count = len(seen)
         order = np.argsort(np.arange(count) * _GOLDEN % 1.0, kind="stable")
-        self.index = [int(i) for i in (order if n_views >= count else _spread(count, n_views))]
+        places = order if n_views >= count else _spread(count, n_views)
+        self.index = [int(seen[i]) for i in places]
+        self._share = count / exposure.is_dead.size
+        self._of_black = _of_black(light_field, exposure)
         self._matrix = torch.tensor(YCC_FROM_RGB, device=model.latents.device)
         self._inverse = torch.tensor(RGB_FROM_YCC, device=model.latents.device)
         self._peak = float((1 << light_field.bit_depth) - 1)
@@ -81,7 +95,7 @@ class Probe:
             # Views without light are exact, and count as the measure of quality counts them.
             planes = (-10 * torch.log10(errors / 255.0**2)).clamp(max=PSNR_CAP)
             levels.append(_combined(planes))
-        return float(torch.cat(levels).mean())
+        return self._share * float(torch.cat(levels).mean()) + self._of_black
 
     def _shown(self, views: Tensor) -> Tensor:
         """Views ``[B, C, H, W]`` as they are after rounding to samples."""
@@ -102,6 +116,15 @@ class Probe:
         samples = self.light_field.view(*divmod(number, self.light_field.grid[1]))
         view = torch.from_numpy(samples.astype(np.float32)).to(device) / self._peak
         return torch.tensor([number], device=device), color_planes(view[None], self._matrix)
+
+
+def _of_black(light_field: LightField, exposure: Exposure) -> float:
+    """What dead views, decoded to black, add to the mean PSNR-YUV of all."""
+    levels = []
+    for v, u in np.argwhere(exposure.is_dead):
+        view = light_field.view(int(v), int(u))
+        levels.append(psnr_yuv(view, np.zeros_like(view), light_field.bit_depth))
+    return sum(levels) / exposure.is_dead.size
 
 
 def _combined(planes: Tensor) -> Tensor:
