@@ -83,3 +83,9 @@ def test_sparse_latents_move_less() -> None:
     preset = PRESETS["medium"]
     assert preset.latent_rate_at(10.0) == preset.latent_rate
     assert preset.latent_rate_at(100.0) == pytest.approx(preset.latent_rate * 0.1**0.15)
+
+
+def test_fast_has_no_latents_for_slopes() -> None:
+    for name, preset in PRESETS.items():
+        header = make_header(views((3, 3)), preset.model(PROFILES["default"]), Parallax(2.0), 16)
+        assert header.has_slopes == (name != "fast")

@@ -78,12 +78,13 @@ def test_only_long_fits_compile() -> None:
     assert Schedule(compile_from_steps=0).compiles(1, None)
 
 
-def test_adam_is_that_of_torch() -> None:
+@pytest.mark.parametrize("square_decay", [0.99, 0.95])
+def test_adam_is_that_of_torch(square_decay: float) -> None:
     torch.manual_seed(0)
     ours, theirs = torch.randn(50).double(), torch.nn.Parameter(torch.empty(50).double())
     theirs.data.copy_(ours)
-    adam = Adam(ours, 1e-3)
-    reference = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.99), eps=1e-3)
+    adam = Adam(ours, 1e-3, square_decay)
+    reference = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, square_decay), eps=1e-3)
     for step in range(1, 8):
         gradient = torch.randn(50).double()
         adam.step(gradient, number(0.1), number(step))

@@ -258,7 +258,7 @@ def _prepare(
 ) -> _Start:
     """Look at the light field, and make the model for it."""
     height, width = light_field.shape[2:4]
-    profile = PROFILES[options.profile]
+    profile = PRESETS[options.preset].model(PROFILES[options.profile])
     has_layers = profile["layers"] > 0
     sweeps = has_layers and light_field.grid != (1, 1)
     ranks.each(lambda: check_memory(height * width, has_layers, device, ranks))

@@ -11,6 +11,8 @@ from torch import Tensor
 
 __all__ = ["Adam"]
 
+_MEAN_DECAY = 0.9
+
 
 class Adam:
     """Adam whose rate and count are tensors.
@@ -18,7 +20,7 @@ class Adam:
     Args:
         parameter: float32 ``[N]``, changed in place.
         epsilon: Of the denominator, in units of the gradient; a number, or a tensor ``[]``.
-        betas: Decay of the moments.
+        square_decay: Decay of the mean square, per step.
 
     Attributes:
         mean, square: Moments of the gradient, ``[N]``.
@@ -28,9 +30,9 @@ class Adam:
         self,
         parameter: Tensor,
         epsilon: float | Tensor,
-        betas: tuple[float, float] = (0.9, 0.99),
+        square_decay: float = 0.99,
     ) -> None:
-        self.parameter, self.epsilon, self.betas = parameter, epsilon, betas
+        self.parameter, self.epsilon, self.betas = parameter, epsilon, (_MEAN_DECAY, square_decay)
         self.mean = torch.zeros_like(parameter)
         self.square = torch.zeros_like(parameter)
 

@@ -223,6 +223,7 @@ SCHEDULES = {
             Phase("soft", until=0.95, rate=0.6, rate_floor=0.02),
             DEFAULT_SCHEDULE.phases[-1],
         ),
+        latent_epsilon=2.5,
     ),
     "medium": DEFAULT_SCHEDULE,
     "slow": DEFAULT_SCHEDULE,

@@ -72,8 +72,8 @@ class Steps:
         self.total = torch.full((), float(n_steps), device=device)
         self.figures = torch.zeros(2, device=device)  # bits, log of the squared error
         self.optimizers = (
-            Adam(model.latents, self._latent_epsilon()),
-            Adam(model.weights, schedule.weight_epsilon),
+            Adam(model.latents, self._latent_epsilon(), preset.square_decay),
+            Adam(model.weights, schedule.weight_epsilon, preset.square_decay),
         )
         self.geometry = geometry if header.layers else None
         self.guide = self._guide()
