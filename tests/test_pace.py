@@ -63,7 +63,9 @@ def test_steps_are_tried_without_a_trace() -> None:
     assert pace is not None
     assert pace.seconds > 0
     assert pace.costs[0] == 1
-    assert 0 < pace.costs[1] < 1
+    # So small steps take as long at any size where other programs run beside them.
+    assert len(pace.costs) == 2
+    assert pace.costs[1] > 0
     for tensor, other in zip(tensors, expected, strict=True):
         assert torch.equal(tensor, other)
         assert tensor.abs().sum() > 0

@@ -227,3 +227,9 @@ def test_a_budget_is_shared_by_steps_of_different_cost() -> None:
     assert clock.work_left <= 40
     clock.plan(per_work=0.01, ahead=0)
     assert clock.planned == 1000
+
+
+def test_a_fit_without_time_has_a_step() -> None:
+    clock = Clock(1000, 1e-9, DEFAULT_SCHEDULE.work, None)
+    clock.plan(1.0, 30)
+    assert clock.planned == 1

@@ -82,7 +82,7 @@ class Clock:
         return seconds / max(timed or 1.0, 1e-6)
 
     def plan(self, per_work: float, ahead: float) -> None:
-        """Plan as many steps as there is time for.
+        """Plan as many steps as there is time for, and one at least.
 
         Args:
             per_work: Seconds of a step of whole views.
@@ -93,7 +93,7 @@ class Clock:
         # Rounded latents cost no more per step than noisy ones: time extrapolates.
         left = (self.budget - self.seconds) / max(per_work, 1e-6) - ahead
         # The largest number of steps whose work is done in time.
-        low, high = self.done, self.steps
+        low, high = max(1, self.done), self.steps
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self._left(middle) <= left else (low, middle - 1)

@@ -42,6 +42,7 @@ _logger = logging.getLogger(__name__)
 _COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
+_TRIED_FROM_SECONDS = 30.0  # of the budget: trying steps takes several of them
 _LATE = 0.5  # progress; what comes after must not make it worse
 _DIVERGED = "it diverged"
 _N_RESTARTS, _CALMER = 2, 0.5  # after a divergence, and the factor of the rates each time
@@ -156,7 +157,8 @@ def fit(
             raise SanrError(
                 "the checkpoint has values that are not finite; remove it to begin anew"
             )
-        if pace := expected_pace(run, good, schedule, steps):
+        has_time = time_budget is None or time_budget >= _TRIED_FROM_SECONDS
+        if has_time and (pace := expected_pace(run, good, schedule, steps)):
             clock.expect(pace.seconds, partial(schedule.work, costs=pace.costs))
             if ranks.rank == 0:
                 clock.plan(pace.seconds, _COARSEN_STEPS)
