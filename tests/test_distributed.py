@@ -126,7 +126,7 @@ def test_interrupted_job_goes_on(
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     state = torch.load(kept, weights_only=True)["state"]["fit"]
-    assert 10 <= state["done"] < STEPS
+    assert 5 <= state["done"] < STEPS  # the first report is of step 5
     assert len(state["random"]) == 2
     assert SanrFile(file).shape == light_field.shape
     # Two numbers have but one sum: the order of the processes does not matter.
