@@ -161,7 +161,7 @@ def encode(
                     light_field,
                     options.lmbda,
                     options.schedule,
-                    start.exposure if model.header.per_view else None,
+                    start.exposure,
                 )
                 if options.target
                 else None
@@ -182,7 +182,7 @@ def encode(
 
             done, finished = fit(
                 model, light_field, geometry.to(chosen) if geometry else None,
-                PRESETS[options.preset], exposure=start.exposure if model.header.per_view else None,
+                PRESETS[options.preset], exposure=start.exposure,
                 lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
                 time_budget=start.time_budget, seed=seed, on_estimate=on_estimate,
                 progress=progress, should_stop=should_stop, control=control, state=start.state,
@@ -229,7 +229,7 @@ class _Start:
         model: Its initial state.
         geometry: Of the plane sweep, on the CPU, or None.
         state: Where the fit goes on, or None.
-        exposure: Of the light field.
+        exposure: Of the light field; None where the model has no gains for it.
         n_steps: Planned.
         time_budget: Seconds that are left for them, or None.
         outcome: Of the search for geometry, as a result tells it.
@@ -240,7 +240,7 @@ class _Start:
     model: SceneModel
     geometry: Geometry | None
     state: FitState | None
-    exposure: Exposure
+    exposure: Exposure | None
     n_steps: int
     time_budget: float | None
     outcome: str
@@ -284,7 +284,8 @@ def _prepare(
         profile = profile if has_layers else flat
         budget = budget and max(budget - seconds, _LEAST_SECONDS)
     model = new_model(light_field, profile, geometry, exposure, options.lmbda, device, ranks)
-    return _Start(model, geometry, state, exposure, n_steps, budget, outcome, contest)
+    used = exposure if model.header.per_view else None
+    return _Start(model, geometry, state, used, n_steps, budget, outcome, contest)
 
 
 def _notes(

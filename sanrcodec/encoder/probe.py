@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,10 +63,19 @@ class Probe:
         places = order if n_views >= count else _spread(count, n_views)
         self.index = [int(seen[i]) for i in places]
         self._share = count / exposure.is_dead.size
-        self._of_black = _of_black(light_field, exposure)
+        self._exposure = exposure
         self._matrix = torch.tensor(YCC_FROM_RGB, device=model.latents.device)
         self._inverse = torch.tensor(RGB_FROM_YCC, device=model.latents.device)
         self._peak = float((1 << light_field.bit_depth) - 1)
+
+    @cached_property
+    def _of_black(self) -> float:
+        """What dead views, decoded to black, add to the mean PSNR-YUV of all."""
+        levels = []
+        for v, u in np.argwhere(self._exposure.is_dead):
+            view = self.light_field.view(int(v), int(u))
+            levels.append(psnr_yuv(view, np.zeros_like(view), self.light_field.bit_depth))
+        return sum(levels) / self._exposure.is_dead.size
 
     def bits(self, latents: Tensor | None = None) -> float:
         """Estimated bits of the whole file, of these latents or of the rounded ones."""
@@ -116,15 +126,6 @@ class Probe:
         samples = self.light_field.view(*divmod(number, self.light_field.grid[1]))
         view = torch.from_numpy(samples.astype(np.float32)).to(device) / self._peak
         return torch.tensor([number], device=device), color_planes(view[None], self._matrix)
-
-
-def _of_black(light_field: LightField, exposure: Exposure) -> float:
-    """What dead views, decoded to black, add to the mean PSNR-YUV of all."""
-    levels = []
-    for v, u in np.argwhere(exposure.is_dead):
-        view = light_field.view(int(v), int(u))
-        levels.append(psnr_yuv(view, np.zeros_like(view), light_field.bit_depth))
-    return sum(levels) / exposure.is_dead.size
 
 
 def _combined(planes: Tensor) -> Tensor:
