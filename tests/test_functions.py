@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder import functions  # noqa: E402
 from sanrcodec.encoder.functions import (  # noqa: E402
+    clamp,
     clamp_inward,
     context_inputs,
     dense,
@@ -71,6 +72,16 @@ def test_dense_is_a_product_at_every_place(shape):
     torch.manual_seed(0)
     weight, bias, x = (torch.randn(s, dtype=torch.float64) for s in ((3, 4), shape, (2, 4, 5)))
     torch.testing.assert_close(dense(weight, bias, x), weight @ x + bias)
+
+
+def test_clamp_has_the_gradient_of_the_clamp_of_torch():
+    x = torch.tensor([-2.0, -1.0, 0.5, 2.0, 3.0], requires_grad=True)
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+    for bounds in ((-1.0, 2.0), (torch.full((5,), -1.0), torch.full((5,), 2.0))):
+        y, expected = clamp(x, *bounds), torch.clamp(x, *bounds)
+        assert torch.equal(y, expected)
+        found, exact = (torch.autograd.grad(z, x, weights)[0] for z in (y, x.clamp(-1.0, 2.0)))
+        assert torch.equal(found, exact)
 
 
 def test_clamp_inward_keeps_the_gradient_that_points_back():

@@ -272,7 +272,8 @@ def test_decoder_is_as_fine_as_the_fit(
     rounding = 1 / 12
     for i, (v, u) in enumerate([(0, 0), (1, 1)]):
         error = (rgb[i].clamp(0, 255) - torch.tensor(opened.view(v, u)).float()).numpy()
-        assert abs(error.mean((0, 1))).max() < 0.2
+        # Fits of other seeds have up to 0.24.
+        assert abs(error.mean((0, 1))).max() < 0.3
         # At depth edges either may sample the other side.
         same = np.ones(error.shape[:2], bool)
         for ours, theirs in zip((q[i] for q in looked_at), _positions(opened, v, u), strict=True):

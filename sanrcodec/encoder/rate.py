@@ -6,8 +6,6 @@ Must not know of scenes or views.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,7 +22,7 @@ from sanrcodec.bitstream.grids import (
     passes,
 )
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.encoder.functions import context_inputs
+from sanrcodec.encoder.functions import clamp, context_inputs
 from sanrcodec.encoder.parameters import LatentVector
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.quantize import laplace_bits
@@ -48,6 +46,9 @@ class LatentRate(Part):
         level: Of the finest latents that count. The others are left out.
     """
 
+    _context: Tensor
+    _coded: Tensor
+
     def __init__(
         self,
         header: StreamHeader,
@@ -58,11 +59,12 @@ class LatentRate(Part):
     ) -> None:
         super().__init__()
         self.names, self.share = network_names(header), share
-        self._kind_sizes = {}
+        self._kind_sizes = []
         index = [
             np.arange(part.start, part.stop).reshape(grid.shape)
             for grid, part in zip(vector.grids, vector.slices, strict=True)
         ]
+        all_contexts, all_places = [], []
         for name in self.names:
             all_grids = [grid for grid in vector.grids if grid.network == name]
             # Coarse to fine, so that those left out are the last.
@@ -74,23 +76,22 @@ class LatentRate(Part):
             all_kinds = np.concatenate(kinds)
             first, n_shares = share
             order = np.argsort(all_kinds, kind="stable")[first::n_shares]
-            self._kind_sizes[name] = np.bincount(all_kinds[order], minlength=len(PassKind)).tolist()
-            table = np.concatenate(tables)[order].ravel()
-            unknown = np.flatnonzero(table == vector.size)
-            table[unknown] += np.arange(len(unknown)) % _N_ZEROS
-            places = np.concatenate([index[grid.index].ravel() for grid in mine])[order]
+            self._kind_sizes += np.bincount(all_kinds[order], minlength=len(PassKind)).tolist()
+            all_contexts.append(np.concatenate(tables)[order].ravel())
+            all_places.append(np.concatenate([index[grid.index].ravel() for grid in mine])[order])
             numbers = np.repeat(np.arange(len(mine)), [index[g.index].size for g in mine])[order]
-            self.constant(f"_context_{name}", table, device, torch.int32)
-            self.constant(f"_coded_{name}", places, device, torch.int32)
             self.constant(f"_number_{name}", np.eye(len(all_grids))[numbers], device)
+        contexts = np.concatenate(all_contexts)
+        unknown = np.flatnonzero(contexts == vector.size)
+        contexts[unknown] += np.arange(len(unknown)) % _N_ZEROS
+        self.constant("_context", contexts, device, torch.int32)
+        self.constant("_coded", np.concatenate(all_places), device, torch.int32)
 
     def forward(self, latents: Tensor, weights: FloatWeights) -> Tensor:
         """Bits of quantized latents ``[N]``, summed; see ``share``."""
-        total = latents.new_zeros(())
-        for places, location, scale in self._distributions(latents, weights):
-            coded = latents.index_select(0, places)
-            total = total + laplace_bits(coded, location, scale).sum()
-        return total * self.share[1]
+        location, scale = self._distributions(latents, weights)
+        coded = latents.index_select(0, self._coded)
+        return laplace_bits(coded, location, scale).sum() * self.share[1]
 
     def moves(self, latents: Tensor, weights: FloatWeights) -> tuple[Tensor, Tensor]:
         """What each latent saves if it alone moves by one step to what its context predicts.
@@ -107,46 +108,44 @@ class LatentRate(Part):
             The step ``[N]``, -1, 0 or 1, and the bits ``[N]``.
         """
         x = latents.detach().clone().requires_grad_()
-        saved, step = torch.zeros_like(latents), torch.zeros_like(latents)
-        others = latents.new_zeros(())
-        for places, location, scale in self._distributions(x, weights):
-            coded = latents.index_select(0, places)
-            offset = location.detach() - coded
-            nearer = torch.where(offset.abs() > 0.5, offset.sign(), torch.zeros_like(offset))
-            bits = laplace_bits(coded, location, scale)
-            moved = laplace_bits(coded + nearer, location, scale)
-            saved.index_add_(0, places, (bits - moved).detach())
-            step.index_add_(0, places, nearer)
-            others = others + bits.sum()
-        (slope,) = torch.autograd.grad(others, x)
+        location, scale = self._distributions(x, weights)
+        coded = latents.index_select(0, self._coded)
+        offset = (location - coded).detach()
+        nearer = torch.where(offset.abs() > 0.5, offset.sign(), torch.zeros_like(offset))
+        bits = laplace_bits(coded, location, scale)
+        moved = laplace_bits(coded + nearer, location, scale)
+        zeros = torch.zeros_like(latents)
+        saved = zeros.index_add(0, self._coded, (bits - moved).detach())
+        step = zeros.index_add(0, self._coded, nearer)
+        (slope,) = torch.autograd.grad(bits.sum(), x)
         return step, (saved - (slope * step).clamp(min=0)) * self.share[1]
 
-    def _distributions(
-        self, latents: Tensor, weights: FloatWeights
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Places of the latents that a network codes, and location and scale of each."""
+    def _distributions(self, latents: Tensor, weights: FloatWeights) -> tuple[Tensor, Tensor]:
+        """Location and scale of the latents at ``_coded``."""
         padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
+        # index_select, since the backward pass of fancy indexing sorts its indices.
+        contexts = padded.index_select(0, self._context)
+        inputs = context_inputs(contexts.reshape(-1, N_CONTEXT), CONTEXT_MAX)
+        inputs_of_kinds = iter(inputs.split(self._kind_sizes))
+        outputs = []
         for name in self.names:
-            # index_select, since the backward pass of fancy indexing sorts its indices.
-            context = padded.index_select(0, getattr(self, f"_context_{name}"))
-            inputs = context_inputs(context.reshape(-1, N_CONTEXT), CONTEXT_MAX)
-            part = {
-                key: weights[f"arm.{name}.{key}"]
+            hidden, hidden_bias, output, shortcut, pass_bias, grid_bias = (
+                weights[f"arm.{name}.{key}"]
                 for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
-            }
+            )
             # Hidden units and shortcut share their inputs, hence one product.
-            first = torch.cat([part["hidden"], part["shortcut"]], 1)
-            bias = torch.cat([part["hidden_bias"], part["pass_bias"]], 1)
-            n_hidden = part["hidden"].shape[1]
-            outputs = []
-            for kind, x in enumerate(inputs.split(self._kind_sizes[name])):
-                h, y = torch.addmm(bias[kind], x, first[kind].T).tensor_split([n_hidden], 1)
-                outputs.append(torch.addmm(y, F.relu(h), part["output"][kind].T))
-            y = torch.cat(outputs) + getattr(self, f"_number_{name}") @ part["grid_bias"]
-            # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
-            location, log_scale = y.unbind(1)
-            scale = torch.exp2(log_scale.clamp(0.0, 9.75) - 4.25)
-            yield getattr(self, f"_coded_{name}"), location, scale
+            sizes = [hidden.shape[1], shortcut.shape[1]]
+            first, bias = torch.cat([hidden, shortcut], 1), torch.cat([hidden_bias, pass_bias], 1)
+            of_kinds = []
+            # Unbound, since the gradient of each indexing would be a tensor of all kinds.
+            for w, b, v in zip(first.unbind(), bias.unbind(), output.unbind(), strict=True):
+                h, y = torch.addmm(b, next(inputs_of_kinds), w.T).split(sizes, 1)
+                of_kinds.append(torch.addmm(y, F.relu(h), v.T))
+            number = getattr(self, f"_number_{name}")
+            outputs.append(torch.addmm(torch.cat(of_kinds), number, grid_bias))
+        # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
+        location, log_scale = torch.cat(outputs).unbind(1)
+        return location, torch.exp2(clamp(log_scale, 0.0, 9.75) - 4.25)
 
 
 def _contexts(grid: Grid, index: list[np.ndarray], unknown: int) -> tuple[np.ndarray, np.ndarray]:
