@@ -174,3 +174,18 @@ def test_mosaic_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     write_mosaic(tmp_path / "lf.png", noise((2, 3, 24, 24, 3)), (2, 3))
     printed = assert_ok(sanr("inspect", "lf.png", "--every", "1,2"))
     assert "mosaic, from the top left: 2 x 2 views" in printed
+
+
+def test_order_that_the_views_contradict_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    samples = render((4, 5), (48, 64), seed=3)
+    scan = samples.copy()
+    scan[1::2] = samples[1::2, ::-1]
+    np.save("scan.npy", scan)
+    said = "order: neighbors match better if the views go on row by row, every second one backwards"
+    assert said in assert_ok(sanr("inspect", "scan.npy"))
+    np.save("lf.npy", samples)
+    assert "order:" not in assert_ok(sanr("inspect", "lf.npy"))

@@ -32,6 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_views(folder / "views", samples, "view_{v:02d}_{u:02d}.png")
     save_views(folder / "swapped", samples, "lf_{u}_{v}.png")
     save_views(folder / "counted", samples, "{n:04d}.png")
+    scan = samples.copy()
+    scan[1] = samples[1, ::-1]
+    save_views(folder / "scan", scan, "{n:04d}.png")
     save(folder / "mosaic.png", tile(samples))
     save(folder / "lenslet.png", interleave(samples))
     for name in ("rose_qs5x3a1.5.png", "rose.png"):

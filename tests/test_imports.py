@@ -34,7 +34,7 @@ LAYERS_INSIDE = {
         "atomic lock extras bombs pixels pnm png pillow_image tiff image stored selection "
         "reading conventions names foreign hci_parameters lenslet_pattern repetition mosaic_grid "
         "mosaic lenslet quilt stack counted folder views array_file npy hdf5 matlab axes arrays "
-        "reduced contact one_row registry float_map animation"
+        "reduced contact scan_order rearranged registry float_map animation"
     ),
     "encoder": (
         "functions distributed bands images quantize part parameters rate warp scene views "

@@ -261,7 +261,7 @@ def test_gaps_that_tell_no_rows_are_asked_or_said(tmp_path):
     save_counted(tmp_path / "other", samples, "img{n:02d}.png", numbers)
     refuses("12 images, .* add --grid VxU.* or look for img04", tmp_path / "other")
     notes = assert_reads(tmp_path / "other", samples.reshape(3, 4, 4, 5, 3), grid=(3, 4))
-    assert "img00 to img14, row by row, with 3 gaps in their numbers, the first at img04" in notes
+    assert "img00 to img14, with 3 gaps in their numbers, the first at img04, row by row" in notes
     save_counted(tmp_path / "hci", samples, "input_Cam{n:03d}.png", numbers)
     for grid in (None, (3, 4)):
         refuses("3 views are missing: input_Cam004", tmp_path / "hci", grid=grid)

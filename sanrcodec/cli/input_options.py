@@ -35,7 +35,7 @@ _OPTIONS = (
     ),
     click.option(
         "--order", type=click.Choice(ORDERS),
-        help="Which index comes first in names, or whether counted views go on by rows.",
+        help="Which index comes first in names, or how counted views follow each other.",
     ),
     click.option(
         "--axes", metavar="AXES",

@@ -31,7 +31,7 @@ from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.faults import faults_of, limits_of
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
-from sanrcodec.encoder.geometry_report import describe_geometry
+from sanrcodec.encoder.geometry_report import describe_geometry, describe_order
 from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.options import Options, checked_options
@@ -152,6 +152,8 @@ def encode(
             model, geometry = start.model, start.geometry
             if ranks.rank == 0:
                 _warn_of_untrained(model.header, warn)
+                if line := describe_order(light_field):
+                    warn(line)
                 for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
                     warn(line)
             control = (

@@ -12,10 +12,16 @@ import torch
 from sanrcodec.arithmetic.torchops import usable_device
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.io import reduce_light_field
+from sanrcodec.io import ORDERS_IN_WORDS, find_order, reduce_light_field
 from sanrcodec.lightfield import LightField
 
-__all__ = ["describe_exposure", "describe_geometry", "draw_disparity", "inspect_geometry"]
+__all__ = [
+    "describe_exposure",
+    "describe_geometry",
+    "describe_order",
+    "draw_disparity",
+    "inspect_geometry",
+]
 
 _TAIL = 0.01  # share of pixels at either end that may be mismatches
 _SIDE = 320  # pixels of the longer side that are looked at; the time grows with its square
@@ -32,8 +38,8 @@ def inspect_geometry(
         device: As torch names it; a CUDA device if there is one, else the CPU.
 
     Returns:
-        Lines about exposure, if that is odd, and parallax; and the picture of the disparity if
-        there is one, of the reduced size.
+        Lines about exposure and order, if these are odd, and parallax; and the picture of the
+        disparity if there is one, of the reduced size.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     looked_for = light_field.grid != (1, 1)
@@ -45,7 +51,11 @@ def inspect_geometry(
         geometry = estimate_geometry(reduced, usable_device(device), exposure)
     if geometry is not None:
         geometry = replace(geometry, near=factor * geometry.near, far=factor * geometry.far)
-    lines = [describe_exposure(exposure), describe_geometry(geometry, light_field.grid, looked_for)]
+    lines = [
+        describe_exposure(exposure),
+        describe_geometry(geometry, light_field.grid, looked_for),
+        describe_order(light_field),
+    ]
     return [line for line in lines if line], None if geometry is None else draw_disparity(geometry)
 
 
@@ -59,6 +69,22 @@ def describe_exposure(exposure: Exposure) -> str:
         f"exposure: of {exposure.gain.size} views, {n_dead} are black and {n_dark - n_dead} less "
         f"than half as bright as the others, the first at {v},{u}; --views leaves rows and columns "
         "out"
+    )
+
+
+def describe_order(light_field: LightField) -> str:
+    """Say in one line whether the views seem to follow each other in another order; else nothing.
+
+    Raises:
+        LightFieldError: a view cannot be read.
+    """
+    n_v, n_u = light_field.grid
+    order = find_order(light_field.samples, "rows", (range(n_v), range(n_u)))
+    if order == "rows":
+        return ""
+    return (
+        f"order: neighbors match better if the views go on {ORDERS_IN_WORDS[order]}; give them as "
+        f"counted images with --order {order}, or put them in order first"
     )
 
 

@@ -11,6 +11,7 @@ from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
 from sanrcodec.io.reading import ORDERS
 from sanrcodec.io.reduced import reduce_light_field
 from sanrcodec.io.registry import LAYOUTS, Input, read_input, read_light_field
+from sanrcodec.io.scan_order import ORDERS_IN_WORDS, find_order
 from sanrcodec.io.selection import Selection, parse_every, parse_ranges, select
 
 __all__ = [
@@ -18,12 +19,14 @@ __all__ = [
     "FLOAT_MAP_SUFFIXES",
     "LAYOUTS",
     "ORDERS",
+    "ORDERS_IN_WORDS",
     "Input",
     "Selection",
     "check_animation",
     "choose_tiles",
     "contact_sheet",
     "encode_view",
+    "find_order",
     "parse_every",
     "parse_ranges",
     "quilt_path",

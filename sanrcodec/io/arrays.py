@@ -131,9 +131,10 @@ def _read(request: Request) -> Reading:
         samples = stored.FileSamples(file, chosen.offset, shape, chosen.dtype, str(path))
         return Reading(samples, bit_depth, source)
     stored_axes = axes[::-1] if chosen.is_reversed else axes
-    order = request.order or "rows"
+    order, is_sure = request.order or "rows", request.order is not None
     views = ArrayViews(chosen.load(), stored_axes, grid, order, chosen.fourth)
-    return Reading(views, bit_depth, source, dear=True)
+    counted = order if "n" in size else ""
+    return Reading(views, bit_depth, source, dear=True, counted=counted, is_sure=is_sure)
 
 
 def _lister(path: Path) -> _Lister:

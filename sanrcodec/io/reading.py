@@ -16,7 +16,8 @@ from sanrcodec.lightfield import StoredSamples, format_grid
 
 __all__ = ["ORDERS", "Layout", "Reading", "Request", "Samples"]
 
-ORDERS = ("rows", "columns")
+# Of names, or of counted views: serpentine scans go back in every second row, or column.
+ORDERS = ("rows", "columns", "serpentine", "serpentine-columns")
 
 Samples: TypeAlias = "np.ndarray | StoredSamples"
 
@@ -31,7 +32,7 @@ class Request:
             everything that is left out.
         grid: Number of views ``(V, U)``.
         order: ``rows`` or ``columns``: the index that comes first in names, or the direction in
-            which views follow each other.
+            which views follow each other. Serpentines are undone elsewhere.
         axes: Order of the axes of an array, such as ``hwvuc``.
         dataset: Name of an array in a file of several.
         layout: That the user states; None if it follows from the input.
@@ -74,12 +75,17 @@ class Reading:
         bit_depth: That the file states, or that its type stands for.
         source: How the input was understood, a few words.
         dear: Whether reading a view twice costs much, so that samples are better kept.
+        counted: ``rows`` or ``columns``: the order by which views were arranged that the input only
+            counts; empty where it tells their places.
+        is_sure: Whether something tells that order.
     """
 
     samples: Samples
     bit_depth: int
     source: str
     dear: bool = False
+    counted: str = ""
+    is_sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import arrays, foreign, lenslet, mosaic, quilt, stack, stored, views
-from sanrcodec.io.one_row import find_row
 from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
+from sanrcodec.io.rearranged import rearranged
+from sanrcodec.io.scan_order import ORDERS_IN_WORDS, find_order, find_row
 from sanrcodec.io.selection import Selection
 from sanrcodec.lightfield import LightField, check_grid
 
@@ -28,6 +29,11 @@ _LAYOUTS = (
     lenslet.LAYOUT,
 )
 LAYOUTS = tuple(layout.name for layout in _LAYOUTS if layout is not foreign.LAYOUT)
+# The lines of a serpentine are told apart from its turns.
+_DIRECTIONS = {
+    None: None, "rows": "rows", "columns": "columns",
+    "serpentine": "rows", "serpentine-columns": "columns",
+}  # fmt: skip
 _MOST_LIKELY_DEPTH = 14  # a scene that needs more of 16 bits may just be dark
 
 
@@ -97,8 +103,8 @@ def read_input(
         bit_depth: Significant bits of a sample, if the file does not know it; rescales nothing.
         notes: Called with one line for each thing that was concluded and not told, and for each
             that is left out.
-        order: ``rows`` or ``columns``: which index comes first in names, or how views follow each
-            other where names or frames are only counted.
+        order: One of `ORDERS`: which index comes first in names, or how views follow each other
+            where names or frames are only counted. Serpentines go back in every second line.
         axes: Order of the axes of an array, for example ``hwvuc``.
         dataset: Name of the array in a file that holds several.
         selection: Part of the views and of their pixels.
@@ -120,13 +126,14 @@ def read_input(
         raise LightFieldError(f"order {order!r} is unknown, expected {' or '.join(ORDERS)}")
     told = selection or Selection()
     note = notes or (lambda line: None)
-    request = Request(path, note, grid, order, axes, dataset, layout, told)
+    request = Request(path, note, grid, _DIRECTIONS.get(order), axes, dataset, layout, told)
     chosen = _choose(path, layout)
     for name in ("grid", "order", "axes", "dataset"):
         if getattr(request, name) is not None and name not in chosen.options:
             raise LightFieldError(f"{path}: --{name} says nothing about layout {chosen.name}")
     try:
         reading = chosen.reads(request)
+        reading = _arrange(request, order, reading)
         _doubt_rows(request, chosen, reading)
         return _finish(request, reading, bit_depth)
     except LightFieldError as error:
@@ -147,6 +154,30 @@ def _choose(path: Path, name: str | None) -> Layout:
         kind = "folder" if path.is_dir() else "file"
         raise LightFieldError(f"{path}: layout {name!r} cannot be read from a {kind}")
     return layout
+
+
+def _arrange(request: Request, stated: str | None, reading: Reading) -> Reading:
+    """Put views where the stated order says, or of counted ones where their content does."""
+    supposed, samples = request.order or reading.counted, reading.samples
+    order, is_doubtful = stated or supposed, bool(reading.counted) and not reading.is_sure
+    if is_doubtful:
+        kept = request.selection.places((samples.shape[0], samples.shape[1]))
+        order = find_order(samples, supposed, kept)
+    if not order:
+        return reading
+    source = reading.source
+    if order != supposed:
+        samples = rearranged(samples, supposed, order)
+    if reading.counted or order != supposed:
+        source += f", {ORDERS_IN_WORDS[order]}"
+    if is_doubtful:
+        doubt = ""
+        if order != supposed:
+            doubt = f", as their content tells; if not so, add --order {supposed}"
+        elif 1 not in samples.shape[:2]:
+            doubt = "; if they go on column by column, add --order columns"
+        request.note(f"{request.path}: {source}{doubt}")
+    return replace(reading, samples=samples, source=source)
 
 
 def _doubt_rows(request: Request, chosen: Layout, reading: Reading) -> None:

@@ -46,8 +46,8 @@ def _read(request: Request) -> Reading:
         samples = samples.reshape(*grid, *samples.shape[1:])
     else:
         samples = samples.reshape(*grid[::-1], *samples.shape[1:]).swapaxes(0, 1)
-    how = f"stack of images, {order[:-1]} by {order[:-1]}"
-    return Reading(samples, frames[0].bit_depth, how)
+    depth, is_sure = frames[0].bit_depth, request.order is not None
+    return Reading(samples, depth, "stack of images", counted=order, is_sure=is_sure)
 
 
 def _accepts(path: Path) -> bool:

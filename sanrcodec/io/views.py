@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,20 @@ _NO_VIEW = re.compile(
     r"|confidence|conf|objectids?|unused|error|flow|calib|calibration|white)(?![a-z])"
 )
 
-_DOUBT = "; if they go on column by column, add --order columns"
+
+class _Table(NamedTuple):
+    """Views in their places.
+
+    Attributes:
+        rows: Names or files ``[V][U]``; empty or None where there is none and nobody asks for it.
+        scheme: How names were understood, in words.
+        counted, is_sure: Of `Reading`.
+    """
+
+    rows: list[list[Any]]
+    scheme: str
+    counted: str = ""
+    is_sure: bool = False
 
 
 class ImageFiles(StoredSamples):
@@ -65,7 +79,8 @@ class ImageFiles(StoredSamples):
 
     def _file(self, v: int, u: int) -> Path:
         file = self._rows[v][u]
-        assert file is not None
+        if file is None:
+            raise LightFieldError(f"there is no image of the view at row {v} column {u}")
         return file
 
     def __getitem__(self, index: tuple[int, int]) -> np.ndarray:
@@ -98,35 +113,35 @@ def _read(request: Request) -> Reading:
             not clear or not the stated one.
     """
     files, others = list_images(request.path)
-    rows, scheme = _arrange(request, files, others)
+    found = _arrange(request, files, others)
+    rows, source = found.rows, f"folder of views, {found.scheme}"
     samples = ImageFiles(rows, request.selection.places((len(rows), len(rows[0]))))
     for remark in samples.first.remarks:
         request.note(f"{request.path}: {remark}")
-    return Reading(samples, samples.first.bit_depth, f"folder of views, {scheme}", dear=True)
+    depth, (order, is_sure) = samples.first.bit_depth, (found.counted, found.is_sure)
+    return Reading(samples, depth, source, dear=True, counted=order, is_sure=is_sure)
 
 
 LAYOUT = Layout("views", _read, Path.is_dir, frozenset({"grid", "order"}), folder=True)
 
 
-def _arrange(
-    request: Request, files: dict[str, list[Path]], others: list[str]
-) -> tuple[list[list[Path | None]], str]:
-    """Choose the views among all images; return them ``[V][U]``, and how names were read."""
+def _arrange(request: Request, files: dict[str, list[Path]], others: list[str]) -> _Table:
+    """Choose the views among all images; return their files."""
     views = [name for name in files if not _NO_VIEW.search(name.lower())] or list(files)
     sets = group_names(views)
-    found, grid = _choose_set(request, sets)
+    first, grid = _choose_set(request, sets)
     if grid is not None:
-        rows, scheme = _by_index(request, grid)
+        found = _by_index(request, grid)
     else:
-        first = [found, *(one for one in sets if one is not found)]
-        rows, scheme = _by_number(request, first, files)
-    kept = {name for row in rows for name in row}
+        found = _by_number(request, [first, *(one for one in sets if one is not first)], files)
+    kept = {name for row in found.rows for name in row}
     paths = [
-        [_one_file(request.path, files[name]) if name else None for name in row] for row in rows
+        [_one_file(request.path, files[name]) if name else None for name in row]
+        for row in found.rows
     ]
     left = [files[name][0].relative_to(request.path) for name in files if name not in kept]
     _tell_left_out(request, [*(file.as_posix() for file in left), *others])
-    return paths, scheme
+    return found._replace(rows=paths)
 
 
 def _choose_set(request: Request, sets: list[NameSet]) -> tuple[NameSet, NamedGrid | None]:
@@ -146,7 +161,7 @@ def _choose_set(request: Request, sets: list[NameSet]) -> tuple[NameSet, NamedGr
     return first, None if is_sequence else grid
 
 
-def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]:
+def _by_index(request: Request, found: NamedGrid) -> _Table:
     kept = request.selection.places(found.grid)
     missing = [text for place, text in found.missing.items() if _is_in(place, kept)]
     what = f"{found.scheme}, {format_grid(found.grid)} views"
@@ -158,16 +173,14 @@ def _by_index(request: Request, found: NamedGrid) -> tuple[list[list[str]], str]
             f"{request.path}: {found.scheme}: {found.first} first; "
             f"if the {other} comes first, add --order {other}s"
         )
-    return found.rows, found.scheme
+    return _Table(found.rows, found.scheme)
 
 
 def _is_in(place: tuple[int, int], kept: tuple[range, range]) -> bool:
     return place[0] in kept[0] and place[1] in kept[1]
 
 
-def _by_number(
-    request: Request, sets: list[NameSet], files: dict[str, list[Path]]
-) -> tuple[list[list[str]], str]:
+def _by_number(request: Request, sets: list[NameSet], files: dict[str, list[Path]]) -> _Table:
     """Take views of the first set in natural order of their names."""
     found, views = sets[0], [name for one in sets for name in one.names]
     _refuse_twins(request.path, found)
@@ -187,11 +200,11 @@ def _by_number(
     n_v, n_u = grid
     table = np.array(names, object)
     table = table.reshape(n_v, n_u) if order == "rows" else table.reshape(n_u, n_v).T
-    scheme = f"{names[0]} to {names[-1]}, {order[:-1]} by {order[:-1]}{remark}"
-    if remark or (request.order is None and told is None):
-        doubt = "" if request.order or by_rows or 1 in grid else _DOUBT
-        request.note(f"{request.path}: {scheme}{doubt}")
-    return table.tolist(), scheme
+    scheme = f"{names[0]} to {names[-1]}{remark}"
+    is_sure = request.order is not None or by_rows
+    if remark and is_sure:
+        request.note(f"{request.path}: {scheme}")
+    return _Table(table.tolist(), scheme, order, is_sure)
 
 
 def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> str:

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+"""How views that are only counted follow each other, by their content; changes no sample."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.io.reading import ORDERS, Samples
+from sanrcodec.io.reduced import reduce_view
+
+__all__ = ["ORDERS_IN_WORDS", "Scan", "find_order", "find_row"]
+
+ORDERS_IN_WORDS = {
+    "rows": "row by row",
+    "columns": "column by column",
+    "serpentine": "row by row, every second one backwards",
+    "serpentine-columns": "column by column, every second one backwards",
+}
+
+_SIDE = 64  # pixels of the reduced views that are compared
+_LEAST_SIDE = 16  # smaller views are alike by chance
+_MOST_BREAKS = 4  # between lines that are looked at, from the middle
+_MOST_PLACES = 4  # in a line
+_DARK = 0.5  # of the brightest view; vignetted ones say nothing
+_FLAT = 0.005  # of the mean; views that differ less are alike
+_ALIKE = 0.6  # of the difference of views above each other; in grids it is 1 and more
+# Of the difference between neighbors of the supposed order that between those of another order is
+# 0.2..0.75 where the other one is right, 1.3..3 where the supposed one is, and 0.7..2 elsewhere.
+_LEAST_GAIN = -math.log(0.8)
+_LEAST_PAIRS = 2  # that tell two orders apart
+
+_Look = Callable[[int, int], npt.NDArray[np.float32]]
+
+
+class Scan(NamedTuple):
+    """The order in which views were counted.
+
+    Attributes:
+        grid: Number of views ``(V, U)``.
+        order: One of `ORDERS`. Serpentine scans go back in every second line.
+    """
+
+    grid: tuple[int, int]
+    order: str
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether lines are rows, not columns."""
+        return self.order in ("rows", "serpentine")
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """Number of lines, and of the views in one."""
+        return self.grid if self.by_rows else self.grid[::-1]
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Return row and column ``(v, u)`` of the view with a number, from 0."""
+        line, along = divmod(number, self.lines[1])
+        if line % 2 and self.order.startswith("serpentine"):
+            along = self.lines[1] - 1 - along
+        return (line, along) if self.by_rows else (along, line)
+
+    def number(self, place: tuple[int, int]) -> int:
+        """Return the number of the view at ``(v, u)``."""
+        line, along = place if self.by_rows else place[::-1]
+        if line % 2 and self.order.startswith("serpentine"):
+            along = self.lines[1] - 1 - along
+        return line * self.lines[1] + along
+
+    def beside(self, number: int) -> int | None:
+        """Return the number of the view that is next to this one in the next line; None if none."""
+        v, u = self.place(number)
+        v, u = (v + 1, u) if self.by_rows else (v, u + 1)
+        return self.number((v, u)) if v < self.grid[0] and u < self.grid[1] else None
+
+
+def find_order(samples: Samples, order: str, kept: tuple[range, range]) -> str:
+    """Find the order in which views were rather counted than in the supposed one.
+
+    Neighbors in two adjacent lines are more alike than views that are farther apart. Which views
+    these are, differs from order to order. Where lines and columns have one length, rows and
+    columns cannot be told apart so; the parallax does.
+
+    Args:
+        samples: Array, or stand-in, ``[V, U, H, W, C]``, arranged by ``order``.
+        order: The supposed one of `ORDERS`.
+        kept: Rows and columns of views that may be read.
+
+    Returns:
+        One of `ORDERS`; ``order`` itself where no other one is clearly better.
+
+    Raises:
+        LightFieldError: a view cannot be read.
+    """
+    supposed = Scan((samples.shape[0], samples.shape[1]), order)
+    if min(supposed.grid) < 2 or max(supposed.grid) < 3:
+        return order
+    if min(samples.shape[2:4]) < _LEAST_SIDE:
+        return order
+    look = _looker(samples)
+    gains = {}
+    for other in ORDERS:
+        if other != order:
+            gains[other] = _gain(supposed, Scan(supposed.grid, other), kept, look)
+    # Of a square grid both serpentines are the same; rows are meant, which come first.
+    best = max(gains, key=lambda other: gains[other])
+    return best if gains[best] > 0 else order
+
+
+def find_row(samples: Samples) -> str:
+    """Tell whether the last view of a row is next to the first one of another row.
+
+    In a grid of cameras these are far apart, and views above each other are near.
+
+    Args:
+        samples: Array, or stand-in, ``[V, U, H, W, C]``.
+
+    Returns:
+        ``top`` if the row of all views goes on in the row below, ``bottom`` if in the row above,
+        an empty string if it is none.
+
+    Raises:
+        LightFieldError: a view cannot be read.
+    """
+    n_v, n_u = samples.shape[:2]
+    if n_v < 2 or n_u < 3:
+        return ""
+    look = _looker(samples)
+    shares: dict[str, list[float]] = {"top": [], "bottom": []}
+    for v in _from_the_middle(range(n_v - 1)):
+        above, below = (look(v, 0), look(v, n_u - 1)), (look(v + 1, 0), look(v + 1, n_u - 1))
+        if _are_dark(*above, *below):
+            continue
+        usual = min(_difference(above[0], below[0]), _difference(above[1], below[1]))
+        if usual < _FLAT:
+            continue
+        shares["top"].append(_difference(above[1], below[0]) / usual)
+        shares["bottom"].append(_difference(below[1], above[0]) / usual)
+        if max(shares["top"][-1], shares["bottom"][-1]) < _ALIKE:
+            return ""  # both ends are alike: every second row is backwards
+    return next((way for way, found in shares.items() if found and max(found) < _ALIKE), "")
+
+
+def _gain(supposed: Scan, other: Scan, kept: tuple[range, range], look: _Look) -> float:
+    """How much better neighbors of another order match than those of the supposed one.
+
+    Returns:
+        Sum of logarithms of the ratios of differences; 0 where one of them contradicts, or where
+        they are few or not clear.
+    """
+
+    def difference(one: int, another: int | None) -> float:
+        """Of two views by their numbers; NaN if one of them says nothing."""
+        if another is None:
+            return math.nan
+        places = supposed.place(one), supposed.place(another)
+        if not all(v in kept[0] and u in kept[1] for v, u in places):
+            return math.nan
+        views = [look(*place) for place in places]
+        return math.nan if _are_dark(*views) else _difference(*views)
+
+    logs = []
+    for number in _some_numbers(supposed):
+        beside = other.beside(number)
+        usual = difference(number, supposed.beside(number))
+        found = difference(number, beside)
+        if beside == supposed.beside(number) or not usual > _FLAT or math.isnan(found):
+            continue
+        if found >= usual:
+            return 0.0
+        # Views that follow each other directly are alike in any order.
+        if beside is not None and abs(beside - number) > 1:
+            logs.append(-math.log(max(found / usual, 1e-6)))
+    for number in _ends(other):
+        # In one long row, of the next line the first view would be the most alike.
+        next_line = (number // other.lines[1] + 1) * other.lines[1]
+        if difference(number, other.beside(number)) >= difference(number, next_line):
+            return 0.0
+    is_clear = len(logs) >= _LEAST_PAIRS and sum(logs) > len(logs) * _LEAST_GAIN
+    return sum(logs) if is_clear else 0.0
+
+
+def _some_numbers(scan: Scan) -> list[int]:
+    """Numbers of views, in lines from the middle, at both ends and between."""
+    n_lines, length = scan.lines
+    quarter = length // _MOST_PLACES
+    along = sorted({0, quarter, length - 1 - quarter, length - 1})
+    return [k * length + a for k in _from_the_middle(range(n_lines - 1)) for a in along]
+
+
+def _ends(scan: Scan) -> list[int]:
+    """Numbers of views at that end of a line which is farthest from the first of the next line."""
+    n_lines, length = scan.lines
+    along = 0 if scan.order.startswith("serpentine") else length - 1
+    return [k * length + along for k in _from_the_middle(range(n_lines - 1))]
+
+
+def _from_the_middle(lines: range) -> list[int]:
+    middle = (len(lines) - 1) / 2
+    return sorted(lines, key=lambda line: abs(line - middle))[:_MOST_BREAKS]
+
+
+def _looker(samples: Samples) -> _Look:
+    """Return what reads a view ``v, u``, reduced, each but once."""
+    height, width = samples.shape[2:4]
+    factor = min(max(1, max(height, width) // _SIDE), height, width)
+
+    @functools.cache
+    def look(v: int, u: int) -> npt.NDArray[np.float32]:
+        reduced: npt.NDArray[np.float32] = reduce_view(samples[v, u], factor).astype(np.float32)
+        return reduced
+
+    return look
+
+
+def _are_dark(*views: npt.NDArray[np.float32]) -> bool:
+    means = [float(view.mean()) for view in views]
+    return min(means) <= _DARK * max(means)
+
+
+def _difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Mean difference of two views, as a share of their mean and without that of their exposure."""
+    return float(np.abs(one / one.mean() - other / other.mean()).mean())

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The order in which views were counted: found where their content tells, and not elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from io_inputs import assert_reads, noise, render, save, save_views, tile
+from PIL import Image
+
+from sanrcodec.io import ORDERS, Selection, read_light_field
+
+SAID = "the last view of a row resembles the first one of the row"
+
+
+@pytest.mark.parametrize("disparity", [(-0.4, 0.3), (-2.0, 1.5)])
+def test_one_row_that_is_given_as_a_grid(tmp_path, disparity):
+    row = render((1, 20), (48, 64), seed=3, disparity=disparity)
+    lines = row.reshape(4, 5, 48, 64, 3)
+    save_views(tmp_path / "lf", row, "{n:03d}.png")
+    notes = assert_reads(tmp_path / "lf", lines, grid=(4, 5))
+    assert f"{SAID} below; if they are one row, add --grid 1x20" in notes
+    assert SAID not in assert_reads(tmp_path / "lf", row, grid=(1, 20))
+    save(tmp_path / "lf.png", tile(lines))
+    notes = assert_reads(tmp_path / "lf.png", lines, grid=(4, 5))
+    assert f"{SAID} below; if they are one row, give them in a folder" in notes
+    save(tmp_path / "quilt.png", tile(lines[::-1]))
+    notes = assert_reads(tmp_path / "quilt.png", lines[::-1], grid=(4, 5))
+    assert f"{SAID} above; if this is a quilt, add --layout quilt --grid 4x5" in notes
+    assert_reads(tmp_path / "quilt.png", row, grid=(4, 5), layout="quilt")
+
+
+@pytest.mark.parametrize("harm", ["none", "dark corners", "exposure", "noise", "all alike"])
+@pytest.mark.parametrize("disparity", [(-0.4, 0.3), (-2.0, 1.5)])
+def test_grids_are_no_rows(tmp_path, harm, disparity):
+    samples = render((5, 6), (48, 64), seed=3, disparity=disparity)
+    rng = np.random.default_rng(0)
+    if harm == "dark corners":
+        samples[:2, :2] = samples[:2, -2:] = samples[-2:, :2] = samples[-2:, -2:] = 3
+    elif harm == "exposure":
+        samples = (samples * rng.uniform(0.8, 1, (5, 6, 1, 1, 1))).astype(np.uint8)
+    elif harm == "noise":
+        samples = np.clip(samples + rng.normal(0, 15, samples.shape), 0, 255).astype(np.uint8)
+    elif harm == "all alike":
+        samples[:] = samples[0, 0]
+    save_views(tmp_path / "lf", samples, "{n:03d}.png")
+    assert SAID not in assert_reads(tmp_path / "lf", samples, grid=(5, 6))
+
+
+def scan(samples, order):
+    """Views in the order in which they are counted."""
+    lines = (samples if order in ("rows", "serpentine") else samples.swapaxes(0, 1)).copy()
+    if order.startswith("serpentine"):
+        lines[1::2] = lines[1::2, ::-1].copy()
+    return lines.reshape(-1, *lines.shape[2:])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("grid", "disparity"),
+    [((3, 5), (-0.4, 0.3)), ((5, 3), (-2.0, 1.5)), ((6, 6), (-1.0, 1.0)), ((4, 7), (0.5, 2.0))],
+)
+def test_order_of_a_scan_is_found(tmp_path, order, grid, disparity):
+    samples = render(grid, (48, 64), seed=3, disparity=disparity)
+    counted = scan(samples, order)
+    save_views(tmp_path / "lf", counted[None], "{n:04d}.png")
+    if grid[0] == grid[1] and order in ("columns", "serpentine-columns"):
+        # Lines of one length: the parallax tells rows from columns, and --order does.
+        samples, order = samples.swapaxes(0, 1), ORDERS[ORDERS.index(order) - 1]
+    notes = assert_reads(tmp_path / "lf", samples, grid=grid)
+    assert ("as their content tells; if not so, add --order rows" in notes) == (order != "rows")
+    as_rows = counted.reshape(samples.shape)
+    assert "content tells" not in assert_reads(tmp_path / "lf", as_rows, grid=grid, order="rows")
+    assert assert_reads(tmp_path / "lf", samples, grid=grid, order=order) == ""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_order_of_other_scans(tmp_path, order):
+    samples = render((3, 5), (48, 64), seed=3)
+    np.save(tmp_path / "lf.npy", scan(samples, order))
+    notes = assert_reads(tmp_path / "lf.npy", samples, grid=(3, 5), axes="nhwc")
+    assert ("content tells" in notes) == (order != "rows")
+    first, *others = (Image.fromarray(view) for view in scan(samples, order))
+    first.save(tmp_path / "lf.tif", save_all=True, append_images=others)
+    notes = assert_reads(tmp_path / "lf.tif", samples, grid=(3, 5))
+    assert ("content tells" in notes) == (order != "rows")
+
+
+def test_names_of_a_serpentine_scan(tmp_path):
+    """The second number counts the steps of a gantry, which goes back in every second row."""
+    samples = render((3, 4), (24, 32), seed=3)
+    steps = scan(samples, "serpentine").reshape(samples.shape)
+    save_views(tmp_path / "lf", steps, "row{v}_col{u}.png")
+    notes = assert_reads(tmp_path / "lf", samples, order="serpentine")
+    assert notes == ""
+    steps = scan(samples, "serpentine-columns").reshape(4, 3, *samples.shape[2:])
+    save_views(tmp_path / "lf2", steps, "x{v}_{u}.png")
+    assert assert_reads(tmp_path / "lf2", samples, order="serpentine-columns") == ""
+
+
+def test_a_part_of_a_serpentine_scan(tmp_path):
+    samples = render((7, 7), (48, 64), seed=3)
+    save_views(tmp_path / "lf", scan(samples, "serpentine")[None], "{n:04d}.png")
+    (tmp_path / "lf" / "0000.png").write_bytes(b"not read")
+    part = Selection(views=((1, 6), (1, 6)))
+    notes = assert_reads(tmp_path / "lf", samples[1:6, 1:6], grid=(7, 7), selection=part)
+    assert "every second one backwards, as their content tells" in notes
+
+
+@pytest.mark.parametrize("step", [(1, 4), (4, 1)])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (2, 6), (4, 4)])
+def test_cameras_with_unequal_distances(tmp_path, step, shape):
+    """Neighbors along one axis are alike, those along the other less than others in a line."""
+    whole = render((17, 21), (48, 64), seed=3, disparity=(-0.5, 0.5))
+    samples = whole[:: step[0], :: step[1]][: shape[0], : shape[1]]
+    save_views(tmp_path / "lf", samples, "{n:04d}.png")
+    shape = samples.shape[:2]
+    assert "content tells" not in assert_reads(tmp_path / "lf", samples, grid=shape)
+
+
+@pytest.mark.parametrize("grid", [(4, 5), (2, 10), (10, 2), (5, 4), (3, 20)])
+def test_one_row_is_no_serpentine(tmp_path, grid):
+    row = render((1, grid[0] * grid[1]), (48, 64), seed=3, disparity=(-0.4, 0.3))
+    save_views(tmp_path / "lf", row, "{n:03d}.png")
+    lines = row.reshape(*grid, *row.shape[2:])
+    assert "content tells" not in assert_reads(tmp_path / "lf", lines, grid=grid)
+
+
+def test_views_of_one_pixel_and_black_ones(tmp_path):
+    for samples in (noise((4, 4, 1, 1, 1)), np.zeros((4, 4, 5, 6, 3), np.uint8)):
+        np.save(tmp_path / "lf.npy", samples.reshape(16, *samples.shape[2:]))
+        light_field = read_light_field(
+            tmp_path / "lf.npy", grid=(4, 4), axes="nhwc", notes=lambda line: None
+        )
+        np.testing.assert_array_equal(light_field.samples, samples)
