@@ -20,8 +20,9 @@ from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import SHIFT_MAX
 from sanrcodec.encoder.bands import Bands
 from sanrcodec.encoder.distributed import ALONE, Ranks
+from sanrcodec.encoder.functions import clamp
 from sanrcodec.encoder.images import block_means
-from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors
+from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors, plane_means
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.rate import LatentRate
@@ -175,22 +176,29 @@ class SceneModel(nn.Module):
         """
         weights, weight_bits = self.quantized_weights()
         vector = self.latent_vector
-        n_active = vector.size_down_to(self.level)
-        latents = quantize(self.latents[:n_active]).clamp(-LATENT_MAX, LATENT_MAX)
-        latents = F.pad(latents, (0, vector.size - n_active))
+        active: Tensor = self.latents
+        if self.level:
+            active = active[: vector.size_down_to(self.level)]
+        latents = clamp(quantize(active), -LATENT_MAX, LATENT_MAX)
+        if self.level:
+            latents = F.pad(latents, (0, vector.size - len(active)))
         bits = self.latent_bits(latents, weights) + weight_bits
         scene = self.joint_scene(latents, weights)
         views = self.views(scene, weights, index)
         target = block_means(target, 1 << self.level)
-        errors = plane_errors(views, target)
+        squares = F.mse_loss(views, target, reduction="none")
+        errors = plane_means(squares)
         weighted = errors if importance is None else errors * importance[:, None]
         cost = mse_yuv(self.ranks.mean(weighted.mean(0))) + lmbda * self._per_pixel(bits)
         errors = errors.detach()
-        view_mse = mse_yuv(errors)
+        # Of each view, and of all.
+        view_mse, mse = mse_yuv(torch.cat([errors, errors.mean(0, keepdim=True)])).split(
+            [len(errors), 1]
+        )
         if color_weight is not None:
-            outliers = color_outliers(views, target, view_mse, self.level)
+            outliers = color_outliers(squares, view_mse, self.level)
             cost = cost + color_weight * outliers.mean()
-        figures = {"bits": bits.detach(), "mse": mse_yuv(errors.mean(0)), "view_mse": view_mse}
+        figures = {"bits": bits.detach(), "mse": mse[0], "view_mse": view_mse}
         return cost, figures, scene
 
     @torch.no_grad()

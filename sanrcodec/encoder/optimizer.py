@@ -49,7 +49,7 @@ class Adam:
         self.mean.lerp_(gradient, 1 - b1)
         self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
         corrected = (self.square / (1 - b2**count)).sqrt_().add_(self.epsilon)
-        self.parameter.sub_(self.mean / corrected * (rate / (1 - b1**count)))
+        self.parameter.addcmul_(self.mean / corrected, rate / (1 - b1**count), value=-1)
 
     def state(self) -> list[Tensor]:
         """What a step changes: parameter and moments, not copied."""

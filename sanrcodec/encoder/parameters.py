@@ -19,6 +19,7 @@ from sanrcodec.bitstream.grids import LATENT_MAX, grids
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import WEIGHT_MAX
+from sanrcodec.encoder.functions import clamp
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.scene.parts import default_weights, tensor_specs
@@ -118,13 +119,10 @@ class WeightVector(Part):
     def forward(self, weights: Tensor) -> tuple[FloatWeights, Tensor]:
         """Real weights after rounding (straight-through) by their tensors, and their bits."""
         steps = self._coded(weights)
-        real = (steps * self.step + self._default) * self._exponent_step
+        real = torch.addcmul(self._default, steps, self.step) * self._exponent_step
         magnitude = steps.detach().abs()
-        mean = (
-            torch.zeros_like(self._segment_size).index_add(0, self._segment, magnitude)
-            / self._segment_size
-        )
-        scale = mean.clamp(*_WIDTHS)[self._segment]
+        total = torch.zeros_like(self._segment_size).index_add_(0, self._segment, magnitude)
+        scale = (total / self._segment_size).clamp(*_WIDTHS).index_select(0, self._segment)
         bits = laplace_bits(steps, torch.zeros_like(steps), scale).sum()
         parts = real.split([part.stop - part.start for part in self.slices])
         return {
@@ -150,8 +148,7 @@ class WeightVector(Part):
     def _coded(self, weights: Tensor) -> Tensor:
         """Differences to the defaults as they are coded, in steps."""
         limit = torch.floor(WEIGHT_MAX / self.step)
-        steps = straight_through(weights * self._unit / self.step)
-        return torch.minimum(torch.maximum(steps, -limit), limit)
+        return clamp(straight_through(weights * (self._unit / self.step)), -limit, limit)
 
 
 def _slices(sizes: Sequence[int]) -> list[slice]:

@@ -20,7 +20,22 @@ _BITS = -1 / math.log(2)  # of the logarithm of a mass
 
 def straight_through(x: Tensor) -> Tensor:
     """Round; the gradient passes as if nothing had been done (Bengio et al., 2013)."""
-    return x + (torch.round(x) - x).detach()
+    rounded: Tensor = _StraightThrough.apply(x)  # type: ignore[no-untyped-call]
+    return rounded
+
+
+class _StraightThrough(Function):
+    """:func:`straight_through`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Round."""
+        return torch.round(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Do nothing."""
+        return gradients[0]
 
 
 def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
@@ -81,13 +96,15 @@ class _LaplaceBits(Function):
         outer = (distance - inner).masked_fill_(is_escape, _EDGE)
         mass = torch.where(is_escape, escape, -0.5 * total)
         bits = torch.addcmul(torch.log(mass), outer, r, value=-1).mul_(_BITS)
+        slope = widening = None
         if any(ctx.needs_input_grad):
             share = (behind - before).div_(total)
             code = 4 * torch.sqrt(escape) * (distance >= MAX_RESIDUAL + 1)
             slope = torch.where(is_escape, code, share * r).copysign_(offset)
+        if ctx.needs_input_grad[2]:
             of_mass = torch.addcmul(total.reciprocal(), inner, share).add_(0.5)
             widening = of_mass.masked_fill_(is_escape, 0.0).add_(outer).mul_(r).mul_(r)
-            ctx.save_for_backward(slope, widening)
+        ctx.save_for_backward(slope, widening)
         return bits
 
     @staticmethod
@@ -96,9 +113,9 @@ class _LaplaceBits(Function):
         slope, widening = ctx.saved_tensors
         scaled = gradients[0] * _BITS
         of_location = scaled * slope
-        _, needs_location, needs_scale = ctx.needs_input_grad
+        needs_x, needs_location, needs_scale = ctx.needs_input_grad
         return (
-            -of_location,
+            -of_location if needs_x else None,
             of_location if needs_location else None,
             scaled.mul_(widening) if needs_scale else None,
         )

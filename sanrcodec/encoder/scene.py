@@ -16,7 +16,7 @@ from torch import Tensor
 from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, SLOPES, level_shape
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.encoder.functions import clamp_inward, dense, smooth_axis, upsample_axis
+from sanrcodec.encoder.functions import clamp, clamp_inward, dense, smooth_axis, upsample_axis
 from sanrcodec.encoder.parameters import Planes
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.warp import HALF_AFTER, HALF_BEFORE, half_samples
@@ -79,7 +79,7 @@ class Pyramid(Part):
                         continue
                     own = _of_rows(planes[group, level], window)
                     if layers and self.cumulative:
-                        own = (layers[-1] + own).clamp(-LATENT_MAX, LATENT_MAX)
+                        own = clamp(layers[-1] + own, -LATENT_MAX, LATENT_MAX)
                     layers.append(own)
                 plane = torch.stack(layers)[:, None]
                 stack = plane if stack is None else torch.cat([stack, plane], 1)
@@ -116,7 +116,7 @@ class Trunk(Part):
             return dense(weight, bias, x)
         hidden = F.leaky_relu(dense(*layer_of(weights, f"{name}.hidden"), x), _LEAK, inplace=True)
         # Instead of one product with both, which would copy them side by side.
-        of_x, of_hidden = weight.tensor_split([x.shape[1]], 1)
+        of_x, of_hidden = weight.split([x.shape[1], hidden.shape[1]], 1)
         return dense(of_hidden, dense(of_x, bias, x), hidden)
 
 
@@ -145,12 +145,13 @@ class ColorFilter(Part):
             # Hidden units and linear part share their inputs, hence one convolution.
             first = torch.cat([linear, self._taps(weights, "hidden.weight")])
             bias = F.pad(weights["color_filter.hidden.bias"], (n, 0))
-            linear, hidden = F.conv2d(padded, first, bias).tensor_split([n], 1)
+            found = F.conv2d(padded, first, bias)
+            linear, hidden = found.split([n, self.n_hidden], 1)
             hidden = F.pad(F.leaky_relu(hidden, _LEAK), self.border, mode="replicate")
             correction = linear + F.conv2d(hidden, self._taps(weights, "output"))
         else:
             correction = F.conv2d(padded, linear)
-        colors, others = features.tensor_split([n], 1)
+        colors, others = features.split([n, features.shape[1] - n], 1)
         return torch.cat([colors + correction, others], 1)
 
     def _taps(self, weights: FloatWeights, name: str) -> Tensor:
@@ -211,12 +212,13 @@ class Scene(Part):
             features = _of_rows(features, _within(wide, filtered))
         if not header.layers:
             return FloatScene(features, None)
-        geometry = self.geometry_trunk(self.geometry_pyramid(planes, wide), weights)[0]
+        geometry = self.geometry_trunk(self.geometry_pyramid(planes, wide), weights)
         geometry = geometry.reshape(-1, len(wide), width)
+        disparities, visibility = geometry.split([header.layers, header.layers - 1])
         kept = _within(rows, wide)
-        disparities = _of_rows(geometry[: header.layers], kept) * warp.DISPARITY_GAIN
+        disparities = _of_rows(disparities, kept) * warp.DISPARITY_GAIN
         if header.layers > 1:
-            visibility = clamp_inward(geometry[header.layers :] + 0.5, 0.0, 1.0)
+            visibility = clamp_inward(visibility + 0.5, 0.0, 1.0)
             visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
             features = torch.cat([features, visibility[:, None]], 1)
         slopes = None

@@ -88,6 +88,7 @@ class Steps:
         sizes = [model.latents.numel(), model.weights.numel(), 2, 2 * n_views]
         self.averaged = torch.zeros(sum(sizes), device=device)
         self.parts = self.averaged.split(sizes)
+        self.gradients = self.averaged[: sum(sizes[:2])]
         self.damping = torch.ones((), device=device)  # factor of the rates
         self.soundness = torch.zeros((), device=device)  # NaN as soon as a gradient is not finite
         self.coarsened = torch.zeros(())  # not on the device: asking it would wait
@@ -209,9 +210,12 @@ class Steps:
 
     def _step(self, stage: Stage) -> None:
         self._backward(stage)
-        resting = self.model.latents.numel() if stage.phase.latents_rest else 0
-        self.model.ranks.average_(self.averaged[resting:])
+        self.model.ranks.average_(self.averaged[self._n_resting(stage) :])
         self._update(stage)
+
+    def _n_resting(self, stage: Stage) -> int:
+        """Number of the latents whose gradients no step of a stage has: none, or all of them."""
+        return self.model.latents.numel() if stage.phase.latents_rest else 0
 
     def _backward(self, stage: Stage) -> None:
         """This rank's share of the gradients, and its views' figures."""
@@ -243,19 +247,17 @@ class Steps:
         errors = torch.stack([figures["view_mse"], torch.ones_like(figures["view_mse"])])
         errors = errors.new_zeros(2, len(self.importance.mse)).index_add(1, index, errors)
         shown = torch.stack([figures["bits"], figures["mse"].log()])
-        parts = self.parts[1:] if phase.latents_rest else self.parts
-        for part, values in zip(parts, (*gradients, shown, errors.flatten()), strict=True):
-            part.copy_(values)
+        resting = self._n_resting(stage)
+        torch.cat([*gradients, shown, errors.flatten()], out=self.averaged[resting:])
 
     def _update(self, stage: Stage) -> None:
         """One step of the optimizers along the averaged gradients."""
         schedule, phase = self.schedule, stage.phase
         progress = (self.count / self.total).clamp(max=1.0)
         *gradients, figures, errors = self.parts
-        for gradient in gradients:
-            # Parameters stay finite in any case: others become indices, on which kernels crash.
-            self.soundness.add_(gradient.sum() * 0)
-            gradient.nan_to_num_(0.0, 0.0, 0.0)
+        # Parameters stay finite in any case: others become indices, on which kernels crash.
+        self.soundness.add_(self.gradients.sum() * 0)
+        self.gradients.nan_to_num_(0.0, 0.0, 0.0)
         self.count += 1
         decay = schedule.decay(phase, progress) * self.damping
         warm = schedule.warm_up(self.count)

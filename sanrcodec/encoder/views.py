@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.encoder.functions import dense
+from sanrcodec.encoder.functions import clamp, dense
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.scene import FloatScene, layer_of
 from sanrcodec.encoder.warp import Warp
@@ -44,7 +45,7 @@ class Pose(NamedTuple):
 
 def coordinates(header: StreamHeader, angular: Tensor) -> Tensor:
     """Places of views in the grid ``[B, 2]``: about -1..1, at most 2 away from the center."""
-    return (angular * (2 / max(header.n_v - 1, header.n_u - 1, 1))).clamp(-2, 2)
+    return clamp(angular * (2 / max(header.n_v - 1, header.n_u - 1, 1)), -2.0, 2.0)
 
 
 class Poses(Part):
@@ -52,30 +53,36 @@ class Poses(Part):
 
     Args:
         header: Stream header.
+        device: Where the model lives.
     """
 
-    def __init__(self, header: StreamHeader) -> None:
+    _regular: Tensor
+    _units: Tensor
+
+    def __init__(self, header: StreamHeader, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.header = header
+        v, u = np.mgrid[: header.n_v, : header.n_u].reshape(2, -1)
+        v, u = v - (header.n_v - 1) / 2, u - (header.n_u - 1) / 2
+        along_y, along_x = (u, v) if header.transposed else (v, u)
+        regular = np.stack([along_y, -along_x if header.mirrored else along_x], 1)
+        self.constant("_regular", -regular if header.axes_reversed else regular, device)
+        self.constant("_units", 1 / np.array([256, 256, 32, 32, 1024]), device)
 
     def forward(self, index: Tensor, weights: FloatWeights) -> Pose:
         """Places of the views ``v * U + u``, int64 ``[B]``."""
-        header = self.header
-        v = torch.div(index, header.n_u, rounding_mode="floor").float() - (header.n_v - 1) / 2
-        u = (index % header.n_u).float() - (header.n_u - 1) / 2
-        along_y, along_x = (u, v) if header.transposed else (v, u)
-        angular = torch.stack([along_y, -along_x if header.mirrored else along_x], 1)
-        if header.axes_reversed:
-            angular = -angular
-        if not header.per_view:
-            return Pose(angular, torch.zeros_like(angular), torch.zeros_like(v), torch.ones_like(v))
-        extra = weights["per_view"].index_select(0, index)
-        gain = weights["view_gain"].index_select(0, index)[:, 0] * 2.0**-GAIN_BITS
+        regular = self._regular.index_select(0, index)
+        if not self.header.per_view:
+            none = torch.zeros_like(regular)
+            return Pose(regular, none, none[:, 0], 1 + none[:, 0])
+        extra = weights["per_view"].index_select(0, index) * self._units
+        angular, shift, luma_offset = extra.split([2, 2, 1], 1)
+        gain = weights["view_gain"].index_select(0, index) * 2.0**-GAIN_BITS
         return Pose(
-            angular=angular + extra[:, :2] / 256,
-            shift=extra[:, 2:4] / 32,
-            luma_offset=extra[:, 4] / 1024,
-            gain=(1 + gain).clamp(0, GAIN_MAX * 2.0**-GAIN_BITS),
+            angular=regular + angular,
+            shift=shift,
+            luma_offset=luma_offset.squeeze(1),
+            gain=clamp(1 + gain.squeeze(1), 0.0, GAIN_MAX * 2.0**-GAIN_BITS),
         )
 
 
@@ -108,9 +115,8 @@ class ViewNetwork(Part):
         for i in range(header.view_depth):
             weight, bias = layer_of(weights, f"view.hidden{i}")
             if i == 0:
-                of_z, of_place, of_yx = weight.tensor_split(
-                    [header.features, header.features + 2], 1
-                )
+                n_place = weight.shape[1] - header.features
+                of_z, of_place, of_yx = weight.split([header.features, 2, n_place - 2], 1)
                 y = dense(of_z, (place @ of_place.T)[..., None] + bias, z)
                 if header.spatial:
                     y = y + of_yx @ self.yx
@@ -130,17 +136,20 @@ class Views(Part):
         level: Of the canvas; views are smaller by ``2**level``.
     """
 
+    luma: Tensor
     pixels: Tensor
 
     def __init__(self, header: StreamHeader, device: torch.device | str, level: int = 0) -> None:
         super().__init__()
         self.header, self.scale = header, 2.0**-level
-        self.poses, self.warp = Poses(header), Warp(header, level)
+        self.poses, self.warp = Poses(header, device), Warp(header, level)
         self.view_network = ViewNetwork(header, device, level)
         self.size = h, w = level_shape((header.height, header.width), level)
         y = torch.arange(h) + header.margin_y * self.scale
         x = torch.arange(w) + header.margin_x * self.scale
         grid = torch.meshgrid(y, x, indexing="ij")
+        luma = np.arange(header.channels) == 0
+        self.constant("luma", luma[:, None, None], device)
         self.constant("pixels", torch.stack(grid, -1).numpy(), device)
 
     def forward(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
@@ -161,9 +170,7 @@ class Views(Part):
         if header.view_depth:
             colors = colors + self.view_network(pose.angular, features, weights)
         if header.per_view:
-            luma = torch.zeros_like(colors[:1, :, :1, :1])
-            luma[:, 0] = 1
-            offset = pose.luma_offset[:, None, None, None] * luma
+            offset = pose.luma_offset[:, None, None, None] * self.luma
             colors = torch.addcmul(offset, pose.gain[:, None, None, None], colors)
         return colors
 
@@ -177,22 +184,25 @@ class Views(Part):
         # Row by row, so that the gradients of the few poses are summed along rows first: summed
         # over all pixels at once they would leave most of a GPU idle.
         parallax = self.scale * pose.angular[:, None, None].expand(-1, h, 1, -1)
-        base = self.pixels + self.scale * pose.shift[:, None, None].expand(-1, h, 1, -1)
+        shift = pose.shift[:, None, None].expand(-1, h, 1, -1)
+        base = torch.add(self.pixels, shift, alpha=self.scale)
         features: Tensor | None = None
         # Unbound, since the gradient of each indexing would be a stack of its own.
         layers = zip(textures.unbind(), scene.disparities.unbind(), strict=True)
         for i, (texture, disparity) in reversed(list(enumerate(layers))):
             planes = [texture] if i or scene.slopes is None else [texture, scene.slopes]
             sampled, *slopes = self.warp(planes, disparity, base, parallax)
-            near, visibility = sampled.tensor_split([header.features], 1)
+            n_others = sampled.shape[1] - header.features
+            near, visibility = sampled.split([header.features, n_others], 1)
             if slopes:
                 place = coordinates(header, pose.angular)[:, :, None, None, None]
                 change = (place * slopes[0].unflatten(1, (2, header.channels))).sum(1)
-                colors, others = near.tensor_split([header.channels], 1)
+                n_others = header.features - header.channels
+                colors, others = near.split([header.channels, n_others], 1)
                 near = torch.cat([colors + change, others], 1)
             if features is None:
                 features = near
             else:
-                features = features + visibility.clamp(0, 1) * (near - features)
+                features = torch.lerp(features, near, clamp(visibility, 0.0, 1.0))
         assert features is not None
         return features
