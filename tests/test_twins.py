@@ -164,8 +164,8 @@ def test_warp(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     integers = layer.sample(layer.positions(place, rows, columns))
 
     synthesis = views.Views(DEFAULT, "cpu")
-    base = synthesis.pixels[None] + torch.tensor(place.shift) / 32
-    angular = (torch.tensor(place.angular) / 256).expand(1, DEFAULT.height, 1, 2)
+    base = synthesis.pixels + torch.tensor(place.shift).reshape(2, 1, 1, 1) / 32
+    angular = torch.tensor(place.angular).reshape(2, 1, 1, 1).expand(2, 1, DEFAULT.height, 1) / 256
     doubled = half_samples(torch.tensor(texture_q, dtype=torch.float32) * Q12)
     disparity = torch.tensor(disparity_q) * 2.0**-warp.DISPARITY_BITS
     floats = synthesis.warp([doubled], disparity, base, angular)[0][0]

@@ -150,7 +150,7 @@ class Views(Part):
         grid = torch.meshgrid(y, x, indexing="ij")
         luma = np.arange(header.channels) == 0
         self.constant("luma", luma[:, None, None], device)
-        self.constant("pixels", torch.stack(grid, -1).numpy(), device)
+        self.constant("pixels", torch.stack(grid)[:, None].numpy(), device)
 
     def forward(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
         """Synthesize views.
@@ -183,8 +183,8 @@ class Views(Part):
             return textures[:, :, my : my + h, mx : mx + w].expand(len(pose.angular), -1, -1, -1)
         # Row by row, so that the gradients of the few poses are summed along rows first: summed
         # over all pixels at once they would leave most of a GPU idle.
-        parallax = self.scale * pose.angular[:, None, None].expand(-1, h, 1, -1)
-        shift = pose.shift[:, None, None].expand(-1, h, 1, -1)
+        parallax = self.scale * pose.angular.T[:, :, None, None].expand(-1, -1, h, 1)
+        shift = pose.shift.T[:, :, None, None].expand(-1, -1, h, 1)
         base = torch.add(self.pixels, shift, alpha=self.scale)
         features: Tensor | None = None
         # Unbound, since the gradient of each indexing would be a stack of its own.

@@ -16,7 +16,7 @@ from torch import Tensor
 from sanrcodec.arithmetic.axes import minimum_filter
 from sanrcodec.arithmetic.torchops import torch_ops
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.encoder.functions import upsample_axis
+from sanrcodec.encoder.functions import clamp, upsample_axis
 from sanrcodec.encoder.part import Part
 from sanrcodec.scene import warp
 
@@ -69,8 +69,8 @@ class Warp(Part):
         Args:
             textures: ``[F, 2 Hc, 2 Wc]`` each, with any F.
             disparity: ``[Hc, Wc]`` in pixels of whole views per view.
-            base: ``[B, H, W, 2]``, canvas positions (y, x) of the views' pixels without parallax.
-            angular: ``[B, H, 1, 2]``, the views' angular offsets, in canvas pixels per pixel of
+            base: ``[2, B, H, W]``, canvas positions (y, x) of the views' pixels without parallax.
+            angular: ``[2, B, H, 1]``, the views' angular offsets, in canvas pixels per pixel of
                 whole views.
 
         Returns:
@@ -79,29 +79,32 @@ class Warp(Part):
         height, width = disparity.shape
         flat = disparity.flatten()
 
-        def pixel_of(q: Tensor) -> Tensor:
-            row = (q[..., 0] + 0.5).floor().clamp(0, height - 1)
-            column = (q[..., 1] + 0.5).floor().clamp(0, width - 1)
-            return (row * width + column).long()
+        def at(disparities: Tensor, q: Tensor) -> Tensor:
+            """The disparities at the pixels nearest to some positions."""
+            y, x = (q + 0.5).unbind()
+            # Clamped first, so that whole numbers come of cutting off.
+            row, column = y.clamp(0, height - 1).int(), x.clamp(0, width - 1).int()
+            pixel = torch.add(column, row, alpha=width)
+            return disparities.index_select(0, pixel.flatten()).reshape(pixel.shape)
 
         with torch.no_grad():
-            q = base.detach()
             plane: Any = disparity  # to a type checker all arrays are numpy's
             nearest: Any = minimum_filter(plane, self.margins, _OPS).flatten()
+            q = base
             # The last of the steps is the one that has a gradient.
-            steps = (warp.N_DISPARITY_STEPS - 1) * [flat]
-            for disparities in (nearest, *steps):
-                q = base - angular * disparities[pixel_of(q)][..., None]
-            pixel = pixel_of(q)
-        d = flat.index_select(0, pixel.flatten()).reshape(pixel.shape)
-        q = base - angular * d[..., None]
-        n, h, w, _ = q.shape
-        y, x = q.unbind(-1)
-        y = 2 * (2 * y.clamp(0, height - 1)) / (2 * height - 1) - 1
-        x = 2 * (2 * x.clamp(0, width - 1)) / (2 * width - 1) - 1
-        grid = torch.stack([x, y], -1).reshape(1, n * h, w, 2)
-        sampled = [_sampled(texture, grid, self.n_threads) for texture in textures]
+            for disparities in (nearest, *(warp.N_DISPARITY_STEPS - 1) * [flat]):
+                q = torch.addcmul(base, angular, at(disparities, q), value=-1)
+        y, x = torch.addcmul(base, angular, at(flat, q), value=-1).unbind()
+        grid = torch.stack([_share(x, width), _share(y, height)], -1)
+        n, h, w = x.shape
+        places = grid.reshape(1, n * h, w, 2)
+        sampled = [_sampled(texture, places, self.n_threads) for texture in textures]
         return [x.reshape(-1, n, h, w).transpose(0, 1) for x in sampled]
+
+
+def _share(x: Tensor, size: int) -> Tensor:
+    """Canvas positions along an axis, as -1..1 from the first to the last of ``2 size`` samples."""
+    return clamp(x, 0.0, size - 1.0) * (4 / (2 * size - 1)) - 1
 
 
 def _sampled(texture: Tensor, grid: Tensor, n_threads: int) -> Tensor:
