@@ -26,6 +26,12 @@ from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.contest import Contest, new_model
 from sanrcodec.encoder.control import RateControl
+from sanrcodec.encoder.dead_pixels import (
+    Mask,
+    describe_dead_pixels,
+    find_dead_pixels,
+    without_dead_pixels,
+)
 from sanrcodec.encoder.distributed import Ranks, joined
 from sanrcodec.encoder.export import export
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
@@ -156,6 +162,8 @@ def encode(
                     warn(line)
                 for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
                     warn(line)
+                if start.dead_pixels:
+                    warn(describe_dead_pixels(start.dead_pixels))
             control = (
                 RateControl(
                     options.target,
@@ -183,7 +191,8 @@ def encode(
                     warn(f"{error}; the fit goes on")
 
             done, finished = fit(
-                model, light_field, geometry.to(chosen) if geometry else None,
+                model, without_dead_pixels(light_field, start.dead_pixels),
+                geometry.to(chosen) if geometry else None,
                 PRESETS[options.preset], exposure=start.exposure,
                 lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
                 time_budget=start.time_budget, seed=seed, on_estimate=on_estimate,
@@ -230,6 +239,7 @@ class _Start:
     Attributes:
         model: Its initial state.
         geometry: Of the plane sweep, on the CPU, or None.
+        dead_pixels: bool ``[H, W]`` of each view that has some.
         state: Where the fit goes on, or None.
         exposure: Of the light field; None where the model has no gains for it.
         n_steps: Planned.
@@ -241,6 +251,7 @@ class _Start:
 
     model: SceneModel
     geometry: Geometry | None
+    dead_pixels: dict[tuple[int, int], Mask]
     state: FitState | None
     exposure: Exposure | None
     n_steps: int
@@ -287,7 +298,12 @@ def _prepare(
         budget = budget and max(budget - seconds, _LEAST_SECONDS)
     model = new_model(light_field, profile, geometry, exposure, options.lmbda, device, ranks)
     used = exposure if model.header.per_view else None
-    return _Start(model, geometry, state, used, n_steps, budget, outcome, contest)
+    # Without a geometry nothing tells where another view shows the same.
+    extent = geometry.parallax.extent if geometry else None
+    dead = ranks.share(
+        lambda: {} if extent is None else find_dead_pixels(light_field, exposure, extent)
+    )
+    return _Start(model, geometry, dead, state, used, n_steps, budget, outcome, contest)
 
 
 def _notes(

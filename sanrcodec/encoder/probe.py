@@ -41,7 +41,7 @@ class Probe:
         model: To measure.
         light_field: The original.
         n_views: That are looked at, or as many as there are; spread evenly over the grid.
-        exposure: Of the light field. Its dead views decode to black, and are not looked at, but
+        exposure: Of the light field. Its black views decode to black, and are not looked at, but
             count in the mean as they are.
 
     Attributes:
@@ -57,12 +57,12 @@ class Probe:
     ) -> None:
         self.model, self.light_field = model, light_field
         exposure = exposure or Exposure(np.ones(light_field.grid))
-        seen = np.flatnonzero(~exposure.is_dead)
+        seen = np.flatnonzero(~exposure.is_black)
         count = len(seen)
         order = np.argsort(np.arange(count) * _GOLDEN % 1.0, kind="stable")
         places = order if n_views >= count else _spread(count, n_views)
         self.index = [int(seen[i]) for i in places]
-        self._share = count / exposure.is_dead.size
+        self._share = count / exposure.is_black.size
         self._exposure = exposure
         self._matrix = torch.tensor(YCC_FROM_RGB, device=model.latents.device)
         self._inverse = torch.tensor(RGB_FROM_YCC, device=model.latents.device)
@@ -70,12 +70,12 @@ class Probe:
 
     @cached_property
     def _of_black(self) -> float:
-        """What dead views, decoded to black, add to the mean PSNR-YUV of all."""
+        """What black views, decoded to black, add to the mean PSNR-YUV of all."""
         levels = []
-        for v, u in np.argwhere(self._exposure.is_dead):
+        for v, u in np.argwhere(self._exposure.is_black):
             view = self.light_field.view(int(v), int(u))
             levels.append(psnr_yuv(view, np.zeros_like(view), self.light_field.bit_depth))
-        return sum(levels) / self._exposure.is_dead.size
+        return sum(levels) / self._exposure.is_black.size
 
     def bits(self, latents: Tensor | None = None) -> float:
         """Estimated bits of the whole file, of these latents or of the rounded ones."""
