@@ -113,11 +113,11 @@ def test_time_budget_is_that_of_all_runs(tmp_path: Path, fit: Fit, light_field: 
     interrupted(fit, light_field, path, **options)
     content = torch.load(path, weights_only=True)
     assert 0 < content["state"]["fit"]["seconds"] < 30
-    content["state"]["fit"]["seconds"] = 29.5
+    content["state"]["fit"]["seconds"] = 29.999
     torch.save(content, path)
     result = fit(light_field, checkpoint=path, **options)
     assert result.finished
-    assert result.seconds < 15
+    assert result.steps == 6  # no time for another one
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder.batches import ViewBatches, order_of_views  # noqa: E402
-from sanrcodec.encoder.clock import Clock  # noqa: E402
 from sanrcodec.encoder.importance import ViewImportance  # noqa: E402
 from sanrcodec.encoder.optimizer import Adam  # noqa: E402
 from sanrcodec.encoder.schedule import (  # noqa: E402
@@ -209,27 +208,3 @@ def test_work_counts_smaller_views_by_their_pixels() -> None:
     assert schedule.work(0.0, 1.0, (1.0, 0.5, 0.1)) == pytest.approx(0.2 * 0.1 + 0.4 * 0.5 + 0.4)
     assert [schedule.span(level) for level in (2, 1, 0)] == [(0.0, 0.2), (0.2, 0.6), (0.6, 1.0)]
     assert DEFAULT_SCHEDULE.work(0.25, 1.0) == pytest.approx(0.75)
-
-
-def test_a_budget_is_shared_by_steps_of_different_cost() -> None:
-    """With 0.29 of the cost for the first half, 100 whole steps are 155 of such a fit."""
-    schedule = Schedule(phases=(Phase("half", until=0.5, level=1), Phase("whole", until=1.0)))
-    clock = Clock(1000, 100.0, schedule.work, None)
-    clock.plan(per_work=1.0, ahead=0)
-    assert clock.planned in (154, 155)  # the budget has begun to run
-    half = clock.planned / 2
-    for _ in range(100):
-        clock.count()
-    assert clock.work_done == pytest.approx(half * 0.29 + 100 - half)
-    assert clock.work_left == pytest.approx(clock.planned - 100)
-    clock.plan(per_work=2.0, ahead=10)
-    assert 100 < clock.planned < 154
-    assert clock.work_left <= 40
-    clock.plan(per_work=0.01, ahead=0)
-    assert clock.planned == 1000
-
-
-def test_a_fit_without_time_has_a_step() -> None:
-    clock = Clock(1000, 1e-9, DEFAULT_SCHEDULE.work, None)
-    clock.plan(1.0, 30)
-    assert clock.planned == 1

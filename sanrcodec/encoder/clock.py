@@ -3,24 +3,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from time import monotonic
+
+from sanrcodec.encoder.schedule import USUAL_COSTS, Schedule
 
 __all__ = ["Clock"]
 
-_EXPECTED_SHARE = 0.02  # of a fit, which count for as much as what was expected
+# Of the time that was expected of a fit: what counts as much as the steps that were timed, where
+# these tell how a size that was not worked at yet compares with what was expected of it.
+_EXPECTED_SHARE = 0.3
+_EXPECTED_STEPS = 10.0  # of a size, which count as what was expected of them
 
 
 class Clock:
     """Steps done and planned, and how these follow from the time that there is.
 
-    Work is counted in steps of whole views: those of smaller views are parts of one.
+    A step costs more or less by the size that it works at, so each size has its own pace.
 
     Args:
         steps: That the fit may take.
         budget: Seconds for all of them, or None.
-        work: Share of a fit's work between two progresses, as
-            :meth:`~sanrcodec.encoder.schedule.Schedule.work` gives it.
+        schedule: Tells the size of each step.
         earlier: Steps planned and done, and seconds spent, by processes before this one.
 
     Attributes:
@@ -32,72 +36,95 @@ class Clock:
         self,
         steps: int,
         budget: float | None,
-        work: Callable[[float, float], float],
+        schedule: Schedule,
         earlier: tuple[int, int, float] | None,
     ) -> None:
-        self.steps, self.budget, self._work = steps, budget, work
+        self.steps, self.budget, self._schedule = steps, budget, schedule
         self.planned, self.done, self.spent = earlier or (steps, 0, 0.0)
-        self.begun = self._timed_from = time.monotonic()
-        self._timed: float | None = None
-        self._expected: float | None = None
+        self.begun = monotonic()
+        self._expected: Sequence[float] = ()
+        n_levels = 1 + max(phase.level for phase in schedule.phases)
+        self._timed = [[0.0, 0] for _ in range(n_levels)]  # seconds and steps of each level
+        # Of the last look at the time: that, steps done, and level, None before the first.
+        self._last: tuple[float, int, int | None] = self.begun, self.done, None
 
-    def expect(self, seconds: float, work: Callable[[float, float], float]) -> None:
-        """Take over what is known before the first step: of one of whole views, and of the work."""
-        self._expected, self._work = seconds, work
+    def expect(self, seconds: Sequence[float]) -> None:
+        """Take over what is known of the seconds of a step at each level before the first one."""
+        self._expected = seconds
 
     @property
     def seconds(self) -> float:
         """Of this fit, those of earlier processes included."""
-        return self.spent + time.monotonic() - self.begun
-
-    @property
-    def work_done(self) -> float:
-        """Steps of whole views that what is done is worth, those of earlier processes included."""
-        return self.planned * self._work(0.0, self.done / self.planned)
-
-    @property
-    def work_left(self) -> float:
-        """Steps of whole views that what is planned is worth."""
-        return self._left(self.planned)
+        return self.spent + monotonic() - self.begun
 
     def count(self) -> None:
         """One more step is done."""
-        progress = self.done / self.planned
         self.done += 1
-        if self._timed is not None:
-            self._timed += self.planned * self._work(progress, self.done / self.planned)
 
-    def seconds_per_work(self) -> float | None:
-        """Mean of this process's steps and of what was expected; None while nothing is known."""
-        now = time.monotonic()
-        if self._timed is None and self.done < self.planned:
-            # The first steps capture graphs and warm caches: time starts behind them.
-            self._timed, self._timed_from = 0.0, now
-            return self._expected
-        timed, seconds = self._timed or 0.0, now - self._timed_from
-        if self._expected is not None:
-            # The first few steps of a fit say less than what was tried before.
-            known = _EXPECTED_SHARE * self.planned * self._work(0.0, 1.0)
-            timed, seconds = timed + known, seconds + known * self._expected
-        return seconds / max(timed or 1.0, 1e-6)
+    def look(self) -> None:
+        """Time the steps since the last look; call it where the device has done them."""
+        now, level = monotonic(), self._level(self.done - 1)
+        begun, done, before = self._last
+        # The first steps of a size capture graphs and warm caches.
+        if level == before == self._level(done) and self.done > done:
+            self._timed[level][0] += now - begun
+            self._timed[level][1] += self.done - done
+        self._last = now, self.done, level
 
-    def plan(self, per_work: float, ahead: float) -> None:
+    def plan(self, ahead: float, may_grow: bool = True) -> None:
         """Plan as many steps as there is time for, and one at least.
 
         Args:
-            per_work: Seconds of a step of whole views.
-            ahead: Such steps whose time goes to other work.
+            ahead: Steps of whole views whose time goes to other work.
+            may_grow: Whether they may be more than were planned before.
         """
-        if self.budget is None:
+        costs = self._costs()
+        if self.budget is None or costs is None:
             return
         # Rounded latents cost no more per step than noisy ones: time extrapolates.
-        left = (self.budget - self.seconds) / max(per_work, 1e-6) - ahead
+        left = self.budget - self.seconds - ahead * costs[0]
         # The largest number of steps whose work is done in time.
-        low, high = max(1, self.done), self.steps
+        low = max(1, self.done)
+        high = max(low, self.steps if may_grow else self.planned)
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._left(middle) <= left else (low, middle - 1)
+            low, high = (middle, high) if self._left(middle, costs) <= left else (low, middle - 1)
         self.planned = low
 
-    def _left(self, planned: int) -> float:
-        return planned * self._work(self.done / planned, 1.0) if planned else 0.0
+    def seconds_left(self, ahead: float) -> float | None:
+        """Of the steps that are planned; None while nothing is known.
+
+        Args:
+            ahead: Steps of whole views whose time goes to other work.
+        """
+        costs = self._costs()
+        return None if costs is None else self._left(self.planned, costs) + ahead * costs[0]
+
+    def _costs(self) -> list[float] | None:
+        """Seconds of a step at each level."""
+        timed = [(seconds, n) for seconds, n in self._timed]
+        n_timed = sum(n for _, n in timed)
+        if self._expected:
+            expected = list(self._expected)
+            known = _EXPECTED_SHARE * self.planned * self._schedule.work(0.0, 1.0, expected)
+        elif n_timed:
+            expected, known = list(USUAL_COSTS[: len(timed)]), 0.0
+        elif self.spent and self.done:  # by earlier processes
+            expected = list(USUAL_COSTS[: len(timed)])
+            work = self.planned * self._schedule.work(0.0, self.done / self.planned, expected)
+            return [self.spent / work * cost for cost in expected]
+        else:
+            return None
+        in_time = sum(n * cost for (_, n), cost in zip(timed, expected, strict=True))
+        ratio = (sum(seconds for seconds, _ in timed) + known) / max(in_time + known, 1e-9)
+        return [
+            (seconds + _EXPECTED_STEPS * ratio * cost) / (n + _EXPECTED_STEPS)
+            for (seconds, n), cost in zip(timed, expected, strict=True)
+        ]
+
+    def _level(self, step: int) -> int:
+        """Of a step, counted from 0."""
+        return self._schedule.stage_at(step / self.planned).phase.level
+
+    def _left(self, planned: int, costs: Sequence[float]) -> float:
+        return planned * self._schedule.work(self.done / planned, 1.0, costs) if planned else 0.0

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -149,7 +148,7 @@ def fit(
             control,
         )
         earlier = (state["planned"], state["done"], state["seconds"]) if state else None
-        clock = Clock(steps, time_budget, schedule.work, earlier)
+        clock = Clock(steps, time_budget, schedule, earlier)
         if state:
             run.resume(state)
         good = run.copies()
@@ -159,25 +158,27 @@ def fit(
             )
         has_time = time_budget is None or time_budget >= _TRIED_FROM_SECONDS
         if has_time and (pace := expected_pace(run, good, schedule, steps)):
-            clock.expect(pace.seconds, partial(schedule.work, costs=pace.costs))
+            clock.expect(pace)
             if ranks.rank == 0:
-                clock.plan(pace.seconds, _COARSEN_STEPS)
-                on_estimate(clock.planned, (clock.work_left + _COARSEN_STEPS) * pace.seconds)
+                clock.plan(_COARSEN_STEPS)
+                on_estimate(clock.planned, clock.seconds_left(_COARSEN_STEPS) or 0.0)
         restarts = 0
         late: list[float] = []
         reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
         views.start(clock.done)
 
-        def report(figures: Tensor, per_work: float) -> None:
-            if progress:
+        def report(figures: Tensor) -> None:
+            # Latents that rest would move again if the end were further away.
+            ahead, may_grow = (0, False) if run.coarsened else (_COARSEN_STEPS, True)
+            clock.plan(ahead, may_grow)
+            left = clock.seconds_left(ahead)
+            if progress and left is not None:
                 bits, log_mse = figures.tolist()
                 psnr = 20 * math.log10(255) - 10 / math.log(10) * log_mse
-                ahead = 0 if run.coarsened else _COARSEN_STEPS
-                left = (clock.work_left + ahead) * per_work
                 progress(FitProgress(clock.done, clock.planned, bits / n_pixels, psnr, left))
 
         if clock.done and ranks.rank == 0:
-            report(run.figures, clock.spent / max(clock.work_done, 1e-6))
+            report(run.figures)
         while True:
             stop = bool(broken) or clock.done >= clock.planned or should_stop()
             due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
@@ -238,11 +239,8 @@ def fit(
             if not late and _is_late(schedule, clock.done / planned, _LOG_EVERY / planned):
                 late = figures.tolist()
             reported = time.monotonic()
-            per_work = clock.seconds_per_work()
-            if per_work is None:
-                continue
-            clock.plan(per_work, 0 if run.coarsened else _COARSEN_STEPS)
-            report(figures, per_work)
+            clock.look()
+            report(figures)
         if late and not control and clock.done >= clock.planned:
             per_bit = lmbda / math.prod(light_field.shape[2:4])
             costs = [

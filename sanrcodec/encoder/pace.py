@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import torch
 
@@ -13,7 +12,7 @@ from sanrcodec.encoder.process import random_state, restore_random_state
 from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.steps import Steps
 
-__all__ = ["Pace", "expected_pace"]
+__all__ = ["expected_pace"]
 
 _FEWEST_STEPS = 60  # of whole views; a shorter fit is over before it pays to try some
 _N_TIMES, _SHORT_SECONDS = 3, 0.2  # a step is tried again while it is short
@@ -22,20 +21,9 @@ _CUDA_SECONDS, _CUDA_SECONDS_PER_PIXEL, _CUDA_BYTES_PER_SECOND = 2e-3, 36e-9, 1.
 _COPIED_BYTES = 1 << 27
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What steps are expected to cost.
-
-    Attributes:
-        seconds: Of a step of whole views.
-        costs: Of a step at each level, as shares of that.
-    """
-
-    seconds: float
-    costs: tuple[float, ...]
-
-
-def expected_pace(run: Steps, state: LastGood, schedule: Schedule, n_steps: int) -> Pace | None:
+def expected_pace(
+    run: Steps, state: LastGood, schedule: Schedule, n_steps: int
+) -> list[float] | None:
     """Try steps of a fit at each size that it works at, or reckon what they take on a GPU.
 
     There a step is a captured graph, and to capture one takes longer than many steps. What a copy
@@ -48,7 +36,7 @@ def expected_pace(run: Steps, state: LastGood, schedule: Schedule, n_steps: int)
         n_steps: Planned.
 
     Returns:
-        None for a fit that is short.
+        Seconds of a step at each level, or None for a fit that is short.
     """
     if n_steps * schedule.work(0.0, 1.0) < _FEWEST_STEPS:
         return None
@@ -57,8 +45,7 @@ def expected_pace(run: Steps, state: LastGood, schedule: Schedule, n_steps: int)
         seconds = {level: _on_cuda(run, level) for level in levels}
     else:
         seconds = _tried(run, state, levels)
-    costs = [seconds.get(level, 0.0) / seconds[0] for level in range(levels[-1] + 1)]
-    return Pace(seconds[0], tuple(costs))
+    return [seconds.get(level, 0.0) for level in range(levels[-1] + 1)]
 
 
 def _tried(run: Steps, state: LastGood, levels: list[int]) -> dict[int, float]:

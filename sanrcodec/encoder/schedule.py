@@ -16,10 +16,18 @@ from torch import Tensor
 
 from sanrcodec.errors import SanrError
 
-__all__ = ["DEFAULT_SCHEDULE", "SCHEDULES", "Importance", "Phase", "Schedule", "Stage"]
+__all__ = [
+    "DEFAULT_SCHEDULE",
+    "SCHEDULES",
+    "USUAL_COSTS",
+    "Importance",
+    "Phase",
+    "Schedule",
+    "Stage",
+]
 
 # Of a step at each level, measured on a CPU: somewhat more than its share of pixels.
-_USUAL_COSTS = tuple(0.29**level for level in range(8))
+USUAL_COSTS = tuple(0.29**level for level in range(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,7 @@ class Schedule:
         """What is left of the weight of color outliers while they count for more."""
         return 1 - progress / self.color_until
 
-    def work(self, begin: float, end: float, costs: Sequence[float] = _USUAL_COSTS) -> float:
+    def work(self, begin: float, end: float, costs: Sequence[float] = USUAL_COSTS) -> float:
         """Share of the work between two progresses, if all of a fit of whole views were 1.
 
         Args:
