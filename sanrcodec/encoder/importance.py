@@ -54,9 +54,9 @@ class ViewImportance:
                 largest factor has not helped it.
         """
         rule = self.rule
-        seen, known = (times > 0).float(), (self.mse > 0).float()
+        seen, known = times.clamp(max=1.0), self.mse > 0
         self.mse.lerp_(total / times.clamp(min=1e-6), seen * (1 - (1 - rule.recent) * known))
-        known = (self.mse > 0).float()
+        known = self.mse > 0
         level = 10 * torch.log10(self.mse + 1e-3)
         gap = level - (level * known).sum() / known.sum()
         growth = rule.gain * (gap - rule.max_gap_db) * active

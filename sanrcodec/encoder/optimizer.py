@@ -33,6 +33,7 @@ class Adam:
         square_decay: float = 0.99,
     ) -> None:
         self.parameter, self.epsilon, self.betas = parameter, epsilon, (_MEAN_DECAY, square_decay)
+        self._decays = torch.tensor(self.betas, device=parameter.device)
         self.mean = torch.zeros_like(parameter)
         self.square = torch.zeros_like(parameter)
 
@@ -48,8 +49,9 @@ class Adam:
         b1, b2 = self.betas
         self.mean.lerp_(gradient, 1 - b1)
         self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
-        corrected = (self.square / (1 - b2**count)).sqrt_().add_(self.epsilon)
-        self.parameter.addcmul_(self.mean / corrected, rate / (1 - b1**count), value=-1)
+        known_mean, known_square = (1 - self._decays**count).unbind()
+        corrected = (self.square / known_square).sqrt_().add_(self.epsilon)
+        self.parameter.addcmul_(self.mean / corrected, rate / known_mean, value=-1)
 
     def state(self) -> list[Tensor]:
         """What a step changes: parameter and moments, not copied."""

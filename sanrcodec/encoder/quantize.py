@@ -40,8 +40,16 @@ class _StraightThrough(Function):
 
 def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
     """Smooth staircase, sharper at lower temperature (Agustsson and Theis, NeurIPS 2020)."""
+    return _stairs(x, temperature, _height(temperature))
+
+
+def _height(temperature: Tensor | float) -> Tensor:
+    """Factor of the hyperbolic tangent between two steps, with which they meet."""
+    return 0.5 / torch.tanh(0.5 / torch.as_tensor(temperature))
+
+
+def _stairs(x: Tensor, temperature: Tensor | float, height: Tensor) -> Tensor:
     middle = torch.floor(x.detach()) + 0.5
-    height = 0.5 / torch.tanh(0.5 / torch.as_tensor(temperature))
     return torch.addcmul(middle, torch.tanh((x - middle) / temperature), height)
 
 
@@ -56,7 +64,8 @@ def noisy_round(x: Tensor, temperature: Tensor | float, noise: Tensor) -> Tensor
         temperature: Of both soft roundings.
         noise: Of the shape of ``x``, uniform and up to one step wide.
     """
-    return soft_round(soft_round(x, temperature) + noise, temperature)
+    height = _height(temperature)
+    return _stairs(_stairs(x, temperature, height) + noise, temperature, height)
 
 
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:

@@ -209,18 +209,18 @@ class Steps:
         return self.schedule.latent_epsilon * (self.lmbda / (header.height * header.width))
 
     def _step(self, stage: Stage) -> None:
-        self._backward(stage)
+        progress = (self.count / self.total).clamp(max=1.0)
+        self._backward(stage, progress)
         self.model.ranks.average_(self.averaged[self._n_resting(stage) :])
-        self._update(stage)
+        self._update(stage, progress)
 
     def _n_resting(self, stage: Stage) -> int:
         """Number of the latents whose gradients no step of a stage has: none, or all of them."""
         return self.model.latents.numel() if stage.phase.latents_rest else 0
 
-    def _backward(self, stage: Stage) -> None:
+    def _backward(self, stage: Stage, progress: Tensor) -> None:
         """This rank's share of the gradients, and its views' figures."""
         schedule, phase, index = self.schedule, stage.phase, self.views.index
-        progress = (self.count / self.total).clamp(max=1.0)
         if phase.latents_rest:
             quantize = straight_through
         else:
@@ -250,25 +250,22 @@ class Steps:
         resting = self._n_resting(stage)
         torch.cat([*gradients, shown, errors.flatten()], out=self.averaged[resting:])
 
-    def _update(self, stage: Stage) -> None:
+    def _update(self, stage: Stage, progress: Tensor) -> None:
         """One step of the optimizers along the averaged gradients."""
         schedule, phase = self.schedule, stage.phase
-        progress = (self.count / self.total).clamp(max=1.0)
         *gradients, figures, errors = self.parts
         # Parameters stay finite in any case: others become indices, on which kernels crash.
         self.soundness.add_(self.gradients.sum() * 0)
         self.gradients.nan_to_num_(0.0, 0.0, 0.0)
         self.count += 1
-        decay = schedule.decay(phase, progress) * self.damping
-        warm = schedule.warm_up(self.count)
+        pace = schedule.decay(phase, progress) * self.damping * schedule.warm_up(self.count)
         first = int(phase.latents_rest)
         self.optimizers[0].epsilon = self._latent_epsilon()
         for optimizer, gradient, rate in zip(
             self.optimizers[first:], gradients[first:], self.rates[first:], strict=True
         ):
-            optimizer.step(gradient, rate * phase.rate * decay * warm, self.count)
+            optimizer.step(gradient, rate * phase.rate * pace, self.count)
         total, times = errors.view(2, -1)
         late = progress >= schedule.importance.lost_from
         self.importance.observe(total, times, progress >= schedule.guide_until, late)
-        self.figures.lerp_(figures, 0.1)
-        self.figures.add_((self.count <= 1).float() * (figures - self.figures))
+        self.figures.lerp_(figures, (self.count <= 1).float().clamp(min=0.1))
