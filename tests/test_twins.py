@@ -104,7 +104,7 @@ def test_pyramid(header: StreamHeader) -> None:
     model = Model(header)
     for name in trunks(header):
         integers = pyramid.Pyramid.of(header, name).planes(model.group(name), 0, NUMPY)
-        floats = twins.Pyramid(header, name)(model.planes)[0]
+        floats = twins.Pyramids(header)(model.planes)[name][0]
         near(np.stack(integers) / 128, floats, 0.02)
 
 
@@ -113,7 +113,7 @@ def test_trunk(header: StreamHeader) -> None:
     model = Model(header)
     for name in trunks(header):
         integers = trunk.Trunk(header, model.weights, name, NUMPY, 0)(model.group(name))
-        planes = twins.Pyramid(header, name)(model.planes)[:1]
+        planes = twins.Pyramids(header)(model.planes)[name][:1]
         floats = twins.Trunk(header, name)(planes, model.floats)[0]
         near(integers * Q12, floats, 0.15 * float(floats.std()))
 

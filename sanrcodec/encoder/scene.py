@@ -7,6 +7,8 @@ of it can be computed for some rows of the canvas alone. Must not quantize, nor 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -22,7 +24,7 @@ from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.warp import HALF_AFTER, HALF_BEFORE, half_samples
 from sanrcodec.scene import color_filter, pyramid, trunk, warp
 
-__all__ = ["ColorFilter", "FloatScene", "Pyramid", "Scene", "Trunk", "layer_of"]
+__all__ = ["ColorFilter", "FloatScene", "Pyramids", "Scene", "Trunk", "layer_of"]
 
 _LEAK = 2.0**-LEAK_BITS
 # A pair of filters: a quarter to either side.
@@ -34,62 +36,86 @@ _QUARTER_REACH = len(pyramid.UPSAMPLING_TAPS) // 2  # samples to either side
 _SMOOTHING_TAPS = tuple(t / 256 for t in pyramid.SMOOTHING_TAPS)
 
 
-class Pyramid(Part):
-    """Twin of :class:`sanrcodec.scene.pyramid.Pyramid`, of several layers at once.
+class Pyramids(Part):
+    """Twins of :class:`sanrcodec.scene.pyramid.Pyramid`, of all layers of all trunks at once.
 
     Args:
         header: Stream header.
-        name: ``texture``, ``geometry`` or ``slope``.
         level: Of the canvas. Finer latents are taken to be zero, as they are at the start of a fit.
     """
 
-    def __init__(self, header: StreamHeader, name: str, level: int = 0) -> None:
+    def __init__(self, header: StreamHeader, level: int = 0) -> None:
         super().__init__()
-        self.level = level
-        twin = pyramid.Pyramid.of(header, name)
-        self.canvas, self.first, self.n_levels = twin.canvas, twin.first, twin.n_levels
-        groups = {"texture": range(header.n_textures), "geometry": [GEOMETRY], "slope": SLOPES}
-        self.groups = list(groups[name])
-        # A layer's texture latents are differences to those of the layer in front.
-        self.cumulative = name == "texture"
+        self.level, self.canvas = level, header.canvas
+        # Of each trunk the groups of its layers, front to back.
+        self.groups: dict[str, Sequence[int]] = {"texture": range(header.n_textures)}
+        if header.layers:
+            self.groups["geometry"] = [GEOMETRY]
+        if header.has_slopes:
+            self.groups["slope"] = SLOPES
+        twins = {name: pyramid.Pyramid.of(header, name) for name in self.groups}
+        self.levels = {name: range(p.first, p.first + p.n_levels) for name, p in twins.items()}
 
-    def forward(self, planes: Planes, rows: range | None = None) -> Tensor:
-        """All levels, on some rows of the canvas: ``[n_layers, n_levels, len(rows), Wc]``."""
-        height = level_shape(self.canvas, self.level)[0]
-        rows = range(height) if rows is None else rows
+    def forward(self, planes: Planes, rows: range | None = None) -> dict[str, Tensor]:
+        """By trunk ``[n_layers, n_levels, len(rows), Wc]``: all levels on rows of the canvas."""
+        rows = range(level_shape(self.canvas, self.level)[0]) if rows is None else rows
+        windows = self._windows(rows)
+        # By trunk and layer, the planes so far, coarse to fine, as parts to be put together.
+        stacks: dict[tuple[str, int], list[Tensor]] = {}
+        for level in reversed(windows):
+            # Together in few kernels. But the gradient of taking them apart again is a copy, which
+            # at the finest level is a large one.
+            together = _by_trunk(stacks) if level == self.level else [list(stacks)]
+            for keys in filter(None, together):
+                whole = torch.cat([part for key in keys for part in stacks[key]])
+                first = windows[level].start - 2 * windows[level + 1].start
+                size = len(windows[level]), level_shape(self.canvas, level)[1]
+                whole = upsample_axis(whole, _QUARTER_TAPS, -2, _QUARTER_REACH, size[0], first)
+                whole = upsample_axis(whole, _QUARTER_TAPS, -1, _QUARTER_REACH, size[1])
+                sizes = [sum(map(len, stacks[key])) for key in keys]
+                stacks |= {key: [part] for key, part in zip(keys, whole.split(sizes), strict=True)}
+            for key, plane in self._planes(planes, level):
+                stacks.setdefault(key, []).append(_of_rows(plane, windows[level])[None])
+        found = {}
+        for keys in _by_trunk(stacks):
+            whole = torch.cat([part for key in keys for part in stacks[key]])
+            whole = whole.unflatten(0, (len(keys), -1))
+            if self.level:
+                for axis in (-2, -1):
+                    whole = smooth_axis(whole, _SMOOTHING_TAPS, axis)
+                whole = _of_rows(whole, _within(rows, windows[self.level]))
+                n_zero = len(self.levels[keys[0][0]]) - whole.shape[1]
+                whole = F.pad(whole, (0, 0, 0, 0, 0, n_zero))
+            found[keys[0][0]] = whole
+        return found
+
+    def _windows(self, rows: range) -> dict[int, range]:
+        """Rows of each level, fine to coarse, that some rows of the canvas depend on."""
         reach = len(_SMOOTHING_TAPS) - 1 if self.level else 0
-        windows = {self.level: _widened(rows, reach, reach, height)}
-        for level in range(self.level + 1, self.first + self.n_levels):
-            below, height = windows[level - 1], level_shape(self.canvas, level)[0]
-            coarse = range(below.start // 2, (below.stop + 1) // 2)
-            windows[level] = _widened(coarse, _QUARTER_REACH, _QUARTER_REACH, height)
-        stack: Tensor | None = None
-        for level in range(self.first + self.n_levels - 1, self.level - 1, -1):
-            window, width = windows[level], level_shape(self.canvas, level)[1]
-            if stack is not None:
-                first = window.start - 2 * windows[level + 1].start
-                reach = _QUARTER_REACH
-                stack = upsample_axis(stack, _QUARTER_TAPS, -2, reach, len(window), first)
-                stack = upsample_axis(stack, _QUARTER_TAPS, -1, reach, width)
-            if level >= self.first:
-                layers: list[Tensor] = []
-                for group in self.groups:
-                    if (group, level) not in planes:  # nothing new behind the front layer
-                        layers.append(layers[-1])
-                        continue
-                    own = _of_rows(planes[group, level], window)
-                    if layers and self.cumulative:
-                        own = clamp(layers[-1] + own, -LATENT_MAX, LATENT_MAX)
-                    layers.append(own)
-                plane = torch.stack(layers)[:, None]
-                stack = plane if stack is None else torch.cat([stack, plane], 1)
-        assert stack is not None
-        if self.level:
-            for axis in (-2, -1):
-                stack = smooth_axis(stack, _SMOOTHING_TAPS, axis)
-            stack = _of_rows(stack, _within(rows, windows[self.level]))
-            stack = F.pad(stack, (0, 0, 0, 0, 0, self.n_levels - stack.shape[1]))
-        return stack
+        windows = {}
+        for level in range(self.level, max(levels.stop for levels in self.levels.values())):
+            windows[level] = _widened(rows, reach, reach, level_shape(self.canvas, level)[0])
+            below, reach = windows[level], _QUARTER_REACH
+            rows = range(below.start // 2, (below.stop + 1) // 2)
+        return windows
+
+    def _planes(self, planes: Planes, level: int) -> Iterator[tuple[tuple[str, int], Tensor]]:
+        """The latents of a level by trunk and layer."""
+        for name, groups in self.groups.items():
+            if level not in self.levels[name]:
+                continue
+            plane = planes[groups[0], level]
+            for i, group in enumerate(groups):
+                if i and name != "texture":
+                    plane = planes[group, level]
+                elif i and (group, level) in planes:  # else nothing is new behind the front layer
+                    # A layer's texture latents are differences to those of the layer in front.
+                    plane = clamp(plane + planes[group, level], -LATENT_MAX, LATENT_MAX)
+                yield (name, i), plane
+
+
+def _by_trunk(stacks: Iterable[tuple[str, int]]) -> list[list[tuple[str, int]]]:
+    return [list(keys) for _, keys in groupby(stacks, key=lambda key: key[0])]
 
 
 class Trunk(Part):
@@ -186,12 +212,11 @@ class Scene(Part):
     def __init__(self, header: StreamHeader, level: int = 0) -> None:
         super().__init__()
         self.header, self.canvas = header, level_shape(header.canvas, level)
-        self.pyramid, self.trunk = Pyramid(header, "texture", level), Trunk(header, "texture")
+        self.pyramids = Pyramids(header, level)
+        self.trunk = Trunk(header, "texture")
         self.color_filter = ColorFilter(header, level)
-        self.geometry_pyramid = Pyramid(header, "geometry", level)
         self.geometry_trunk = Trunk(header, "geometry")
         if header.has_slopes:
-            self.slope_pyramid = Pyramid(header, "slope", level)
             self.slope_trunk = Trunk(header, "slope")
 
     def forward(
@@ -205,14 +230,16 @@ class Scene(Part):
         wide = _widened(rows, HALF_BEFORE, HALF_AFTER, height) if header.layers else rows
         reach = self.color_filter.reach if header.color_filter else 0
         filtered = _widened(wide, reach, reach, height)
-        features = self.trunk(self.pyramid(planes, filtered), weights)
+        inner = _within(wide, filtered)
+        upsampled = self.pyramids(planes, filtered)
+        features = self.trunk(upsampled["texture"], weights)
         features = features.reshape(header.n_textures, header.features, len(filtered), width)
         if header.color_filter:
             features = self.color_filter(features, weights)
-            features = _of_rows(features, _within(wide, filtered))
+            features = _of_rows(features, inner)
         if not header.layers:
             return FloatScene(features, None)
-        geometry = self.geometry_trunk(self.geometry_pyramid(planes, wide), weights)
+        geometry = self.geometry_trunk(_of_rows(upsampled["geometry"], inner), weights)
         geometry = geometry.reshape(-1, len(wide), width)
         disparities, visibility = geometry.split([header.layers, header.layers - 1])
         kept = _within(rows, wide)
@@ -223,7 +250,7 @@ class Scene(Part):
             features = torch.cat([features, visibility[:, None]], 1)
         slopes = None
         if header.has_slopes:
-            found = self.slope_trunk(self.slope_pyramid(planes, wide), weights)
+            found = self.slope_trunk(_of_rows(upsampled["slope"], inner), weights)
             slopes = half_samples(found.reshape(-1, len(wide), width), kept)
         return FloatScene(half_samples(features, kept), disparities, slopes)
 
