@@ -217,6 +217,24 @@ def test_few_noisy_views_do_not_widen_the_range(grid: tuple[int, int], seed: int
     assert 1.5 < geometry.parallax.extent < 2.5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", [(2, 2), (1, 3)])
+def test_few_views_in_another_order(grid: tuple[int, int]) -> None:
+    views = load_example("synthetic").render(grid, (64, 96), 0, (-1.5, 1.5))
+    assert found(views).is_checked
+    flat = views.reshape(-1, *views.shape[2:])
+    for swapped in ([1, 0, *range(2, len(flat))], [*range(len(flat) - 2), -1, -2]):
+        assert found(flat[swapped].reshape(views.shape)) is None
+    # Views that hardly move do not tell in which order they are.
+    still = load_example("synthetic").render(grid, (64, 96), 0, (-0.02, 0.03))
+    noise = np.random.default_rng(0).normal(0, 4, still.shape)
+    geometry = found((still + noise).clip(0, 255).astype(np.uint8))
+    assert geometry is not None
+    assert not geometry.is_checked
+    told = report.describe_geometry(replace(geometry, near=geometry.near + 1), grid)
+    assert told.endswith("; views so few and so alike do not tell whether they are in order")
+
+
 def test_what_nothing_hides_is_not_certain(render: Callable[..., Views]) -> None:
     assert found(render()).is_certain
     noise = np.kron(np.random.default_rng(5).uniform(0, 255, (40, 50, 1)), np.ones((3, 3, 3)))

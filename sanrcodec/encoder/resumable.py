@@ -19,7 +19,8 @@ from sanrcodec.presets import Parallax
 
 __all__ = ["checked_contest", "checked_fit", "checked_geometry"]
 
-_GEOMETRY = {"near", "far", "parallax", "is_certain"}
+_CERTAINTIES = ("is_certain", "is_checked")
+_GEOMETRY = {"near", "far", "parallax", *_CERTAINTIES}
 _DIRECTIONS = ("mirrored", "axes_reversed", "transposed")
 
 
@@ -44,8 +45,9 @@ def checked_geometry(kept: Any, size: tuple[int, int] | None) -> Geometry | None
     for plane in (kept["near"], kept["far"]):
         _require(_is_plain(plane) and plane.shape == size and plane.dtype == torch.float32)
         _require(bool(plane.isfinite().all()))
-    _require(isinstance(kept["is_certain"], bool))
-    return Geometry(kept["near"], kept["far"], Parallax(**parallax), kept["is_certain"])
+    _require(all(isinstance(kept[name], bool) for name in _CERTAINTIES))
+    certain = {name: kept[name] for name in _CERTAINTIES}
+    return Geometry(kept["near"], kept["far"], Parallax(**parallax), **certain)
 
 
 def checked_contest(kept: Any, was_held: bool) -> tuple[bool, float] | None:

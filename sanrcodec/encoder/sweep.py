@@ -7,9 +7,7 @@ A start for the fit only; nothing of it reaches the file but the direction of th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.encoder.axis_order import Views, best_order
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.images import box_mean, median_filter, warped
 from sanrcodec.encoder.planes import MAX_ERROR, Match, sweep_planes
-from sanrcodec.encoder.votes import is_distinct, voted_range
+from sanrcodec.encoder.votes import is_distinct
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Parallax
 
@@ -28,26 +27,16 @@ __all__ = ["Geometry", "estimate_geometry"]
 
 _MIN_PLANES, _MAX_PLANES = 48, 112
 _MAX_STEP_PX = 0.75  # between two planes, in the outermost view
-_MAX_COARSE_STEP_PX = 1.0  # likewise while the range is searched, in pixels of the reduced views
-_MIN_COARSE_PLANES = 16
 _MAX_CROSS, _MAX_DIAGONAL = 16, 8  # views that are compared with the one at the center
 # Of the longer side, for the outermost view: more than the margins hold, of which the canvas then
 # lacks the outermost parts.
 _MAX_TOTAL_SHIFT = 0.4
-_LEAST_GAIN = 0.03  # of the score, for which an unusual order of the views is believed
-# Of the score of the worst order, and of views in an order that means nothing.
-_FOUND = 0.95  # a geometry must do better
-_N_SHUFFLES = 16  # of which the order is taken that is least like the given one
-_HOPELESS = 1.4  # of the score of the best order, beyond which another one is given up
-_ALIKE = 0.3  # of the score of unlike views, below which views are alike
-_FEW_VIEWS, _N_NARROWINGS = 4, 4  # up to which the last ring is searched so often
 _N_FAR_VIEWS = 4  # that tell which end is in front
 _APART_PX = 1.0  # of two pixels that move to the same place
 _CERTAIN = 0.1  # evidence that leaves no doubt
 _FLAT = 0.01  # mean distance from the local mean, as a share of the peak
 _SLIGHT = 0.01  # evidence that is none: most arrays are stored as a camera moves down and right
 _FLAT_COST = 1e-3  # from one end of the range to the other, what noise may decide
-_STILL = 1.1  # of the score of the best planes, up to which no disparity is as good
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +47,18 @@ class Geometry:
         near, far: Disparity of the front and of the occluded layer.
         parallax: Direction and extent of the disparities.
         is_certain: Whether occlusions show clearly which end of the disparities is in front.
+        is_checked: Whether the views show clearly that they are in this order.
     """
 
     near: Tensor
     far: Tensor
     parallax: Parallax
     is_certain: bool = True
+    is_checked: bool = True
 
     def to(self, device: torch.device | str) -> Geometry:
         """Return the same on another device."""
         return replace(self, near=self.near.to(device), far=self.far.to(device))
-
-
-class _Order(NamedTuple):
-    """Which axes the parallax has in the grid as it was given."""
-
-    mirrored: bool
-    transposed: bool
-
-    def angular(self, positions: Tensor) -> Tensor:
-        """Offsets ``[N, 2]`` along the parallax of offsets in the grid."""
-        if self.transposed:
-            positions = positions.flip(1)
-        return positions * positions.new_tensor([1.0, -1.0 if self.mirrored else 1.0])
-
-
-class _Views(NamedTuple):
-    """Some views, the reference first.
-
-    Attributes:
-        positions: ``[N, 2]``, offsets from the reference in the grid.
-        luma: ``[N, 1, H, W]``, less its local mean.
-    """
-
-    positions: Tensor
-    luma: Tensor
 
 
 def estimate_geometry(
@@ -124,9 +90,10 @@ def estimate_geometry(
     reach = max(1.0, _MAX_TOTAL_SHIFT * max(h, w)) / radius
     factor = max(1, min(4, min(h, w) // 64))
     views = _load(light_field, exposure, chosen, factor, device)
-    search = _best_order(views, light_field.grid, reach / factor)
-    if search is None:
+    found = best_order(views, light_field.grid, reach / factor)
+    if found is None:
         return None
+    search = found.search
     if factor > 1:
         views = _load(light_field, exposure, chosen, 1, device)
     order, low, high = search.order, factor * search.low, factor * search.high
@@ -148,7 +115,8 @@ def estimate_geometry(
     )
     if bool(away.any()):
         near = _moved(near, order.angular(-away.to(near)) * (1 if near_is_low else -1))
-    return Geometry(near, _highest_around(near, radius), parallax, abs(evidence) >= _CERTAIN)
+    far, is_certain = _highest_around(near, radius), abs(evidence) >= _CERTAIN
+    return Geometry(near, far, parallax, is_certain, found.is_checked)
 
 
 def _choice(grid: tuple[int, int], exposure: Exposure) -> list[tuple[int, int]]:
@@ -189,7 +157,7 @@ def _load(
     chosen: list[tuple[int, int]],
     factor: int,
     device: torch.device | str,
-) -> _Views:
+) -> Views:
     """Luma of some views, reduced by a factor, without what the exposure does to it."""
     planes = []
     for v, u in chosen:
@@ -204,121 +172,7 @@ def _load(
     # Vignetting differs per view: compare what is left after the local mean.
     stack = stack - box_mean(stack, max(3, 15 // factor | 1))
     positions = torch.tensor(chosen, device=device, dtype=torch.float32)
-    return _Views(positions - positions[:1], stack)
-
-
-def _best_order(views: _Views, grid: tuple[int, int], reach: float) -> _Search | None:
-    """The order of the axes with which the views fit best; None if none fits.
-
-    An order that does far worse than another within some ring is not searched any further: wrong
-    orders have wide ranges, and take the most time.
-    """
-    searches = [_Search(views, order, reach) for order in _orders(grid)]
-    rings = list(_rings(views.positions.abs().amax(1)))
-    some_are_worse, are_few = False, len(views.luma) <= _FEW_VIEWS
-    # The last one again, with the finer steps that its narrower range allows. Few views begin with
-    # so wide a range, and steps so coarse, that scores mean little before.
-    for ring in (*rings, *rings[-1:] * (_N_NARROWINGS if are_few else 1)):
-        for search in searches:
-            search.widen(ring)
-        limit = math.inf if are_few else _HOPELESS * min(s.match.score for s in searches)
-        kept = [search for search in searches if search.match.score <= limit]
-        some_are_worse |= len(kept) < len(searches)
-        searches = kept
-    usual, best = searches[0], min(searches, key=lambda search: search.match.score)
-    if best.match.score > (1 - _LEAST_GAIN) * usual.match.score:
-        best = usual
-    worst = max(search.match.score for search in searches)
-    is_better = some_are_worse or best.match.score < _FOUND * worst
-    if is_better and not are_few:
-        is_better = _is_better_than_chance(views, best)
-    return best if is_better or _are_still(views, best.match) else None
-
-
-def _is_better_than_chance(views: _Views, best: _Search) -> bool:
-    """Whether the views match better than they do in an order that has nothing to do with theirs.
-
-    Of four orders of views that have none, one is some percent better than another by chance.
-    """
-    places = views.positions.cpu()
-    random = torch.Generator().manual_seed(0)
-    orders = [
-        places[[0, *(1 + torch.randperm(len(places) - 1, generator=random)).tolist()]]
-        for _ in range(_N_SHUFFLES)
-    ]
-    # The same order, a mirrored and a transposed one: all of these show.
-    unlike = min(orders, key=lambda order: float((places.T @ order).norm()))
-    angular = best.order.angular(unlike.to(views.positions))
-    by_chance = sweep_planes(views.luma, angular, best.match.planes)
-    return best.match.score < _FOUND * by_chance.score
-
-
-def _are_still(views: _Views, match: Match) -> bool:
-    """Whether the views are alike as they are, so that no order of the axes is better."""
-    if match.score > _ALIKE * _contrast(views):
-        return False
-    zero = views.luma.new_zeros(1)
-    return sweep_planes(views.luma, views.positions, zero).score <= _STILL * match.score
-
-
-def _contrast(views: _Views) -> float:
-    """The score of views that have nothing to do with each other."""
-    center = views.luma[:1]
-    h, w = center.shape[2:]
-    moved = [center.roll((h * i // 4, w * j // 4), (2, 3)) for i, j in ((1, 2), (2, 1), (2, 3))]
-    return float((torch.cat(moved) - center).abs().clamp(max=MAX_ERROR).mean())
-
-
-def _orders(grid: tuple[int, int]) -> list[_Order]:
-    """All orders that can be told apart; the usual one first."""
-    mirrored = (False, True) if min(grid) > 1 else (False,)
-    return [_Order(m, t) for t in (False, True) for m in mirrored]
-
-
-class _Search:
-    """The range of disparities in one order of the axes, found ring by ring.
-
-    Args:
-        views: To match.
-        order: Of the axes.
-        reach: Largest disparity, in pixels per view.
-
-    Attributes:
-        order: As it was given.
-        low, high: Ends of the range.
-        match: Of the last ring.
-    """
-
-    match: Match
-
-    def __init__(self, views: _Views, order: _Order, reach: float) -> None:
-        self.order = order
-        self._views, self._angular = views, order.angular(views.positions)
-        self._reach, self.low, self.high = reach, -reach, reach
-
-    def widen(self, ring: float) -> None:
-        """Match the views of a ring within the range of the last one, which this narrows."""
-        within = self._angular.abs().amax(1) <= ring
-        n = math.ceil((self.high - self.low) * ring / _MAX_COARSE_STEP_PX)
-        n = max(_MIN_COARSE_PLANES, min(n, _MAX_PLANES)) | 1
-        planes = torch.linspace(self.low, self.high, n, device=self._angular.device)
-        luma, angular = self._views.luma[within], self._angular[within]
-        self.match = sweep_planes(luma, angular, planes)
-        are_few = len(self._views.luma) <= _FEW_VIEWS
-        low, high = voted_range(self.match, luma, angular, by_two=are_few)
-        self.low, self.high = max(low, -self._reach), min(high, self._reach)
-
-
-def _rings(distance: Tensor) -> Iterator[float]:
-    """Growing distances from the center, the last of which holds all views."""
-    distances = sorted(set(distance.tolist()) - {0.0})
-    ring = distances[0]
-    while ring < distances[-1]:
-        yield ring
-        ring = max(
-            d for d in distances if d <= max(2 * ring, min(e for e in distances if e > ring))
-        )
-    yield distances[-1]
+    return Views(positions - positions[:1], stack)
 
 
 def _subplane_minimum(match: Match) -> Tensor:
