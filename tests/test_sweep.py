@@ -194,6 +194,7 @@ def test_a_flat_background_does_not_widen_the_range(background: float) -> None:
     assert 2.5 <= geometry.parallax.extent <= 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_two_by_two_views_tell_which_end_is_near(seed: int) -> None:
     """Few pixels are occluded between neighbors; only these tell it, or it is said to be unsure."""
@@ -205,6 +206,7 @@ def test_two_by_two_views_tell_which_end_is_near(seed: int) -> None:
         assert is_right or (seed in (1, 6) and not geometry.is_certain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [(1, 2), (2, 2), (1, 3)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_few_noisy_views_do_not_widen_the_range(grid: tuple[int, int], seed: int) -> None:
