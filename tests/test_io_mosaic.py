@@ -149,6 +149,16 @@ def test_mosaic_of_which_a_part_is_lost_is_asked(tmp_path, grid, lost):
     assert read_light_field(tmp_path / "lf.png", grid=(1, 1)).grid == (1, 1)
 
 
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.5, 0.75])
+@pytest.mark.parametrize("seed", [3, 5])
+def test_second_of_two_views_of_which_a_part_is_left(tmp_path, share, seed):
+    whole = tile(render((2, 2), (72, 88), seed=seed))
+    save(tmp_path / "lf.png", whole[:, : 176 - round(88 * share)])
+    refuses("about every 88 of [0-9]+ columns.*part is lost", tmp_path / "lf.png")
+    save(tmp_path / "lf.png", whole[: 144 - round(72 * share)])
+    refuses("about every 72 of [0-9]+ rows.*part is lost", tmp_path / "lf.png")
+
+
 def test_grid_that_divides_a_cut_mosaic_is_doubted(tmp_path):
     # Half a view is lost of 8 rows; 8 x 67 pixels are left, and a shift of 5 joins both readings.
     cut = tile(render((8, 3), (72, 88), seed=3))[: 8 * 67]

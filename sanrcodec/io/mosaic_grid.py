@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io.lenslet_pattern import LONGEST_PERIOD, has_lenslet_pattern
-from sanrcodec.io.repetition import Repetition, border_ratios, find_comb
+from sanrcodec.io.repetition import Repetition, border_ratios, find_comb, find_lone_border
 from sanrcodec.lightfield import MAX_GRID, format_grid
 
 __all__ = ["RepeatedContentError", "infer_grid", "is_lenslet_image"]
@@ -236,7 +236,7 @@ def _unexplained_period(repetition: Repetition, ratios: npt.NDArray[np.float32],
     """
     lag = repetition.lag
     if not lag:
-        return 0
+        return find_lone_border(ratios, repetition, _SHARPER) if size > len(ratios) else 0
     period, contrast = find_comb(ratios, lag, max(1, lag // 16))
     if size <= len(ratios):
         reach = max(1, size // 16)

@@ -6,10 +6,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Repetition", "border_ratios", "find_comb"]
+__all__ = ["Repetition", "border_ratios", "find_comb", "find_lone_border"]
 
 _LEAST_LAG = 8  # pixels; what repeats within less is texture
 _MOST_LAG = 0.56  # of the axis: two views of which one lost a tenth still repeat
+# Where but a part of a second view is left, correlation alone is by chance; at a sharp border it is
+# 0.28..0.93 behind a whole view, and 0.17 at most elsewhere.
+_FAR_LAG, _LONE_CORRELATION = 0.85, 0.25
+_LONE_SHARE = 1.5  # of the correlation at other lags; that of macro-pixels is the same at many
 _CHUNK = 32  # lines that are transformed at once
 # Correlation of neighboring views is 0.19..0.92, and stands out 10 to 150 times from that at other
 # lags; elsewhere 0.12 and 6.4 at most (JPEG of low quality and enlarged images included).
@@ -43,7 +47,7 @@ class Repetition:
         energy = np.concatenate([[0.0], np.cumsum((slopes.astype(np.float64) ** 2).sum(axis=1))])
         lags = np.arange(length)
         overlap = np.sqrt(energy[length - lags] * (energy[length] - energy[lags]))
-        self._correlation = shared[:length] / np.maximum(overlap, 1e-9 * max(energy[-1], 1.0))
+        self._correlation = shared[:length] / np.maximum(overlap, max(0.01 * energy[-1], 1e-9))
         self.lag = self._find()
 
     def at(self, lags: range) -> float:
@@ -109,3 +113,31 @@ def find_comb(ratios: npt.NDArray[np.float32], lag: int, reach: int) -> tuple[in
         if contrast > best[1]:
             best = period, contrast
     return best
+
+
+def find_lone_border(
+    ratios: npt.NDArray[np.float32], repetition: Repetition, sharpness: float
+) -> int:
+    """Find the border behind a whole view, of whose only neighbor no more than a part is left.
+
+    Args:
+        ratios: Of the edges, see `border_ratios`.
+        repetition: Of the same lines.
+        sharpness: Least ratio of a border.
+
+    Returns:
+        The size of the view in pixels, 0 if there is no such border.
+    """
+    length = len(ratios) + 1
+    best = 0, _LONE_CORRELATION
+    last = int(_FAR_LAG * length)
+    for size in range(max(_LEAST_LAG, length // 2), last):
+        if ratios[size - 1] < sharpness:
+            continue
+        reach = max(1, size // 16)
+        correlation = repetition.at(range(size - reach, size + reach + 1))
+        others = (range(length // 3, size - 2 * reach), range(size + 2 * reach + 1, last))
+        usual = max(repetition.at(lags) for lags in others)
+        if correlation > max(best[1], _LONE_SHARE * usual):
+            best = size, correlation
+    return best[0]
