@@ -7,8 +7,8 @@ of it can be computed for some rows of the canvas alone. Must not quantize, nor 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -60,37 +60,37 @@ class Pyramids(Part):
         """By trunk ``[n_layers, n_levels, len(rows), Wc]``: all levels on rows of the canvas."""
         rows = range(level_shape(self.canvas, self.level)[0]) if rows is None else rows
         windows = self._windows(rows)
-        # By trunk and layer, the planes so far, coarse to fine, as parts to be put together.
-        stacks: dict[tuple[str, int], list[Tensor]] = {}
-        for level in reversed(windows):
-            # Together in few kernels. But the gradient of taking them apart again is a copy, which
-            # at the finest level is a large one.
-            together = _by_trunk(stacks) if level == self.level else [list(stacks)]
-            for keys in filter(None, together):
-                whole = torch.cat([part for key in keys for part in stacks[key]])
-                first = windows[level].start - 2 * windows[level + 1].start
-                size = len(windows[level]), level_shape(self.canvas, level)[1]
-                whole = upsample_axis(whole, _QUARTER_TAPS, -2, _QUARTER_REACH, size[0], first)
-                whole = upsample_axis(whole, _QUARTER_TAPS, -1, _QUARTER_REACH, size[1])
-                sizes = [sum(map(len, stacks[key])) for key in keys]
-                stacks |= {key: [part] for key, part in zip(keys, whole.split(sizes), strict=True)}
-            for key, plane in self._planes(planes, level):
-                stacks.setdefault(key, []).append(_of_rows(plane, windows[level])[None])
+        # Of each layer what comes next to each other, coarse to fine.
+        layers: dict[tuple[str, int], list[Tensor]] = {}
+        for level in range(max(windows), self.level, -1):
+            for name in self.groups:
+                for i, plane in enumerate(self._planes(planes, name, level, windows)):
+                    layers.setdefault((name, i), []).append(plane[None])
+            if level > self.level + 1:
+                whole = self._doubled(layers.values(), level - 1, windows)
+                parts = whole.split([sum(map(len, layer)) for layer in layers.values()])
+                layers = {key: [part] for key, part in zip(layers, parts, strict=True)}
         found = {}
-        for keys in _by_trunk(stacks):
-            whole = torch.cat([part for key in keys for part in stacks[key]])
-            whole = whole.unflatten(0, (len(keys), -1))
+        # Trunk by trunk: the gradient of taking them apart is a copy, at the finest level a large
+        # one.
+        for name, groups in self.groups.items():
+            stacks = []
+            if own := [layer for key, layer in layers.items() if key[0] == name]:
+                whole = self._doubled(own, self.level, windows)
+                stacks.append(whole.unflatten(0, (len(groups), -1)))
+            if finest := self._planes(planes, name, self.level, windows):
+                stacks.append(torch.stack(finest)[:, None])
+            found[name] = stacks[0] if len(stacks) == 1 else torch.cat(stacks, 1)
             if self.level:
                 for axis in (-2, -1):
-                    whole = smooth_axis(whole, _SMOOTHING_TAPS, axis)
-                whole = _of_rows(whole, _within(rows, windows[self.level]))
-                n_zero = len(self.levels[keys[0][0]]) - whole.shape[1]
-                whole = F.pad(whole, (0, 0, 0, 0, 0, n_zero))
-            found[keys[0][0]] = whole
+                    found[name] = smooth_axis(found[name], _SMOOTHING_TAPS, axis)
+                smooth = _of_rows(found[name], _within(rows, windows[self.level]))
+                n_zero = len(self.levels[name]) - smooth.shape[1]
+                found[name] = F.pad(smooth, (0, 0, 0, 0, 0, n_zero))
         return found
 
     def _windows(self, rows: range) -> dict[int, range]:
-        """Rows of each level, fine to coarse, that some rows of the canvas depend on."""
+        """Rows of each level that some rows of the canvas depend on."""
         reach = len(_SMOOTHING_TAPS) - 1 if self.level else 0
         windows = {}
         for level in range(self.level, max(levels.stop for levels in self.levels.values())):
@@ -99,23 +99,33 @@ class Pyramids(Part):
             rows = range(below.start // 2, (below.stop + 1) // 2)
         return windows
 
-    def _planes(self, planes: Planes, level: int) -> Iterator[tuple[tuple[str, int], Tensor]]:
-        """The latents of a level by trunk and layer."""
-        for name, groups in self.groups.items():
-            if level not in self.levels[name]:
+    def _planes(
+        self, planes: Planes, name: str, level: int, windows: dict[int, range]
+    ) -> list[Tensor]:
+        """The latents of a trunk's layers at a level, if it has that."""
+        if level not in self.levels[name]:
+            return []
+        layers: list[Tensor] = []
+        for group in self.groups[name]:
+            if (group, level) not in planes:  # nothing new behind the front layer
+                layers.append(layers[-1])
                 continue
-            plane = planes[groups[0], level]
-            for i, group in enumerate(groups):
-                if i and name != "texture":
-                    plane = planes[group, level]
-                elif i and (group, level) in planes:  # else nothing is new behind the front layer
-                    # A layer's texture latents are differences to those of the layer in front.
-                    plane = clamp(plane + planes[group, level], -LATENT_MAX, LATENT_MAX)
-                yield (name, i), plane
+            own = _of_rows(planes[group, level], windows[level])
+            # A layer's texture latents are differences to those of the layer in front.
+            if layers and name == "texture":
+                own = clamp(layers[-1] + own, -LATENT_MAX, LATENT_MAX)
+            layers.append(own)
+        return layers
 
-
-def _by_trunk(stacks: Iterable[tuple[str, int]]) -> list[list[tuple[str, int]]]:
-    return [list(keys) for _, keys in groupby(stacks, key=lambda key: key[0])]
+    def _doubled(
+        self, layers: Iterable[list[Tensor]], level: int, windows: dict[int, range]
+    ) -> Tensor:
+        """All planes of some layers ``[n, H, W]``, from the next coarser level to this one."""
+        whole = torch.cat(list(chain.from_iterable(layers)))
+        first = windows[level].start - 2 * windows[level + 1].start
+        size = len(windows[level]), level_shape(self.canvas, level)[1]
+        whole = upsample_axis(whole, _QUARTER_TAPS, -2, _QUARTER_REACH, size[0], first)
+        return upsample_axis(whole, _QUARTER_TAPS, -1, _QUARTER_REACH, size[1])
 
 
 class Trunk(Part):
