@@ -103,3 +103,11 @@ def test_several_gpus_do_what_one_does() -> None:
         pytest.skip("needs two GPUs and NCCL")
     stdout, _ = finish(torchrun(2, WORKER, "together", "cuda"))
     assert stdout == "2 ranks agree\n"
+
+
+@pytest.mark.parametrize("what", ["whole", "rows", "shares"])
+def test_fused_kernels_give_what_torch_gives(what: str) -> None:
+    pytest.importorskip("triton")
+    from test_kernels import compare
+
+    assert compare(what, "cuda") == "the same\n"

@@ -23,6 +23,7 @@ from sanrcodec.bitstream.grids import (
 )
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.functions import clamp, context_inputs
+from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.parameters import LatentVector
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.quantize import laplace_bits
@@ -32,6 +33,9 @@ __all__ = ["LatentRate"]
 # Unknown neighbors point at zeros behind the latents: many, or the atomic additions of the
 # backward pass would all queue for one address.
 _N_ZEROS = 1 << 16
+
+# Tensors of an entropy network.
+_TENSORS = "hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias"
 
 
 class LatentRate(Part):
@@ -48,6 +52,7 @@ class LatentRate(Part):
 
     _context: Tensor
     _coded: Tensor
+    _grid: Tensor
 
     def __init__(
         self,
@@ -64,7 +69,7 @@ class LatentRate(Part):
             np.arange(part.start, part.stop).reshape(grid.shape)
             for grid, part in zip(vector.grids, vector.slices, strict=True)
         ]
-        all_contexts, all_places = [], []
+        all_contexts, all_places, all_numbers = [], [], []
         for name in self.names:
             all_grids = [grid for grid in vector.grids if grid.network == name]
             # Coarse to fine, so that those left out are the last.
@@ -80,15 +85,23 @@ class LatentRate(Part):
             all_contexts.append(np.concatenate(tables)[order].ravel())
             all_places.append(np.concatenate([index[grid.index].ravel() for grid in mine])[order])
             numbers = np.repeat(np.arange(len(mine)), [index[g.index].size for g in mine])[order]
+            all_numbers.append(numbers)
             self.constant(f"_number_{name}", np.eye(len(all_grids))[numbers], device)
         contexts = np.concatenate(all_contexts)
         unknown = np.flatnonzero(contexts == vector.size)
         contexts[unknown] += np.arange(len(unknown)) % _N_ZEROS
         self.constant("_context", contexts, device, torch.int32)
         self.constant("_coded", np.concatenate(all_places), device, torch.int32)
+        self.constant("_grid", np.concatenate(all_numbers), device, torch.int32)
 
     def forward(self, latents: Tensor, weights: FloatWeights) -> Tensor:
         """Bits of quantized latents ``[N]``, summed; see ``share``."""
+        if runs_on(latents, weights[f"arm.{self.names[0]}.hidden"].shape[1]):
+            from sanrcodec.encoder.kernels.rate import latent_bits
+
+            networks = [weights[f"arm.{name}.{key}"] for name in self.names for key in _TENSORS]
+            tables = self._context, self._coded, self._grid
+            return latent_bits(latents, *tables, self._kind_sizes, networks) * self.share[1]
         location, scale = self._distributions(latents, weights)
         coded = latents.index_select(0, self._coded)
         return laplace_bits(coded, location, scale).sum() * self.share[1]
@@ -130,8 +143,7 @@ class LatentRate(Part):
         outputs = []
         for name in self.names:
             hidden, hidden_bias, output, shortcut, pass_bias, grid_bias = (
-                weights[f"arm.{name}.{key}"]
-                for key in ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
+                weights[f"arm.{name}.{key}"] for key in _TENSORS
             )
             # Hidden units and shortcut share their inputs, hence one product.
             sizes = [hidden.shape[1], shortcut.shape[1]]

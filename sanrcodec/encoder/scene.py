@@ -19,6 +19,7 @@ from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, SLOPES, level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.functions import clamp, clamp_inward, dense, smooth_axis, upsample_axis
+from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.parameters import Planes
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.warp import HALF_AFTER, HALF_BEFORE, half_samples
@@ -142,18 +143,30 @@ class Trunk(Part):
 
     def forward(self, x: Tensor, weights: FloatWeights) -> Tensor:
         """``[n, n_in, H, Wc]`` upsampled latents -> ``[n, n_out, H * Wc]``."""
-        name = self.name
-        x = x.flatten(2) * 2.0**-trunk.LATENT_SHIFT
+        name, scale = self.name, 2.0**-trunk.LATENT_SHIFT
+        x = x.flatten(2)
+        if runs_on(x, x.shape[1], len(weights[f"{name}.output.bias"])):
+            from sanrcodec.encoder.kernels.perceptron import perceptron
+
+            attention, hidden, output = (
+                (weights[f"{name}.{layer}.weight"], weights[f"{name}.{layer}.bias"])
+                if f"{name}.{layer}.weight" in weights
+                else None
+                for layer in ("attention", "hidden", "output")
+            )
+            assert output is not None
+            return perceptron(x, attention, hidden, output, scale, _LEAK)
+        x = x * scale
         if f"{name}.attention.weight" in weights:
             gate = dense(*layer_of(weights, f"{name}.attention"), x)
             x = x * clamp_inward(1 + gate, 0.0, 1.0)
         weight, bias = layer_of(weights, f"{name}.output")
         if f"{name}.hidden.weight" not in weights:
             return dense(weight, bias, x)
-        hidden = F.leaky_relu(dense(*layer_of(weights, f"{name}.hidden"), x), _LEAK, inplace=True)
+        units = F.leaky_relu(dense(*layer_of(weights, f"{name}.hidden"), x), _LEAK, inplace=True)
         # Instead of one product with both, which would copy them side by side.
-        of_x, of_hidden = weight.split([x.shape[1], hidden.shape[1]], 1)
-        return dense(of_hidden, dense(of_x, bias, x), hidden)
+        of_x, of_hidden = weight.split([x.shape[1], units.shape[1]], 1)
+        return dense(of_hidden, dense(of_x, bias, x), units)
 
 
 class ColorFilter(Part):

@@ -17,6 +17,7 @@ from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.encoder.functions import clamp, dense
+from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.scene import FloatScene, layer_of
 from sanrcodec.encoder.warp import Warp
@@ -112,6 +113,16 @@ class ViewNetwork(Part):
         header = self.header
         z = features.flatten(2)
         place = coordinates(header, angular)
+        if header.view_depth == 1 and runs_on(z, header.features):
+            from sanrcodec.encoder.kernels.perceptron import perceptron
+
+            weight, bias = weights["view.hidden0.weight"], weights["view.hidden0.bias"]
+            of_place = weight[:, header.features : header.features + 2]
+            hidden = weight, place @ of_place.T + bias
+            output = weights["view.output.weight"], weights["view.output.bias"]
+            shared = self.yx if header.spatial else None
+            correction = perceptron(z, None, hidden, output, 1.0, _LEAK, shared)
+            return correction.reshape(len(z), header.channels, *self.size)
         for i in range(header.view_depth):
             weight, bias = layer_of(weights, f"view.hidden{i}")
             if i == 0:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""What test_kernels.py runs in a process of its own: one comparison, chosen by the first argument.
+
+Kernels and torch compute the same scene, bits and views, and the gradients of them. Where Triton
+interprets kernels, TRITON_INTERPRET must be set before anything imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from conftest import synthetic
+from torch import Tensor
+
+from sanrcodec.encoder import kernels, rate, scene, views
+from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.quantize import straight_through
+from sanrcodec.encoder.rate import LatentRate
+from sanrcodec.presets import PROFILES, Parallax, make_header
+
+Compute = Callable[[], Sequence[Tensor]]
+
+
+def random_model(profile: str, device: str, height: int = 11, spread: float = 2.0) -> SceneModel:
+    header = make_header(synthetic((2, 3), (height, 16)), PROFILES[profile], Parallax(2.0), 16)
+    model = SceneModel(header, device)
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter, width in ((model.latents, spread), (model.weights, 0.05)):
+            parameter.copy_(torch.randn(parameter.shape, generator=random) * width)
+    return model
+
+
+def compare(compute: Compute, parameters: Sequence[Tensor]) -> None:
+    """Values and gradients, with kernels and without."""
+    found = []
+    for runs_on in (kernels.runs_on, lambda x, *n: False):
+        for module in (scene, rate, views):
+            module.runs_on = runs_on  # type: ignore[attr-defined]
+        values = compute()
+        # Neighbors differ, or an error that all share would vanish.
+        weights = [torch.linspace(0.1, 1, v.numel(), device=v.device).sin() for v in values]
+        total = sum((v.flatten() * w).sum() for v, w in zip(values, weights, strict=True))
+        assert isinstance(total, Tensor)
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+        found.append(([v.detach() for v in values], gradients))
+    (values, gradients), (expected_values, expected_gradients) = found
+    for value, expected in zip(values, expected_values, strict=True):
+        assert (value - expected).norm() <= 1e-5 * expected.norm()
+    for gradient, expected in zip(gradients, expected_gradients, strict=True):
+        assert (gradient is None) == (expected is None)
+        if gradient is not None:
+            assert expected.norm() > 0
+            assert (gradient - expected).norm() <= 1e-4 * expected.norm()
+
+
+def per_tensor(model: SceneModel) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Real weights, each a parameter of its own, and quantized latents with them."""
+    weights, _ = model.quantized_weights()
+    leaves = {name: value.detach().requires_grad_() for name, value in weights.items()}
+    return leaves, [straight_through(model.latents).detach().requires_grad_(), *leaves.values()]
+
+
+def whole(device: str) -> None:
+    """A scene, its views and its bits, at two sizes and of both kinds of profiles."""
+    for profile, levels in (("default", (0, 1)), ("sanr", (0,))):
+        model = random_model(profile, device)
+        weights, parameters = per_tensor(model)
+        index = torch.tensor([4, 1, 2], device=device)
+
+        def compute(
+            model: SceneModel = model,
+            weights: dict[str, Tensor] = weights,
+            latents: Tensor = parameters[0],
+            index: Tensor = index,
+        ) -> Sequence[Tensor]:
+            found = model.scene(latents, weights)
+            bits = model.latent_bits(latents, weights)
+            return [*(x for x in found if x is not None), model.views(found, weights, index), bits]
+
+        for level in levels:
+            model.set_level(level)
+            compare(compute, parameters)
+
+
+def rows(device: str) -> None:
+    """Some rows of a scene, fewer than a block and more."""
+    model = random_model("default", device)
+    weights, parameters = per_tensor(model)
+    planes = model.latent_vector.planes(parameters[0])
+    for band in (range(3, 4), range(2, 10)):
+        compare(lambda band=band: model.scene_part(planes, weights, band)[:2], parameters)  # type: ignore[misc]
+
+
+def shares(device: str) -> None:
+    """A share of the latents' bits, of latents beyond what contexts and codes hold."""
+    model = random_model("default", device, spread=300.0)
+    weights, parameters = per_tensor(model)
+    for share, level in (((1, 3), 0), ((0, 1), 2)):
+        part = LatentRate(model.header, model.latent_vector, device, share, level)
+        compare(lambda part=part: [part(parameters[0], weights)], parameters)  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    assert kernels.runs_on(torch.zeros(1, device=sys.argv[2]), 1)
+    {"whole": whole, "rows": rows, "shares": shares}[sys.argv[1]](sys.argv[2])
+    print("the same")
