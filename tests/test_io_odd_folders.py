@@ -7,11 +7,11 @@ import os
 
 import numpy as np
 import pytest
-from io_inputs import assert_reads, noise, refuses, save_views
+from io_inputs import assert_reads, noise, refuses, render, save_views
 from PIL import Image
 
 from sanrcodec.io import folder as folder_module
-from sanrcodec.io import write_view
+from sanrcodec.io import read_light_field, write_view
 
 SAMPLES = noise((3, 3, 4, 5, 3))
 
@@ -142,6 +142,17 @@ FOREIGN = {
     "lf.pfm": (b"Pf\n3 3\n", "floating-point samples"),
     "lf.heic": (b"\0\0\0\x18ftypheic", "a format that is not read; convert it to PNG or PPM"),
     "lf.lfr": (b"\x89LFP\r\n\x1a\n", "a raw capture"),
+    "lf.ktx": (b"\xabKTX 11\xbb", "a format that is not read"),
+    "lf.dds": (b"DDS ", "a format that is not read"),
+    "lf.jxl": (b"\xff\x0a", "a format that is not read"),
+}
+# By their names alone, whatever their first bytes.
+FOREIGN_BY_NAME = {
+    "lf.pt": "Python objects.* numpy.save",
+    "lf.pkl": "Python objects",
+    "lf.yuv": "a video without a header.* ffmpeg -s WIDTHxHEIGHT",
+    "lf.czi": "a file of a microscope; export",
+    "lf.blend": "a three-dimensional scene; render",
 }
 
 
@@ -157,6 +168,55 @@ def test_files_that_are_no_light_field_yet(tmp_path, name):
     if name != "lf.tar.gz":
         (folder / "x.png").write_bytes(start + bytes(100))
         refuses(message, folder / "x.png")  # by its first bytes
+
+
+@pytest.mark.parametrize("name", FOREIGN_BY_NAME)
+def test_files_that_their_ending_tells(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(100))
+    refuses(f"{name}: this is .*{FOREIGN_BY_NAME[name]}", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS.* git lfs pull"),
+        (b"<!DOCTYPE html><html>404", "a page of the web"),
+        (b"something else", "no image that pillow can read; convert it"),
+    ],
+)
+def test_what_lies_in_place_of_a_view(tmp_path, content, message):
+    save_views(tmp_path / "lf", noise((2, 3, 4, 5, 3)), "view_{v}_{u}.png")
+    for name in ("view_0_0.png", "view_1_2.png"):
+        good = (tmp_path / "lf" / name).read_bytes()
+        (tmp_path / "lf" / name).write_bytes(content)
+        refuses(f"{name}.*{message}", tmp_path / "lf")
+        (tmp_path / "lf" / name).write_bytes(good)
+    (tmp_path / "lf" / "index.html").write_bytes(content)
+    assert read_light_field(tmp_path / "lf").grid == (2, 3)
+
+
+def test_array_beside_a_picture(tmp_path):
+    save_views(tmp_path / "lf", noise((1, 1, 4, 5, 3)), "Bikes__Thumb.png")
+    (tmp_path / "lf" / "Bikes.mat").write_bytes(b"MATLAB 5.0")
+    refuses("Bikes.mat may be the light field: give it instead of the folder", tmp_path / "lf")
+
+
+@pytest.mark.parametrize("motion", [0, 3])
+def test_moments_that_look_like_rows(tmp_path, motion):
+    """Technicolor's FRAME_CAMERA, say: three moments of a row of cameras."""
+    row = render((1, 6), (48, 64), seed=3, disparity=(-1.0, 1.0))
+    samples = np.repeat(row, 3, 0)
+    for t in range(3):
+        samples[t, :, 20:26, 20 + motion * t : 26 + motion * t] = 255  # something that moves
+    said = "are nearly alike; if"
+    for name, moments in (("a_{v:05d}_{u:02d}.png", "rows"), ("a_{u:02d}_{v:05d}.png", "columns")):
+        folder = tmp_path / moments
+        save_views(folder, samples, name)
+        views = samples if moments == "rows" else samples.swapaxes(0, 1)
+        assert f"{said} {moments} are moments" in assert_reads(folder, views)
+    grid = render((3, 6), (48, 64), seed=3, disparity=(-1.0, 1.0))
+    save_views(tmp_path / "grid", grid, "a_{v:05d}_{u:02d}.png")
+    assert said not in assert_reads(tmp_path / "grid", grid)
 
 
 def test_empty_files(tmp_path):

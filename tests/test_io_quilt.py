@@ -21,7 +21,10 @@ def quilt_of(samples, n_rows, n_columns):
     return np.concatenate(rows[::-1])
 
 
-@pytest.mark.parametrize("name", ["lf_qs4x3a0.75.png", "LF_QS4X3A0.75.PNG", "lf_qs4x3.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["lf_qs4x3a0.75.png", "LF_QS4X3A0.75.PNG", "lf_qs4x3.png", "lf-qs4x3a0,75.png", "qs4x3.png"],
+)
 def test_name_tells_the_tiles(tmp_path, name):
     samples = noise((1, 12, 8, 6, 3))
     save(tmp_path / name, quilt_of(samples, 3, 4))

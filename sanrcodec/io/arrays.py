@@ -38,8 +38,8 @@ _BY_MAGIC: dict[bytes, _Lister] = {
 }
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 _CONVERT = (
-    "save it as uint8 or uint16 first, for example np.rint(255 * lf).astype(np.uint8) "
-    "if it runs 0..1"
+    "save it as uint8 or uint16 first, for example np.rint(255 * lf).astype(np.uint8), or "
+    "im2uint8(lf) in MATLAB, if it runs 0..1"
 )
 _NAMES = ("lf", "lightfield", "light_field")  # of the array, where a file holds several
 

@@ -13,7 +13,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import foreign
 from sanrcodec.io.image import SUFFIXES
 
-__all__ = ["list_images", "name_larger_folder"]
+__all__ = ["list_images", "name_array", "name_larger_folder"]
 
 _ARRAYS = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 _MOST_LOOKED_AT = 5000  # files and folders, where the answer is only a hint
@@ -48,6 +48,14 @@ def name_larger_folder(path: Path, n_images: int) -> str:
     }
     best = max(counts, key=lambda folder: counts[folder], default=path)
     return f"; {best} holds {counts[best]} images" if counts.get(best, 0) > n_images else ""
+
+
+def name_array(path: Path) -> str:
+    """Name a file of arrays in the folder, which may be meant; else nothing."""
+    for entry in _entries(path):
+        if entry.suffix.lower() in _ARRAYS and entry.is_file():
+            return f"; {entry.name} may be the light field: give it instead of the folder"
+    return ""
 
 
 def _list_folder(root: Path, folder: Path) -> tuple[dict[str, list[Path]], list[str], list[Path]]:

@@ -28,6 +28,34 @@ class _Kind(NamedTuple):
 
 _KINDS = (
     _Kind(
+        "a file of Python objects, which is not opened since it may run code; save its array with "
+        "numpy.save first",
+        frozenset(".pt .pth .pkl .pickle .joblib .ckpt".split()),
+    ),
+    _Kind(
+        "a video without a header; write its frames to a folder first, for example: ffmpeg "
+        "-s WIDTHxHEIGHT -pix_fmt yuv420p -i VIDEO views/%04d.png",
+        frozenset(".yuv .nv12 .i420".split()),
+    ),
+    _Kind(
+        "a file of a microscope; export its images as TIFF first, for example with Fiji",
+        frozenset(".lif .czi .nd2 .vsi .svs .oib .oif".split()),
+    ),
+    _Kind(
+        "a three-dimensional scene; render its views to a folder of images first",
+        frozenset(".blend .ply .obj .fbx .glb .gltf .usd .usda .usdc .usdz .splat .spz".split()),
+    ),
+    _Kind(
+        "a pointer of Git LFS, not the file itself; fetch that with git lfs pull",
+        frozenset(),
+        ((0, b"version https://git-lfs"),),
+    ),
+    _Kind(
+        "a page of the web, perhaps instead of a download that failed; download the file again",
+        frozenset(),
+        ((0, b"<!DOCTYPE html"), (0, b"<!doctype html"), (0, b"<html"), (0, b"<HTML")),
+    ),
+    _Kind(
         "a raw capture of a camera; decode it to views first, with LFToolbox (MATLAB), plenopticam "
         "(Python) or, for Lytro, Lytro Desktop",
         frozenset(".lfp .lfr .lfx .raw .dng .arw .cr2 .cr3 .nef .orf .raf .rw2".split()),
@@ -43,7 +71,10 @@ _KINDS = (
     ),
     _Kind(
         "a video; write its frames to a folder first, for example: ffmpeg -i VIDEO views/%04d.png",
-        frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .y4m".split()),
+        frozenset(
+            ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .y4m .264 .h264 .265 .h265 .hevc .ivf "
+            ".obu .mxf .mts .m2ts".split()
+        ),
         ((4, b"ftypisom"), (4, b"ftypmp4"), (4, b"ftypqt"), (0, b"\x1aE\xdf\xa3"), (8, b"AVI ")),
     ),
     _Kind(
@@ -58,11 +89,17 @@ _KINDS = (
     ),
     _Kind(
         "an image of a format that is not read; convert it to PNG or PPM first",
-        frozenset(".heic .heif .jxl .jxr .xcf .svg .eps .pdf .pam".split()),
-        ((4, b"ftypheic"), (4, b"ftypmif1heic"), (0, b"%PDF"), (0, b"P7\n")),
+        frozenset(
+            ".heic .heif .jxl .jxr .xcf .svg .eps .pdf .pam .ktx .ktx2 .dds .astc .basis".split()
+        ),
+        (
+            (4, b"ftypheic"), (4, b"ftypmif1heic"), (0, b"%PDF"), (0, b"P7\n"), (0, b"DDS "),
+            (0, b"\xabKTX "), (0, b"\0\0\0\x0cJXL "), (0, b"\xff\x0a"),
+        ),
     ),
 )  # fmt: skip
 _READ_ELSEWHERE = frozenset({".npz"})  # an archive, too
+_NO_INPUTS = frozenset({".html", ".htm"})  # what lies beside data, to explain it
 
 
 def describe(path: Path) -> str:
@@ -73,8 +110,11 @@ def describe(path: Path) -> str:
 
 def _kind(path: Path) -> _Kind | None:
     suffix = path.suffix.lower()
-    if suffix in _READ_ELSEWHERE or not path.is_file():
+    if suffix in _READ_ELSEWHERE | _NO_INPUTS or not path.is_file():
         return None
+    for kind in _KINDS:
+        if not kind.magics and suffix in kind.suffixes:
+            return kind
     try:
         with path.open("rb") as file:
             start = file.read(512)

@@ -60,7 +60,10 @@ def opened(content: bytes | Path) -> Iterator[PillowImage]:
     except LightFieldError:
         raise
     except UnidentifiedImageError:
-        raise LightFieldError("this is no image that pillow can read") from None
+        raise LightFieldError(
+            "this is no image that pillow can read; convert it to PNG first, or give views in a "
+            "folder, or an array"
+        ) from None
     except PillowModule.DecompressionBombError:
         raise LightFieldError("the image is too large; store the views in a folder") from None
     except Exception as error:  # pillow's readers raise nearly anything on damaged files

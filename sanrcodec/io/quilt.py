@@ -25,7 +25,9 @@ from sanrcodec.lightfield import format_grid
 
 __all__ = ["LAYOUT", "choose_tiles", "quilt_path", "write_quilt"]
 
-_NAME = re.compile(r"_qs(\d{1,3})x(\d{1,3})(?:a(\d+(?:\.\d+)?))?(?![a-z0-9])", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?<![a-z0-9])qs(\d{1,3})x(\d{1,3})(?:a(\d+(?:[.,]\d+)?))?(?![a-z0-9])", re.IGNORECASE
+)
 _MOST_STRETCH = math.log(1.25)  # of the views of a quilt, to fill a square picture, say
 _MOST_LEFT_OVER = 0.02  # of a side, that whole tiles may leave; more is another number of tiles
 
@@ -89,7 +91,7 @@ def _read(request: Request) -> Reading:
 def _doubt_aspect(request: Request, aspect: float) -> None:
     """Say so if the name tells another aspect, in a way that is more than a stretched tile."""
     match = _NAME.search(request.path.stem)
-    stated = float(match[3]) if match and match[3] else 0.0
+    stated = float(match[3].replace(",", ".")) if match and match[3] else 0.0
     if stated and abs(math.log(aspect / stated)) > _MOST_STRETCH:
         request.note(
             f"{request.path}: its tiles have an aspect of {aspect:.2f}, but the name says "

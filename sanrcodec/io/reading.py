@@ -77,7 +77,7 @@ class Reading:
         dear: Whether reading a view twice costs much, so that samples are better kept.
         counted: ``rows`` or ``columns``: the order by which views were arranged that the input only
             counts; empty where it tells their places.
-        is_sure: Whether something tells that order.
+        is_sure: Whether something tells that order, or which index in names comes first.
     """
 
     samples: Samples

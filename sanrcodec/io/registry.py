@@ -12,7 +12,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import arrays, foreign, lenslet, mosaic, quilt, stack, stored, views
 from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
 from sanrcodec.io.rearranged import rearranged
-from sanrcodec.io.scan_order import ORDERS_IN_WORDS, find_order, find_row
+from sanrcodec.io.scan_order import ORDERS_IN_WORDS, find_order, find_row, find_still_axis
 from sanrcodec.io.selection import Selection
 from sanrcodec.lightfield import LightField, check_grid
 
@@ -135,6 +135,7 @@ def read_input(
         reading = chosen.reads(request)
         reading = _arrange(request, order, reading)
         _doubt_rows(request, chosen, reading)
+        _doubt_times(request, chosen, reading)
         return _finish(request, reading, bit_depth)
     except LightFieldError as error:
         if str(error).startswith(str(path)):
@@ -178,6 +179,20 @@ def _arrange(request: Request, stated: str | None, reading: Reading) -> Reading:
             doubt = "; if they go on column by column, add --order columns"
         request.note(f"{request.path}: {source}{doubt}")
     return replace(reading, samples=samples, source=source)
+
+
+def _doubt_times(request: Request, chosen: Layout, reading: Reading) -> None:
+    """Say so if one of two numbers in names rather counts moments."""
+    if chosen is not views.LAYOUT or reading.counted or reading.is_sure:
+        return
+    kept = request.selection.places((reading.samples.shape[0], reading.samples.shape[1]))
+    axis = find_still_axis(reading.samples, kept)
+    if axis:
+        lines, moments = ("column", "rows") if axis == "v" else ("row", "columns")
+        request.note(
+            f"{request.path}: the views of a {lines} are nearly alike; if {moments} are moments, "
+            "give the images of one moment only"
+        )
 
 
 def _doubt_rows(request: Request, chosen: Layout, reading: Reading) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sanrcodec.io.reading import ORDERS, Samples
 from sanrcodec.io.reduced import reduce_view
 
-__all__ = ["ORDERS_IN_WORDS", "Scan", "find_order", "find_row"]
+__all__ = ["ORDERS_IN_WORDS", "Scan", "find_order", "find_row", "find_still_axis"]
 
 ORDERS_IN_WORDS = {
     "rows": "row by row",
@@ -29,6 +29,7 @@ _MOST_BREAKS = 4  # between lines that are looked at, from the middle
 _MOST_PLACES = 4  # in a line
 _DARK = 0.5  # of the brightest view; vignetted ones say nothing
 _FLAT = 0.005  # of the mean; views that differ less are alike
+_STILL = 0.25  # of the difference along the other axis; between rows and columns it is 0.7..1.5
 _ALIKE = 0.6  # of the difference of views above each other; in grids it is 1 and more
 # Of the difference between neighbors of the supposed order that between those of another order is
 # 0.2..0.75 where the other one is right, 1.3..3 where the supposed one is, and 0.7..2 elsewhere.
@@ -147,6 +148,36 @@ def find_row(samples: Samples) -> str:
     return next((way for way, found in shares.items() if found and max(found) < _ALIKE), "")
 
 
+def find_still_axis(samples: Samples, kept: tuple[range, range]) -> str:
+    """Find the axis along which views hardly change, as those of one camera do over time.
+
+    Args:
+        samples: Array, or stand-in, ``[V, U, H, W, C]``.
+        kept: Rows and columns of views that may be read.
+
+    Returns:
+        ``v``, ``u``, or an empty string.
+
+    Raises:
+        LightFieldError: a view cannot be read.
+    """
+    if any(len(places) < 2 or places.step > 1 for places in kept):
+        return ""
+    look = _looker(samples)
+    shares = []
+    for v in _from_the_middle(range(kept[0][0], kept[0][-1])):
+        for u in _from_the_middle(range(kept[1][0], kept[1][-1]))[:2]:
+            views = look(v, u), look(v + 1, u), look(v, u + 1)
+            if _are_dark(*views):
+                continue
+            along_v, along_u = (_difference(views[0], other) for other in views[1:])
+            if max(along_v, along_u) > _FLAT:
+                shares.append(along_v / max(along_u, 1e-6))
+    if shares and max(shares) < _STILL:
+        return "v"
+    return "u" if shares and min(shares) > 1 / _STILL else ""
+
+
 def _gain(supposed: Scan, other: Scan, kept: tuple[range, range], look: _Look) -> float:
     """How much better neighbors of another order match than those of the supposed one.
 
@@ -202,7 +233,7 @@ def _ends(scan: Scan) -> list[int]:
 
 
 def _from_the_middle(lines: range) -> list[int]:
-    middle = (len(lines) - 1) / 2
+    middle = (lines.start + lines.stop - 1) / 2
     return sorted(lines, key=lambda line: abs(line - middle))[:_MOST_BREAKS]
 
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io import foreign
 from sanrcodec.io.conventions import counts_time
 from sanrcodec.io.counted import ADD_OR_SELECT, read_count, refuse_missing
-from sanrcodec.io.folder import list_images, name_larger_folder
+from sanrcodec.io.folder import list_images, name_array, name_larger_folder
 from sanrcodec.io.image import Image, probe_image, read_image
 from sanrcodec.io.names import (
     NamedGrid,
@@ -69,7 +70,7 @@ class ImageFiles(StoredSamples):
     def __init__(self, rows: list[list[Path | None]], kept: tuple[range, range]) -> None:
         self._rows = rows
         self._first_file = self._file(kept[0][0], kept[1][0])
-        self.first = read_image(self._first_file)
+        self.first = _read_view(self._first_file)
         self.shape = (len(rows), len(rows[0]), *self.first.samples.shape)
         self.dtype = self.first.samples.dtype
         kind = probe_image(self._first_file)
@@ -92,7 +93,7 @@ class ImageFiles(StoredSamples):
         file, like = self._file(*index), self.first
         if file == self._first_file:
             return like.samples.copy()
-        image = read_image(file)
+        image = _read_view(file)
         if (image.samples.shape, image.bit_depth) != (like.samples.shape, like.bit_depth):
             raise LightFieldError(
                 f"{file}: this view is {_describe(image)}, "
@@ -173,7 +174,7 @@ def _by_index(request: Request, found: NamedGrid) -> _Table:
             f"{request.path}: {found.scheme}: {found.first} first; "
             f"if the {other} comes first, add --order {other}s"
         )
-    return _Table(found.rows, found.scheme)
+    return _Table(found.rows, found.scheme, is_sure=found.told)
 
 
 def _is_in(place: tuple[int, int], kept: tuple[range, range]) -> bool:
@@ -213,7 +214,7 @@ def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> st
             f"one image, {names[0]}, is no grid of views; give the file itself if it holds all "
             "views, or add --grid 1x1 if it is one view"
         )
-        return ask + name_larger_folder(path, 1)
+        return ask + (name_array(path) or name_larger_folder(path, 1))
     varying = sum(len(set(column)) > 1 for column in zip(*found.values, strict=True))
     if varying > 2:
         hint = f"; {varying} numbers in their names vary: better give those of one time, size, ..."
@@ -234,7 +235,9 @@ def _refuse_twins(path: Path, found: NameSet) -> None:
     first: dict[tuple[Fraction, ...], str] = {}
     for name, values in zip(found.names, found.values, strict=True):
         if values and first.setdefault(values, name) != name:
-            raise LightFieldError(f"{path}: {first[values]} and {name} are the same view")
+            raise LightFieldError(
+                f"{path}: {first[values]} and {name} are the same view; move one of them away"
+            )
 
 
 def _refuse_rivals(path: Path, first: NameSet, second: NameSet) -> None:
@@ -284,7 +287,8 @@ def _one_file(path: Path, candidates: list[Path]) -> Path:
     usable = [file for file in candidates if probe_image(file) is not None]
     if len(usable) != 1:
         raise LightFieldError(
-            f"{path}: {candidates[0].name} and {candidates[1].name} are the same view"
+            f"{path}: {candidates[0].name} and {candidates[1].name} are the same view; "
+            "move one of them away"
         )
     return usable[0]
 
@@ -292,6 +296,16 @@ def _one_file(path: Path, candidates: list[Path]) -> Path:
 def _tell_left_out(request: Request, names: list[str]) -> None:
     if names:
         request.note(f"{request.path}: {len(names)} other files are left out: {list_names(names)}")
+
+
+def _read_view(file: Path) -> Image:
+    """Read the image of a view; what is none is named, if it can be told."""
+    try:
+        return read_image(file)
+    except LightFieldError:
+        if advice := foreign.describe(file):
+            raise LightFieldError(f"{file.parent}: {advice}") from None
+        raise
 
 
 def _describe(image: Image) -> str:
