@@ -7,14 +7,16 @@ interprets kernels, TRITON_INTERPRET must be set before anything imports it.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from conftest import synthetic
 from torch import Tensor
 
-from sanrcodec.encoder import kernels, rate, scene, views
+from sanrcodec.encoder import functions, kernels, rate, scene, views, warp
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.quantize import straight_through
 from sanrcodec.encoder.rate import LatentRate
@@ -37,7 +39,7 @@ def compare(compute: Compute, parameters: Sequence[Tensor]) -> None:
     """Values and gradients, with kernels and without."""
     found = []
     for runs_on in (kernels.runs_on, lambda x, *n: False):
-        for module in (scene, rate, views):
+        for module in (functions, scene, rate, views):
             module.runs_on = runs_on  # type: ignore[attr-defined]
         values = compute()
         # Neighbors differ, or an error that all share would vanish.
@@ -103,7 +105,24 @@ def shares(device: str) -> None:
         compare(lambda part=part: [part(parameters[0], weights)], parameters)  # type: ignore[misc]
 
 
+def doubled(device: str) -> None:
+    """Twice the samples of an axis, short ones too, all and a part."""
+    filters = [
+        (scene._QUARTER_TAPS, scene._QUARTER_REACH),
+        (warp._HALF_TAPS, warp.HALF_BEFORE),
+        (((0.25, 0.75), (-0.5, 1.5)), 1),
+    ]
+    for shape in ((2, 3, 9, 7), (5, 1, 1), (3, 2, 12)):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+        x.requires_grad_()
+        for (taps, before), axis in itertools.product(filters, (-2, -1)):
+            n = shape[axis]
+            for size, first in ((2 * n, 0), (2 * n - 1, 0), (1, n)):
+                double = partial(functions.upsample_axis, x, taps, axis, before, size, first)
+                compare(lambda double=double: [double()], [x])  # type: ignore[misc]
+
+
 if __name__ == "__main__":
     assert kernels.runs_on(torch.zeros(1, device=sys.argv[2]), 1)
-    {"whole": whole, "rows": rows, "shares": shares}[sys.argv[1]](sys.argv[2])
+    {"whole": whole, "rows": rows, "shares": shares, "doubled": doubled}[sys.argv[1]](sys.argv[2])
     print("the same")

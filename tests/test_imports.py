@@ -37,7 +37,7 @@ LAYERS_INSIDE = {
         "reduced contact scan_order rearranged registry float_map animation"
     ),
     "encoder": (
-        "functions kernels distributed bands images quantize part parameters rate warp scene views "
+        "kernels functions distributed bands images quantize part parameters rate warp scene views "
         "loss model exposure dead_pixels target probe trim quality faults schedule optimizer "
         "batches gains importance planes votes axis_order sweep geometry_report guide allocator "
         "process memory last_good clock graphs outlook control settle steps pace fitting resumable "

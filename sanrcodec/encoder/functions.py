@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
+from sanrcodec.encoder.kernels import runs_on
+
 __all__ = ["clamp", "clamp_inward", "context_inputs", "dense", "smooth_axis", "upsample_axis"]
 
 
@@ -128,8 +130,8 @@ def upsample_axis(
     """Twice the samples along an axis: a pair of constant filters, interleaved.
 
     ``out[2 i + p] = sum_k taps[p][k] * x[clamp(i + k - before)]``. The convolutions of torch, and
-    the autograd of slices, are many times slower on few channels. A CPU adds shifted copies. A GPU,
-    for which these are too many small kernels, multiplies with the matrix of the whole axis: mostly
+    the autograd of slices, are many times slower on few channels. A CPU adds shifted copies. A GPU
+    has a kernel for it. Without Triton it multiplies with the matrix of the whole axis: mostly
     zeros, but measured on views of 383 to 840 pixels one product takes less than blocks of them.
 
     Args:
@@ -140,6 +142,10 @@ def upsample_axis(
         size: Samples to keep.
         first: Of these; ``first + size`` is at most twice the samples of ``x``.
     """
+    if runs_on(x):
+        from sanrcodec.encoder.kernels.upsampling import upsample
+
+        return upsample(x, taps, axis, before, size, first)
     if x.is_cuda:
         matrix = _matrix(taps, before, x.shape[axis], x.device, x.dtype)[first : first + size]
         return matrix @ x if axis == -2 else x @ matrix.T

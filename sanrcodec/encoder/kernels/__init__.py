@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fused kernels of a step's small networks, for CUDA devices where Triton is installed.
+"""Kernels of a step's small networks and filters, for CUDA devices where Triton is installed.
 
 Each has a twin in torch, which gives the same up to rounding, and is all that other devices use.
 Must not change what a fit finds.
@@ -32,7 +32,9 @@ def runs_on(x: Tensor, *n_channels: int) -> bool:
     The first time that a device is asked for, a kernel is tried. One that fails, for example where
     Triton finds no C compiler, is told as a warning.
     """
-    if not (_INSTALLED and (x.is_cuda or _INTERPRETED) and max(n_channels) <= _MAX_CHANNELS):
+    if not (
+        _INSTALLED and (x.is_cuda or _INTERPRETED) and max(n_channels, default=0) <= _MAX_CHANNELS
+    ):
         return False
     works: bool = _works(x.device)
     return works
