@@ -10,7 +10,7 @@ from PIL import Image
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import read_light_field, write_mosaic
-from sanrcodec.io.mosaic_grid import infer_grid
+from sanrcodec.io.mosaic_grid import RepeatedContentError, infer_grid
 
 
 @pytest.mark.parametrize("bit_depth", [8, 10, 16])
@@ -258,3 +258,9 @@ def test_more_views_than_pixels_are_asked_for(tmp_path):
     save(tmp_path / "lf.png", tile(samples))
     refuses("add --grid VxU", tmp_path / "lf.png")
     assert_reads(tmp_path / "lf.png", samples, grid=(1, 24))
+
+
+@pytest.mark.parametrize("period", [10, 88])
+def test_short_periods_may_be_macro_pixels(period):
+    message = str(RepeatedContentError((750, 1000), (0, period), (5, None)))
+    assert ("--layout lenslet" in message) == (period == 10)

@@ -70,6 +70,8 @@ class RepeatedContentError(LightFieldError):
                 f", without sharp borders; if these are views with frames, add --grid {n_v}x{n_u}; "
                 "if not, add --grid VxU (one ordinary image is 1x1)"
             )
+        if max(periods) <= LONGEST_PERIOD:
+            advice += "; if it is a lenslet image, add --layout lenslet too"
         super().__init__(self.found + advice)
 
 
