@@ -33,7 +33,7 @@ class Adam:
         square_decay: float = 0.99,
     ) -> None:
         self.parameter, self.epsilon, self.betas = parameter, epsilon, (_MEAN_DECAY, square_decay)
-        self._decays = torch.tensor(self.betas, device=parameter.device)
+        self._decays = parameter.new_tensor(self.betas)
         self.mean = torch.zeros_like(parameter)
         self.square = torch.zeros_like(parameter)
 
