@@ -79,13 +79,16 @@ def describe_order(light_field: LightField) -> str:
         LightFieldError: a view cannot be read.
     """
     n_v, n_u = light_field.grid
-    order = find_order(light_field.samples, "rows", (range(n_v), range(n_u)))
-    if order == "rows":
-        return ""
-    return (
-        f"order: neighbors match better if the views go on {ORDERS_IN_WORDS[order]}; give them as "
-        f"counted images with --order {order}, or put them in order first"
-    )
+    whole = range(n_v), range(n_u)
+    # Lines that are backwards may be rows, or columns.
+    for supposed in ("rows", "columns"):
+        order = find_order(light_field.samples, supposed, whole)
+        if order != supposed:
+            return (
+                f"order: neighbors match better if the views go on {ORDERS_IN_WORDS[order]}; give "
+                f"them as counted images with --order {order}, or put them in order first"
+            )
+    return ""
 
 
 def describe_geometry(

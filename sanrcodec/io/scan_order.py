@@ -105,11 +105,12 @@ def find_order(samples: Samples, order: str, kept: tuple[range, range]) -> str:
     if min(samples.shape[2:4]) < _LEAST_SIDE:
         return order
     look = _looker(samples)
-    gains = {}
-    for other in ORDERS:
-        if other != order:
-            gains[other] = _gain(supposed, Scan(supposed.grid, other), kept, look)
-    # Of a square grid both serpentines are the same; rows are meant, which come first.
+    # Of a square grid both serpentines are the same: the one along the supposed lines is meant.
+    others = sorted(
+        (Scan(supposed.grid, other) for other in ORDERS if other != order),
+        key=lambda other: other.by_rows != supposed.by_rows,
+    )
+    gains = {other.order: _gain(supposed, other, kept, look) for other in others}
     best = max(gains, key=lambda other: gains[other])
     return best if gains[best] > 0 else order
 
