@@ -7,6 +7,7 @@ interprets kernels, TRITON_INTERPRET must be set before anything imports it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Sequence
@@ -16,10 +17,13 @@ import torch
 from conftest import synthetic
 from torch import Tensor
 
+from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.encoder import functions, kernels, rate, scene, views, warp
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.quantize import straight_through
 from sanrcodec.encoder.rate import LatentRate
+from sanrcodec.encoder.scene import FloatScene
+from sanrcodec.encoder.views import Pose, Views
 from sanrcodec.presets import PROFILES, Parallax, make_header
 
 Compute = Callable[[], Sequence[Tensor]]
@@ -122,7 +126,53 @@ def doubled(device: str) -> None:
                 compare(lambda double=double: [double()], [x])  # type: ignore[misc]
 
 
+def layers(device: str) -> None:
+    """Views of layers of any number, with any features, of which most show some of the back."""
+    random = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random).to(device)
+
+    for n_layers, features, has_slopes, level, margin in (
+        (2, 7, True, 0, 3), (1, 3, True, 0, 0), (3, 5, False, 1, 5), (4, 4, True, 0, 1),
+    ):  # fmt: skip
+        header = dataclasses.replace(
+            make_header(synthetic((2, 3), (11, 16)), PROFILES["default"], Parallax(2.0), 16),
+            layers=n_layers, features=features, margin_y=margin, margin_x=2 * margin // 3,
+        )  # fmt: skip
+        part = Views(header, device, level)
+        height, width = level_shape(header.canvas, level)
+        textures = normal(n_layers, features + (n_layers > 1), 2 * height, 2 * width)
+        if n_layers > 1:  # also beyond 0..1, where nothing may come of it
+            textures[:, -1] = textures[:, -1] * 0.5 + 0.5
+        slopes = normal(2 * header.channels, 2 * height, 2 * width) if has_slopes else None
+        # Some positions are beyond the canvas.
+        disparities, angular = 2 * normal(n_layers, height, width), normal(3, 2)
+        shift = 4 * normal(3, 2)
+        optional = [] if slopes is None else [slopes]
+        parameters = [textures, disparities, angular, shift, *optional]
+        for parameter in parameters:
+            parameter.requires_grad_()
+        found = FloatScene(textures, disparities, slopes)
+
+        def compute(
+            part: Views = part,
+            scene: FloatScene = found,
+            angular: Tensor = angular,
+            shift: Tensor = shift,
+        ) -> Sequence[Tensor]:
+            return [part._composite(scene, Pose(angular, shift, *angular.T))]
+
+        compare(compute, parameters)
+
+
 if __name__ == "__main__":
     assert kernels.runs_on(torch.zeros(1, device=sys.argv[2]), 1)
-    {"whole": whole, "rows": rows, "shares": shares, "doubled": doubled}[sys.argv[1]](sys.argv[2])
+    {
+        "whole": whole,
+        "rows": rows,
+        "shares": shares,
+        "doubled": doubled,
+        "layers": layers,
+    }[sys.argv[1]](sys.argv[2])
     print("the same")

@@ -189,9 +189,19 @@ class Views(Part):
         """Features ``[B, F, H, W]``: the layers, back to front."""
         header, textures = self.header, scene.textures
         h, w = self.size
+        my, mx = header.margin_y * self.scale, header.margin_x * self.scale
         if scene.disparities is None:
-            my, mx = round(header.margin_y * self.scale), round(header.margin_x * self.scale)
+            my, mx = round(my), round(mx)
             return textures[:, :, my : my + h, mx : mx + w].expand(len(pose.angular), -1, -1, -1)
+        if runs_on(textures, 1):
+            from sanrcodec.encoder.kernels.warp import composite
+
+            moved = [self.scale * pose.angular, self.scale * pose.shift]
+            poses = torch.cat([*moved, coordinates(header, pose.angular)], 1)
+            return composite(
+                textures, scene.slopes, scene.disparities, poses, self.warp.margins, self.size,
+                (my, mx),
+            )  # fmt: skip
         # Row by row, so that the gradients of the few poses are summed along rows first: summed
         # over all pixels at once they would leave most of a GPU idle.
         parallax = self.scale * pose.angular.T[:, :, None, None].expand(-1, -1, h, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Kernels of a step's small networks and filters, for CUDA devices where Triton is installed.
+"""Kernels of a step's networks, filters and views, for CUDA devices where Triton is installed.
 
 Each has a twin in torch, which gives the same up to rounding, and is all that other devices use.
 Must not change what a fit finds.
