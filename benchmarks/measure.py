@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -26,7 +25,6 @@ import click
 import sanrcodec
 from sanrcodec.bitstream.container import VERSION
 from sanrcodec.encoder import encode
-from sanrcodec.encoder.schedule import SCHEDULES
 from sanrcodec.io import read_light_field, write_atomically
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import PRESETS, PROFILES
@@ -70,7 +68,6 @@ def measure(
     profile: str = "default",
     steps: int | None = None,
     device: str | None = None,
-    compiled: bool = False,
 ) -> None:
     """Fit a light field at several rates; files that are there already are left alone.
 
@@ -84,19 +81,15 @@ def measure(
         profile: The same.
         steps: The same.
         device: The same.
-        compiled: Compile kernels for any length of fit.
     """
     out.mkdir(parents=True, exist_ok=True)
-    # The fits of one process share what was compiled, which a single one would not win back.
-    schedule = replace(SCHEDULES[preset], compile_from_steps=0) if compiled else None
     for lmbda in lmbdas:
         path = out / f"{scene}_{profile}_{preset}_{lmbda:g}.sanr"
         if path.exists():
             print(f"{path} is there already", flush=True)
             continue
         result = encode(
-            views, lmbda=lmbda, preset=preset, profile=profile, steps=steps, device=device,
-            schedule=schedule,
+            views, lmbda=lmbda, preset=preset, profile=profile, steps=steps, device=device
         )  # fmt: skip
         content = result.content
         write_atomically(path, content)
@@ -128,20 +121,19 @@ def append_row(table: Path, row: Mapping[str, str]) -> None:
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="default", show_default=True)
 @click.option("--steps", type=int, help="Instead of those of the preset.")
 @click.option("--device", help="As torch names it.")
-@click.option("--compile", "compiled", is_flag=True, help="Compile kernels for any length of fit.")
 @click.option(
     "--csv", "table", type=click.Path(dir_okay=False, path_type=Path),
     default=TABLE, show_default="results/rd.csv",
 )  # fmt: skip
 def main(
     scene: str, light_field: Path, out: Path, lmbdas: str, preset: str, profile: str,
-    steps: int | None, device: str | None, compiled: bool, table: Path,
+    steps: int | None, device: str | None, table: Path,
 ) -> None:  # fmt: skip
     """Fit LIGHT_FIELD at several rates."""
     views = read_light_field(light_field)
     measure(
         scene, views, out, [float(text) for text in lmbdas.split(",")], table, preset=preset,
-        profile=profile, steps=steps, device=device, compiled=compiled,
+        profile=profile, steps=steps, device=device,
     )  # fmt: skip
 
 

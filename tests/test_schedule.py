@@ -70,13 +70,6 @@ def test_rates_decay_from_the_start_of_a_phase_to_the_end_of_the_fit() -> None:
     assert [float(SCHEDULE.warm_up(number(n))) for n in (1, 10, 50)] == [0.05, 0.5, 1.0]
 
 
-def test_only_long_fits_compile() -> None:
-    assert not DEFAULT_SCHEDULE.compiles(14999, None)
-    assert DEFAULT_SCHEDULE.compiles(15000, None)
-    assert not DEFAULT_SCHEDULE.compiles(15000, 199.0)
-    assert Schedule(compile_from_steps=0).compiles(1, None)
-
-
 @pytest.mark.parametrize("square_decay", [0.99, 0.95])
 def test_adam_is_that_of_torch(square_decay: float) -> None:
     torch.manual_seed(0)

@@ -147,7 +147,6 @@ class RateControl:
         progress, wide = max(0.0, total - begin) * scale, width * scale
         if int((done - 1) / planned * n_looks) == int(total * n_looks) or progress < _FIRST:
             return
-        fused = self._model.fuse(False)  # the compiled parts are for steps with gradients
         trials = _MORE_TRIALS if planned >= _MORE_TRIALS_STEPS else _TRIALS
         if level <= 1 and any(at <= progress < at + wide for at in trials):
             self._try_search()
@@ -161,7 +160,6 @@ class RateControl:
                 float(self._growth) * whole.growth, whole.left, float(self._more_db) + whole.gain_db
             )
         distance = self._distance(outlook, is_full)
-        self._model.fuse(fused)
         if not math.isfinite(distance):
             return
         distance = min(_FURTHEST, max(-_FURTHEST, distance))
@@ -186,7 +184,7 @@ class RateControl:
     def rest(self, choices: StepChoices) -> None:
         """Correct what the file would be when the latents have come to rest; the rest adapts to it.
 
-        Call it once, after the search for the weights' steps, while no part is compiled.
+        Call it once, after the search for the weights' steps.
 
         Args:
             choices: Of that search.

@@ -134,7 +134,6 @@ def fit(
     # All ranks draw the same noise: each computes a part of the same scene.
     seed_random_numbers(device, seed)
     with closing(ViewBatches(light_field, mine, device)) as views:
-        fuse_first = device.type == "cuda" and schedule.compiles(steps, time_budget)
         run = Steps(
             model,
             views,
@@ -144,7 +143,6 @@ def fit(
             lmbda,
             geometry,
             exposure,
-            fuse_first,
             control,
         )
         earlier = (state["planned"], state["done"], state["seconds"]) if state else None
@@ -249,7 +247,6 @@ def fit(
             for line in backwards(*costs):
                 warn(line)
         run.graphs.clear()
-    model.fuse(False)
     model.set_level(0)
     return clock.done, not broken and clock.done >= clock.planned
 

@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Fast steps on a CUDA device: captured as graphs, and compiled to few kernels where that works.
+"""Fast steps on a CUDA device: captured as graphs, so that hundreds of kernels start as one.
 
 Must not know what a step computes.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.quantize import noisy_round
 from sanrcodec.encoder.schedule import Stage
 
-__all__ = ["Rounding", "StepGraphs", "capture", "fuse"]
+__all__ = ["StepGraphs", "capture"]
 
-_logger = logging.getLogger(__name__)
 
 _N_WARM_UP = 2  # runs before one is captured
 
@@ -95,61 +90,3 @@ class StepGraphs:
         if self.graphs:
             torch.cuda.synchronize(self.device)
             self.graphs.clear()
-
-
-def fuse(
-    model: SceneModel,
-    gradients: Callable[[Rounding], Sequence[Tensor]],
-    tolerance: float,
-) -> Rounding:
-    """Compile a step's parts to few kernels, where that works and gives the same gradients.
-
-    All ranks of the model do so or none: one without a compiler would leave the others waiting.
-
-    Args:
-        model: Whose parts are compiled, or left as they were, with a warning that says why.
-        gradients: Gives those at the current state, for a way to round; always of the same noise.
-        tolerance: Allowed difference, relative to each gradient's norm.
-
-    Returns:
-        How to round from now on.
-    """
-    expected = gradients(noisy_round)
-
-    def works() -> bool:
-        x = expected[0].clone().requires_grad_()
-        _compiled_round()(x, x.new_tensor(0.2), expected[0])
-        return True
-
-    def agrees() -> bool:
-        found = gradients(_compiled_round())
-        return all(
-            float((f - e).norm()) <= tolerance * float(e.norm())
-            for f, e in zip(found, expected, strict=True)
-        )
-
-    reason = ""
-    for condition in (works, agrees):
-        reason = next(filter(None, model.ranks.gather(_obstacle(condition))), "")
-        if reason:
-            break
-        model.fuse()
-    if not reason:
-        return _compiled_round()
-    if model.ranks.rank == 0:
-        _logger.warning("the fit runs slower, without compiled kernels: %s", reason)
-    model.fuse(False)
-    return noisy_round
-
-
-def _obstacle(condition: Callable[[], bool]) -> str:
-    """Why compiled kernels cannot be used; empty if they can."""
-    try:
-        return "" if condition() else "the compiled step differs"
-    except Exception as error:  # whatever a missing Triton or C compiler raises
-        return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-@cache
-def _compiled_round() -> Rounding:
-    return torch.compile(noisy_round, dynamic=True)

@@ -24,7 +24,7 @@ from sanrcodec.encoder.functions import clamp
 from sanrcodec.encoder.images import block_means
 from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors, plane_means
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
-from sanrcodec.encoder.part import FloatWeights, Part
+from sanrcodec.encoder.part import FloatWeights
 from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene, Scene
 from sanrcodec.encoder.views import Views
@@ -75,7 +75,6 @@ class SceneModel(nn.Module):
         self.weight_vector = WeightVector(header, device)
         self.latents = nn.Parameter(torch.zeros(self.latent_vector.size, device=device))
         self.weights = nn.Parameter(torch.zeros(self.weight_vector.size, device=device))
-        self._fused = False
         self._at: dict[int, _Parts] = {}
         self.set_level(0)
 
@@ -99,21 +98,6 @@ class SceneModel(nn.Module):
             )
         self.level = level
         self.rate, self.scene_part, self.views_part, self._bands = self._at[level]
-        self.fuse(self._fused)
-
-    def fuse(self, on: bool = True) -> bool:
-        """Compile the parts of a step to few kernels, which give the same up to rounding.
-
-        Models share the compiled code.
-
-        Returns:
-            Whether they were compiled before.
-        """
-        before, self._fused = self._fused, on
-        parts: list[Part] = [self.weight_vector, self.rate, self.views_part]
-        for part in (*parts, self.scene_part.trunk, self.scene_part.geometry_trunk):
-            part.fuse(on)
-        return before
 
     def quantized_weights(self) -> tuple[FloatWeights, Tensor]:
         """Real weights after rounding (straight-through), per tensor, and their bits."""

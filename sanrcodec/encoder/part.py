@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the parts of the float model have in common: they hold no parameters, and can be compiled.
+"""What the parts of the float model have in common: they hold no parameters.
 
 Must not know what a part computes.
 """
 
 from __future__ import annotations
-
-import functools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +14,6 @@ __all__ = ["FloatWeights", "Part"]
 
 # Real weights after rounding, by the names of their tensors.
 FloatWeights = dict[str, Tensor]
-
-
-@functools.cache
-def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-    # One for the class, so that all models share the compiled code.
-    compiled: Callable[..., Any] = torch.compile(forward, fullgraph=True, dynamic=False)
-    return compiled
 
 
 class Part(nn.Module):
@@ -37,9 +26,3 @@ class Part(nn.Module):
         """Keep an array on the device."""
         tensor = torch.as_tensor(values, dtype=dtype, device=device)
         self.register_buffer(name, tensor, persistent=False)
-
-    def fuse(self, on: bool = True) -> None:
-        """Compile to few kernels, which give the same up to rounding; or go back."""
-        self.__dict__.pop("forward", None)
-        if on:
-            self.__dict__["forward"] = functools.partial(_compiled(type(self).forward), self)

@@ -120,10 +120,6 @@ class Schedule:
         weight_epsilon: Adam's epsilon for the weights.
         coarsens: Whether each tensor's quantization step is searched once the latents rest.
         importance: Of views.
-        compile_from_steps, compile_from_seconds: Fits on a GPU of at least as many steps and as
-            much time compile kernels. This takes a minute and saves 3 to 4 ms of a step: only long
-            fits win it back.
-        compile_tolerance: By how much the compiled gradient may differ, relative to its norm.
     """
 
     phases: tuple[Phase, ...] = (
@@ -140,9 +136,6 @@ class Schedule:
     weight_epsilon: float = 1e-12
     coarsens: bool = True
     importance: Importance = Importance()
-    compile_from_steps: int = 15000
-    compile_from_seconds: float = 200.0
-    compile_tolerance: float = 0.02
 
     def __post_init__(self) -> None:
         """Raise a SanrError where phases go back to smaller views, or end or rest with them."""
@@ -207,11 +200,6 @@ class Schedule:
             max(0.0, min(end, phase.until) - max(begin, start)) * costs[phase.level]
             for start, phase in zip(starts, self.phases, strict=True)
         )
-
-    def compiles(self, steps: int, seconds: float | None) -> bool:
-        """Whether a fit on a GPU is long enough for compiled kernels."""
-        enough_time = seconds is None or seconds >= self.compile_from_seconds
-        return steps >= self.compile_from_steps and enough_time
 
     def _start_of(self, phase: Phase) -> float:
         before = [p.until for p in self.phases if p.until < phase.until]

@@ -17,7 +17,7 @@ from sanrcodec.encoder.batches import ViewBatches
 from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.gains import held_gains
-from sanrcodec.encoder.graphs import Rounding, StepGraphs, fuse
+from sanrcodec.encoder.graphs import StepGraphs
 from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.importance import ViewImportance
 from sanrcodec.encoder.last_good import LastGood
@@ -59,7 +59,6 @@ class Steps:
         lmbda: float,
         geometry: Geometry | None,
         exposure: Exposure,
-        fuse_first: bool,
         control: RateControl | None,
     ) -> None:
         self.model, self.views, self.schedule = model, views, schedule
@@ -80,8 +79,6 @@ class Steps:
         is_dead = torch.from_numpy(exposure.is_dead.ravel())
         self.importance = ViewImportance(is_dead, schedule.importance, device)
         self.held = held_gains(model, exposure)
-        self.round: Rounding = noisy_round
-        self.fuse_first = fuse_first
         # Gradients of latents and weights, what the log shows, and the sum of each view's errors
         # and their number: all that the ranks average.
         n_views = len(self.importance.mse)
@@ -104,14 +101,6 @@ class Steps:
         self.views.load()
         if stage.phase.latents_rest and not self.coarsened:
             self._coarsen()
-        if self.fuse_first:
-            self.fuse_first = False
-            noise = torch.rand_like(self.model.latents) - 0.5
-            self.round = fuse(
-                self.model,
-                lambda round: self._probe(round, noise),
-                self.schedule.compile_tolerance,
-            )
         # Its collectives are captured, too: all ranks are at the same stage.
         self.graphs.run(self._step, stage, self.state)
 
@@ -156,23 +145,11 @@ class Steps:
     def _coarsen(self) -> None:
         """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
         if self.schedule.coarsens:
-            # The compiled parts are for steps with gradients.
-            fused = self.model.fuse(False)
             views = self.views
             choices = self.model.coarsen(views.index, views.targets(), self.lmbda)
             if self.control:
                 self.control.rest(choices)
-            self.model.fuse(fused)
         self.coarsened.fill_(1)
-
-    def _probe(self, round: Rounding, noise: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of latents and weights at the current state for a given noise."""
-
-        def quantize(x: Tensor) -> Tensor:
-            return round(x, noise.new_tensor(0.2), noise[: len(x)])
-
-        loss, _, _ = self.model.loss(self.views.index, self.views.targets(), quantize, self.lmbda)
-        return torch.autograd.grad(loss, [o.parameter for o in self.optimizers])
 
     def state(self) -> list[Tensor]:
         """All that a step changes, random numbers aside."""
@@ -227,7 +204,7 @@ class Steps:
             temperature, width = schedule.annealing(phase, progress)
 
             def quantize(x: Tensor) -> Tensor:
-                return self.round(x, temperature, width * (torch.rand_like(x) - 0.5))
+                return noisy_round(x, temperature, width * (torch.rand_like(x) - 0.5))
 
         color_weight = None
         if stage.colored:

@@ -40,7 +40,6 @@ def runs_on(x: Tensor, *n_channels: int) -> bool:
     return works
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _works(device: torch.device) -> bool:
     if device not in _working:
         reason = _obstacle(device)
