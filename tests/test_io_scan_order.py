@@ -98,13 +98,33 @@ def test_names_of_a_serpentine_scan(tmp_path):
     assert assert_reads(tmp_path / "lf2", samples, order="serpentine-columns") == ""
 
 
-def test_a_part_of_a_serpentine_scan(tmp_path):
+@pytest.mark.parametrize(
+    ("selection", "index"),
+    [
+        (Selection(views=((1, 6), (1, 6))), np.s_[1:6, 1:6]),
+        (Selection(every=(2, 2)), np.s_[::2, ::2]),
+        (Selection(views=((1, 2), (None, None))), np.s_[1:2]),
+        (Selection(crop=((8, 40), (8, 40))), np.s_[:, :, 8:40, 8:40]),
+    ],
+)
+def test_a_part_of_a_serpentine_scan(tmp_path, selection, index):
+    """Views that are not chosen tell the order of the others, if they can be read."""
     samples = render((7, 7), (48, 64), seed=3)
     save_views(tmp_path / "lf", scan(samples, "serpentine")[None], "{n:04d}.png")
-    (tmp_path / "lf" / "0000.png").write_bytes(b"not read")
-    part = Selection(views=((1, 6), (1, 6)))
-    notes = assert_reads(tmp_path / "lf", samples[1:6, 1:6], grid=(7, 7), selection=part)
+    if selection.every == (1, 1) and selection.crop == Selection().crop:
+        (tmp_path / "lf" / "0000.png").write_bytes(b"not read")
+    notes = assert_reads(tmp_path / "lf", samples[index], grid=(7, 7), selection=selection)
     assert "every second one backwards, as their content tells" in notes
+
+
+@pytest.mark.parametrize("grid", [(3, 4), (4, 6), (8, 3)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_orders_are_no_scans(tmp_path, grid, seed):
+    views = render(grid, (48, 64), seed=3).reshape(-1, 48, 64, 3)
+    views = views[np.random.default_rng(seed).permutation(len(views))]
+    save_views(tmp_path / "lf", views[None], "{n:04d}.png")
+    notes = assert_reads(tmp_path / "lf", views.reshape(*grid, 48, 64, 3), grid=grid)
+    assert "content tells" not in notes
 
 
 @pytest.mark.parametrize("step", [(1, 4), (4, 1)])

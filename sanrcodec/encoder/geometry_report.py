@@ -78,11 +78,9 @@ def describe_order(light_field: LightField) -> str:
     Raises:
         LightFieldError: a view cannot be read.
     """
-    n_v, n_u = light_field.grid
-    whole = range(n_v), range(n_u)
     # Lines that are backwards may be rows, or columns.
     for supposed in ("rows", "columns"):
-        order = find_order(light_field.samples, supposed, whole)
+        order = find_order(light_field.samples, supposed)
         if order != supposed:
             return (
                 f"order: neighbors match better if the views go on {ORDERS_IN_WORDS[order]}; give "

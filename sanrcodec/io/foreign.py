@@ -58,7 +58,7 @@ _KINDS = (
     _Kind(
         "a raw capture of a camera; decode it to views first, with LFToolbox (MATLAB), plenopticam "
         "(Python) or, for Lytro, Lytro Desktop",
-        frozenset(".lfp .lfr .lfx .raw .dng .arw .cr2 .cr3 .nef .orf .raf .rw2".split()),
+        frozenset(".lfp .lfr .lfx .ray .raw .dng .arw .cr2 .cr3 .nef .orf .raf .rw2".split()),
         ((0, b"\x89LFP\r\n\x1a\n"),),
     ),
     _Kind(

@@ -162,8 +162,7 @@ def _arrange(request: Request, stated: str | None, reading: Reading) -> Reading:
     supposed, samples = request.order or reading.counted, reading.samples
     order, is_doubtful = stated or supposed, bool(reading.counted) and not reading.is_sure
     if is_doubtful:
-        kept = request.selection.places((samples.shape[0], samples.shape[1]))
-        order = find_order(samples, supposed, kept)
+        order = find_order(samples, supposed)
     if not order:
         return reading
     source = reading.source
@@ -185,8 +184,7 @@ def _doubt_times(request: Request, chosen: Layout, reading: Reading) -> None:
     """Say so if one of two numbers in names rather counts moments."""
     if chosen is not views.LAYOUT or reading.counted or reading.is_sure:
         return
-    kept = request.selection.places((reading.samples.shape[0], reading.samples.shape[1]))
-    axis = find_still_axis(reading.samples, kept)
+    axis = find_still_axis(reading.samples)
     if axis:
         lines, moments = ("column", "rows") if axis == "v" else ("row", "columns")
         request.note(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.errors import LightFieldError
 from sanrcodec.io.reading import ORDERS, Samples
 from sanrcodec.io.reduced import reduce_view
 
@@ -33,7 +34,8 @@ _STILL = 0.25  # of the difference along the other axis; between rows and column
 _ALIKE = 0.6  # of the difference of views above each other; in grids it is 1 and more
 # Of the difference between neighbors of the supposed order that between those of another order is
 # 0.2..0.75 where the other one is right, 1.3..3 where the supposed one is, and 0.7..2 elsewhere.
-_LEAST_GAIN = -math.log(0.8)
+_LEAST_GAIN, _LEAST_GAIN_IN_DOUBT = -math.log(0.8), -math.log(0.7)
+_CONTRADICTS = 1.1  # of one pair; up to it, textures may change more along one axis than both
 _LEAST_PAIRS = 2  # that tell two orders apart
 
 _Look = Callable[[int, int], npt.NDArray[np.float32]]
@@ -81,7 +83,7 @@ class Scan(NamedTuple):
         return self.number((v, u)) if v < self.grid[0] and u < self.grid[1] else None
 
 
-def find_order(samples: Samples, order: str, kept: tuple[range, range]) -> str:
+def find_order(samples: Samples, order: str) -> str:
     """Find the order in which views were rather counted than in the supposed one.
 
     Neighbors in two adjacent lines are more alike than views that are farther apart. Which views
@@ -91,7 +93,6 @@ def find_order(samples: Samples, order: str, kept: tuple[range, range]) -> str:
     Args:
         samples: Array, or stand-in, ``[V, U, H, W, C]``, arranged by ``order``.
         order: The supposed one of `ORDERS`.
-        kept: Rows and columns of views that may be read.
 
     Returns:
         One of `ORDERS`; ``order`` itself where no other one is clearly better.
@@ -110,7 +111,7 @@ def find_order(samples: Samples, order: str, kept: tuple[range, range]) -> str:
         (Scan(supposed.grid, other) for other in ORDERS if other != order),
         key=lambda other: other.by_rows != supposed.by_rows,
     )
-    gains = {other.order: _gain(supposed, other, kept, look) for other in others}
+    gains = {other.order: _gain(supposed, other, look) for other in others}
     best = max(gains, key=lambda other: gains[other])
     return best if gains[best] > 0 else order
 
@@ -149,12 +150,11 @@ def find_row(samples: Samples) -> str:
     return next((way for way, found in shares.items() if found and max(found) < _ALIKE), "")
 
 
-def find_still_axis(samples: Samples, kept: tuple[range, range]) -> str:
+def find_still_axis(samples: Samples) -> str:
     """Find the axis along which views hardly change, as those of one camera do over time.
 
     Args:
         samples: Array, or stand-in, ``[V, U, H, W, C]``.
-        kept: Rows and columns of views that may be read.
 
     Returns:
         ``v``, ``u``, or an empty string.
@@ -162,16 +162,11 @@ def find_still_axis(samples: Samples, kept: tuple[range, range]) -> str:
     Raises:
         LightFieldError: a view cannot be read.
     """
-    if any(len(places) < 2 or places.step > 1 for places in kept):
-        return ""
     look = _looker(samples)
     shares = []
-    for v in _from_the_middle(range(kept[0][0], kept[0][-1])):
-        for u in _from_the_middle(range(kept[1][0], kept[1][-1]))[:2]:
-            views = look(v, u), look(v + 1, u), look(v, u + 1)
-            if _are_dark(*views):
-                continue
-            along_v, along_u = (_difference(views[0], other) for other in views[1:])
+    for v in _from_the_middle(range(samples.shape[0] - 1)):
+        for u in _from_the_middle(range(samples.shape[1] - 1))[:2]:
+            along_v, along_u = (_apart(look, (v, u), to) for to in ((v + 1, u), (v, u + 1)))
             if max(along_v, along_u) > _FLAT:
                 shares.append(along_v / max(along_u, 1e-6))
     if shares and max(shares) < _STILL:
@@ -179,7 +174,7 @@ def find_still_axis(samples: Samples, kept: tuple[range, range]) -> str:
     return "u" if shares and min(shares) > 1 / _STILL else ""
 
 
-def _gain(supposed: Scan, other: Scan, kept: tuple[range, range], look: _Look) -> float:
+def _gain(supposed: Scan, other: Scan, look: _Look) -> float:
     """How much better neighbors of another order match than those of the supposed one.
 
     Returns:
@@ -191,21 +186,19 @@ def _gain(supposed: Scan, other: Scan, kept: tuple[range, range], look: _Look) -
         """Of two views by their numbers; NaN if one of them says nothing."""
         if another is None:
             return math.nan
-        places = supposed.place(one), supposed.place(another)
-        if not all(v in kept[0] and u in kept[1] for v, u in places):
-            return math.nan
-        views = [look(*place) for place in places]
-        return math.nan if _are_dark(*views) else _difference(*views)
+        return _apart(look, supposed.place(one), supposed.place(another))
 
-    logs = []
+    logs, least = [], _LEAST_GAIN
     for number in _some_numbers(supposed):
         beside = other.beside(number)
         usual = difference(number, supposed.beside(number))
         found = difference(number, beside)
         if beside == supposed.beside(number) or not usual > _FLAT or math.isnan(found):
             continue
-        if found >= usual:
+        if found > _CONTRADICTS * usual:
             return 0.0
+        if found > usual:
+            least = _LEAST_GAIN_IN_DOUBT
         # Views that follow each other directly are alike in any order.
         if beside is not None and abs(beside - number) > 1:
             logs.append(-math.log(max(found / usual, 1e-6)))
@@ -214,7 +207,7 @@ def _gain(supposed: Scan, other: Scan, kept: tuple[range, range], look: _Look) -
         next_line = (number // other.lines[1] + 1) * other.lines[1]
         if difference(number, other.beside(number)) >= difference(number, next_line):
             return 0.0
-    is_clear = len(logs) >= _LEAST_PAIRS and sum(logs) > len(logs) * _LEAST_GAIN
+    is_clear = len(logs) >= _LEAST_PAIRS and sum(logs) > len(logs) * least
     return sum(logs) if is_clear else 0.0
 
 
@@ -249,6 +242,15 @@ def _looker(samples: Samples) -> _Look:
         return reduced
 
     return look
+
+
+def _apart(look: _Look, one: tuple[int, int], other: tuple[int, int]) -> float:
+    """Difference of the views at two places; NaN if one of them is dark, or cannot be read."""
+    try:
+        views = look(*one), look(*other)
+    except LightFieldError:  # perhaps it is not going to be read at all
+        return math.nan
+    return math.nan if _are_dark(*views) else _difference(*views)
 
 
 def _are_dark(*views: npt.NDArray[np.float32]) -> bool:
