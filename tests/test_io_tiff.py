@@ -174,6 +174,29 @@ def test_stacks(tmp_path, kind, bit_depth):
     assert_reads(path, by_column, bit_depth, grid=(2, 3), order="columns")
 
 
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shape_of_an_array_tells_the_grid(tmp_path, bit_depth, channels):
+    """As tifffile writes it into the description."""
+    samples, path = noise((2, 3, 8, 9, channels), bit_depth), tmp_path / "lf.tif"
+    photometric = "rgb" if channels == 3 else "minisblack"
+    tifffile.imwrite(path, samples[..., 0] if channels == 1 else samples, photometric=photometric)
+    assert assert_reads(path, samples, bit_depth) == ""
+    assert_reads(path, samples, bit_depth, grid=(2, 3))
+    refuses("description says 2x3 views, which contradicts --grid 3x2", path, grid=(3, 2))
+    refuses("description says 2x3 views, which contradicts --grid 1x6", path, grid=(1, 6))
+    assert_reads(path, samples.swapaxes(0, 1), bit_depth, order="columns")
+    tifffile.imwrite(path, samples.reshape(6, 8, 9, channels), photometric=photometric)
+    refuses("holds 6 images and does not tell their grid", path)
+    frames = (
+        samples.reshape(6, 8, 9, channels)[..., 0] if channels == 1 else samples.reshape(6, 8, 9, 3)
+    )
+    for odd in ("{", '{"shape": 3}', '{"shape": [1e999]}', "[" * 100000, '{"shape": [3, 2, 9, 8]}'):
+        options = {"photometric": photometric, "metadata": None, "description": odd}
+        tifffile.imwrite(path, frames, **options)
+        refuses("holds 6 images and does not tell their grid|the TIFF is damaged", path)
+
+
 def test_pages_of_different_sizes(tmp_path):
     Image.new("RGB", (8, 8)).save(
         tmp_path / "lf.tif", save_all=True, append_images=[Image.new("RGB", (9, 8))]

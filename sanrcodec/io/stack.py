@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io.image import count_frames, read_frames
+from sanrcodec.io import tiff
+from sanrcodec.io.image import Image, count_frames, read_frames
 from sanrcodec.io.reading import Layout, Reading, Request
 from sanrcodec.lightfield import format_grid
 
@@ -25,6 +26,12 @@ def _read(request: Request) -> Reading:
     """
     path, grid = request.path, request.grid
     frames = read_frames(path)
+    order = request.order or "rows"
+    told = _told_grid(path, frames)
+    if told is not None:
+        told = told if order == "rows" else told[::-1]
+        request.refuse_other_grid(told, "its description says")
+        grid = told
     if grid is None:
         raise LightFieldError(
             f"{path}: the file holds {len(frames)} images and does not tell their grid; "
@@ -40,14 +47,21 @@ def _read(request: Request) -> Reading:
         raise LightFieldError(f"{path}: its images differ in size or depth: views are alike")
     for remark in frames[0].remarks:
         request.note(f"{path}: {remark}")
-    order = request.order or "rows"
     samples = np.stack([frame.samples for frame in frames])
     if order == "rows":
         samples = samples.reshape(*grid, *samples.shape[1:])
     else:
         samples = samples.reshape(*grid[::-1], *samples.shape[1:]).swapaxes(0, 1)
-    depth, is_sure = frames[0].bit_depth, request.order is not None
+    depth, is_sure = frames[0].bit_depth, told is not None or request.order is not None
     return Reading(samples, depth, "stack of images", counted=order, is_sure=is_sure)
+
+
+def _told_grid(path: Path, frames: list[Image]) -> tuple[int, int] | None:
+    content = path.read_bytes()
+    if content[:4] not in tiff.MAGICS:
+        return None
+    height, width, _ = frames[0].samples.shape
+    return tiff.told_grid(content, (height, width), len(frames))
 
 
 def _accepts(path: Path) -> bool:

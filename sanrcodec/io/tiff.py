@@ -7,6 +7,7 @@ Knows no light field. tifffile is the extra ``tiff`` and is imported while a fil
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 import warnings
@@ -20,7 +21,7 @@ from sanrcodec.io.bombs import refuse_bomb
 from sanrcodec.io.extras import import_extra, silent_log
 from sanrcodec.io.pixels import Image, orient, without_alpha
 
-__all__ = ["MAGICS", "count_images", "read_tiff"]
+__all__ = ["MAGICS", "count_images", "read_tiff", "told_grid"]
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF
 _DESCRIPTION, _ORIENTATION, _SAMPLE_FORMAT = 0x010E, 0x0112, 0x0153
@@ -62,6 +63,28 @@ def count_images(content: bytes) -> int:
         tags: dict[int, Any] = getattr(image, "tag_v2", {})
         match = re.search(r"^images=(\d+)", str(tags.get(_DESCRIPTION, "")), re.MULTILINE)
         return max(int(getattr(image, "n_frames", 1)), int(match[1]) if match else 0)
+
+
+def told_grid(content: bytes, size: tuple[int, int], n_images: int) -> tuple[int, int] | None:
+    """Return the two axes of images in the shape that tifffile wrote into the description.
+
+    Args:
+        content: The whole file.
+        size: Rows and columns of an image.
+        n_images: In the file.
+
+    Returns:
+        Their lengths; None if there is no such shape, or it has another number of axes.
+    """
+    with pillow_image.opened(content) as image:
+        tags: dict[int, Any] = getattr(image, "tag_v2", {})
+        description = str(tags.get(_DESCRIPTION, ""))
+    try:
+        shape = [int(length) for length in json.loads(description)["shape"]]
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    is_image = shape[2:4] == [*size] and len(shape) in (4, 5)
+    return (shape[0], shape[1]) if is_image and shape[0] * shape[1] == n_images else None
 
 
 def _why_not_pillow(content: bytes) -> str:
