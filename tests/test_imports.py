@@ -40,8 +40,8 @@ LAYERS_INSIDE = {
         "kernels functions distributed bands images quantize part parameters rate warp scene views "
         "loss model exposure dead_pixels target probe trim quality faults schedule optimizer "
         "batches gains importance planes votes axis_order sweep geometry_report guide allocator "
-        "process memory last_good clock graphs outlook control settle steps pace fitting resumable "
-        "export checkpoint options result selfcheck contest encoding"
+        "process memory last_good clock graphs lags outlook control settle steps pace fitting "
+        "resumable export checkpoint options result selfcheck contest encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

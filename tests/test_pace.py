@@ -37,16 +37,16 @@ class Watch:
             clock.count()
             if step % 25 == 24:
                 clock.look()
-                moments.append((clock.seconds_left(0) or 0.0, self.now))
+                moments.append((clock.seconds_left(True) or 0.0, self.now))
         return [(left, self.now - moment) for left, moment in moments]
 
 
 def test_time_left_is_steady_from_the_first_step_on(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(monkeypatch)
-    clock = Clock(1000, None, HALVES, None)
+    clock = Clock(1000, None, HALVES, None, search=(30.0, 7.0))
     clock.expect((2.0, 0.5))
-    assert clock.seconds_left(0) == pytest.approx(1250)
-    assert clock.seconds_left(30) == pytest.approx(1310)
+    assert clock.seconds_left(True) == pytest.approx(1250)
+    assert clock.seconds_left(False) == pytest.approx(1317)
     for left, true in watch.told(clock, (2.0, 0.5)):
         assert left == pytest.approx(true)
 
@@ -79,7 +79,7 @@ def test_what_is_expected_counts_less_and_less(
 def test_nothing_is_told_before_something_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(monkeypatch)
     clock = Clock(1000, None, HALVES, None)
-    assert clock.seconds_left(0) is None
+    assert clock.seconds_left(True) is None
     told = watch.told(clock, (2.0, 0.58))
     # The first steps are not timed. Those of whole views are reckoned from their pixels.
     assert told[0][0] == 0
@@ -90,28 +90,28 @@ def test_nothing_is_told_before_something_is_known(monkeypatch: pytest.MonkeyPat
 def test_a_fit_goes_on_at_the_pace_of_earlier_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     Watch(monkeypatch)
     clock = Clock(1000, None, DEFAULT_SCHEDULE, (1000, 250, 500.0))
-    assert clock.seconds_left(0) == pytest.approx(1500)
+    assert clock.seconds_left(True) == pytest.approx(1500)
     assert clock.seconds == 500
 
 
 def test_a_budget_is_shared_by_steps_of_different_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(monkeypatch)
-    clock = Clock(1000, 100.0, HALVES, None)
-    clock.plan(0)
+    clock = Clock(1000, 100.0, HALVES, None, search=(10.0, 10.0))
+    clock.plan(False)
     assert clock.planned == 1000  # nothing is known
     clock.expect((1.0, 0.25))
-    clock.plan(0)
-    assert clock.planned == 160
-    clock.plan(20)
+    clock.plan(False)
     assert clock.planned == 128
     for _ in range(50):
         watch.now += 0.25
         clock.count()
     assert clock.seconds == 12.5
-    clock.plan(20)
+    clock.plan(False)
     assert clock.planned == 128
+    clock.plan(True)
+    assert clock.planned == 128  # though there is time for more
     watch.now += 24.0
-    clock.plan(20)
+    clock.plan(False)
     assert 90 < clock.planned < 128
 
 
@@ -119,7 +119,7 @@ def test_a_fit_without_time_has_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     Watch(monkeypatch)
     clock = Clock(1000, 1e-9, DEFAULT_SCHEDULE, None)
     clock.expect((1.0,))
-    clock.plan(30)
+    clock.plan(False)
     assert clock.planned == 1
 
 
@@ -133,8 +133,7 @@ def test_steps_are_tried_without_a_trace() -> None:
         seed_random_numbers(torch.device("cpu"), 3)
         views = ViewBatches(light_field, np.zeros((9, 1), np.int64), torch.device("cpu"))
         run = Steps(
-            model, views, PRESETS["fast"], HALVES, 8, 8.0, None, Exposure(np.ones((2, 2))),
-            False, None,
+            model, views, PRESETS["fast"], HALVES, 8, 8.0, None, Exposure(np.ones((2, 2))), None,
         )  # fmt: skip
         state = run.copies()
         assert state.keep(0)
@@ -162,8 +161,7 @@ def test_whole_views_are_tried_and_taken_back() -> None:
     seed_random_numbers(torch.device("cpu"), 3)
     views = ViewBatches(light_field, np.zeros((9, 1), np.int64), torch.device("cpu"))
     run = Steps(
-        model, views, PRESETS["fast"], HALVES, 8, 8.0, None, Exposure(np.ones((2, 2))), False,
-        None,
+        model, views, PRESETS["fast"], HALVES, 8, 8.0, None, Exposure(np.ones((2, 2))), None,
     )  # fmt: skip
     views.start(0)
     run.advance(0.0)

@@ -26,6 +26,8 @@ class Clock:
         budget: Seconds for all of them, or None.
         schedule: Tells the size of each step.
         earlier: Steps planned and done, and seconds spent, by processes before this one.
+        search: What the search for the weights' steps takes: as long as so many steps of whole
+            views, and seconds that do not depend on their size.
 
     Attributes:
         planned, done: Steps.
@@ -38,8 +40,9 @@ class Clock:
         budget: float | None,
         schedule: Schedule,
         earlier: tuple[int, int, float] | None,
+        search: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self.steps, self.budget, self._schedule = steps, budget, schedule
+        self.steps, self.budget, self._schedule, self._search = steps, budget, schedule, search
         self.planned, self.done, self.spent = earlier or (steps, 0, 0.0)
         self.begun = monotonic()
         self._expected: Sequence[float] = ()
@@ -71,34 +74,43 @@ class Clock:
             self._timed[level][1] += self.done - done
         self._last = now, self.done, level
 
-    def plan(self, ahead: float, may_grow: bool = True) -> None:
+    def plan(self, searched: bool) -> None:
         """Plan as many steps as there is time for, and one at least.
 
         Args:
-            ahead: Steps of whole views whose time goes to other work.
-            may_grow: Whether they may be more than were planned before.
+            searched: Whether the weights' steps are known. The latents rest then: they would move
+                again if the end of the fit came to be further away, so that no steps are added.
         """
         costs = self._costs()
         if self.budget is None or costs is None:
             return
         # Rounded latents cost no more per step than noisy ones: time extrapolates.
-        left = self.budget - self.seconds - ahead * costs[0]
+        left = self.budget - self.seconds - (0.0 if searched else self._search_seconds(costs))
         # The largest number of steps whose work is done in time.
         low = max(1, self.done)
-        high = max(low, self.steps if may_grow else self.planned)
+        high = max(low, self.planned if searched else self.steps)
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self._left(middle, costs) <= left else (low, middle - 1)
         self.planned = low
 
-    def seconds_left(self, ahead: float) -> float | None:
-        """Of the steps that are planned; None while nothing is known.
+    def seconds_left(self, searched: bool) -> float | None:
+        """Of the steps that are planned, and of the search for the weights' steps.
 
         Args:
-            ahead: Steps of whole views whose time goes to other work.
+            searched: Whether that is done.
+
+        Returns:
+            None while nothing is known.
         """
         costs = self._costs()
-        return None if costs is None else self._left(self.planned, costs) + ahead * costs[0]
+        if costs is None:
+            return None
+        return self._left(self.planned, costs) + (0.0 if searched else self._search_seconds(costs))
+
+    def _search_seconds(self, costs: Sequence[float]) -> float:
+        steps, seconds = self._search
+        return steps * costs[0] + seconds
 
     def _costs(self) -> list[float] | None:
         """Seconds of a step at each level."""

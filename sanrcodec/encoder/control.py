@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Rate control: adapts lmbda within a fit, so that the file meets a target.
 
-A proportional and integral controller of log(lmbda). It looks at what the file would be if all
-were rounded now, and expects of the rest of the fit what a typical fit still gains.
+It looks at what the file would be if all were rounded now, expects of the rest of the fit what a
+typical one still gains, and sets lmbda so that the latents, which follow it slowly and late in a
+fit hardly at all, have just made up the difference when they come to rest.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor
 
 from sanrcodec.encoder.exposure import Exposure
+from sanrcodec.encoder.lags import Lags
 from sanrcodec.encoder.model import SceneModel, StepChoices
-from sanrcodec.encoder.outlook import Outlook, outlook_of
+from sanrcodec.encoder.outlook import Outlook, end_gain_db, outlook_foreseen, outlook_of
 from sanrcodec.encoder.probe import Probe, rounded_latents
 from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.target import Target
-from sanrcodec.encoder.trim import trim
+from sanrcodec.encoder.trim import drop_finest, trim
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import OPTION_RANGES
 
@@ -29,34 +31,39 @@ __all__ = ["RateControl"]
 _LOOKS, _STEPS_PER_LOOK = (60, 100), 80  # in a fit
 # Views of a look, of a full look that stands for all of them, and of a search for steps; these must
 # cost little beside the steps, which a GPU makes with more views than a CPU.
-_VIEWS_CUDA, _VIEWS_CPU = (6, 100, 4), (3, 24, 1)
-_VIEWS_AT_REST = 200  # when the latents come to rest, and quality is what is asked for
+_VIEWS_CUDA, _VIEWS_CPU = (6, 100, 4), (3, 16, 1)
+# When the latents come to rest, and quality is what is asked for; and how often: the few views by
+# which it is then corrected may change by more or less than the others.
+_VIEWS_AT_REST, _N_AT_REST = 200, 2
 _N_FULL = 6  # full looks
 _FIRST, _LAST = 0.06, 0.95  # progress between which lmbda moves
-_PROPORTIONAL = 0.4  # of the distance in log(lmbda)
-# Per look, of a fit of so many steps; in longer ones more steps follow a look, and lmbda sooner.
-_INTEGRAL, _INTEGRAL_STEPS, _INTEGRAL_EXPONENT = 0.04, 300, 0.63
-_EARLY, _EARLY_UNTIL = 2.0, 0.3  # factor of that, and progress until which it counts
-# The same, where a fit begins with smaller views: each size leaves few looks.
-_COARSE = 2.0
+# The same of a size smaller than whole, where nothing but the first steps of the networks is seen.
+_FIRST_OF_SMALLER = 0.35
+# What remains of a fit is expected to have this share of the effect of lmbda at least; the least
+# number of lags in which something still follows.
+_LEAST_EFFECT, _LEAST_LAGS = 0.4, 0.05
 # Progress of half the size at which some steps of whole views are tried, and after how many these
 # are looked at: PSNR goes up and down from step to step.
-_FORESEE, _AHEAD = 0.4, (12, 2, 2)
-# Share of what is near enough that counts as such when the latents come to rest: what follows, and
-# the coding itself, moves a file by up to one percent.
-_SLACK_AT_REST = 0.3
-_FURTHEST = 2.0  # distance in log(lmbda) that one look believes
-# Progress at which the search for the weights' steps is tried; it takes as long as 30 steps.
-_TRIALS, _MORE_TRIALS, _MORE_TRIALS_STEPS = (0.7,), (0.4, 0.7, 0.88), 4000
+_FORESEE, _AHEAD = 0.4, (8, 2, 2)
+# Share of what is near enough that counts as such when the latents come to rest, of bits and of
+# quality: what follows, and the coding itself, moves a file by up to one percent, and by 0.1 dB.
+# Less would cost more than it brings: few bits are saved there for much quality.
+_SLACK_AT_REST = 0.6, 0.9
+_LATEST = 0.5  # share of the latest look in the distance: PSNR goes up and down with the networks
+# Below this lmbda files change less and less with it.
+_SENSITIVE, _SENSITIVE_EXPONENT = 6.0, 0.4
+_FURTHEST = 0.8  # distance in log(lmbda) from what the latents follow now
+_FURTHEST_OF_SMALLER = 1.2
+_TRIAL = 0.7  # progress at which the search for the weights' steps is tried
 # Factors of lmbda for another choice of the weights' steps, and how often the interval between one
 # that is not enough and one that is too much is halved.
-_FACTORS, _N_HALVINGS = (0.008, 0.04, 0.2, 1.0, 2.0, 5.0, 20.0), 4
+_FACTORS, _N_HALVINGS = (0.008, 0.04, 0.2, 1.0, 2.0, 5.0), 4
 _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
 # How far lmbda may fall below its start and rise above it, and progress until which that holds, and
 # at which not at all any more. What early views lack is mostly for later steps, and bits that come
 # late come easily while those that are too many stay; and of a small file most bits are those of
 # the networks at first, whatever lmbda is.
-_FACTOR_DOWN, _FACTOR_UP, _HELD = 2.0, 6.0, (0.4, 0.7)
+_FACTOR_DOWN, _FACTOR_UP, _HELD = 4.0, 12.0, (0.3, 0.7)
 
 
 class RateControl:
@@ -85,21 +92,22 @@ class RateControl:
     ) -> None:
         self.target, self._schedule, self._start = target, schedule, math.log(lmbda)
         self.lmbda = torch.full((), lmbda, device=model.latents.device)
-        self._model = model
+        self._model, self._lags = model, Lags(schedule, _LAST)
         n_views = _VIEWS_CPU if self.lmbda.device.type == "cpu" else _VIEWS_CUDA
         self._few, self._all, self._searched = (
             Probe(model, light_field, n, exposure) for n in n_views
         )
         self._rested = Probe(model, light_field, _VIEWS_AT_REST, exposure)
-        # Numbers that a checkpoint keeps, hence tensors: the integral of log(lmbda), by how many dB
-        # the few views differ from all of them at the size of the last look, what the trial has
-        # found (bits left of all but the latents, as a share, and dB gained), that size, -1 before
-        # the first look, and how whole views differ from smaller ones (factor of the latents' bits,
-        # 0 while unknown, and dB).
-        begin = (math.log(lmbda), 0.0, 0.0, 0.0, -1.0, 0.0, 0.0)
+        # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
+        # followed, and at which progress; the distance of late; by how many dB the few views differ
+        # from all of them at the size of the last look, and that size, -1 before the first; what
+        # the trial has found (bits left of all but the latents, against what is expected); and how
+        # whole views differ from smaller ones (factor of the latents' bits, 0 while unknown, and
+        # dB).
+        begin = (math.log(lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0)
         self._kept = [torch.tensor(value).double() for value in begin]
-        self._integral, self._offset, self._left, self._gained, self._level = self._kept[:5]
-        self._growth, self._more_db = self._kept[5:]
+        self._followed, self._seen, self._recent, self._offset, self._level = self._kept[:5]
+        self._left, self._growth, self._more_db = self._kept[5:]
 
     def state(self) -> list[Tensor]:
         """What :meth:`look` and :meth:`foresee` change, not copied."""
@@ -145,32 +153,41 @@ class RateControl:
         # The steps of this size, as if these were the whole fit.
         scale = _LAST / (end - begin)
         progress, wide = max(0.0, total - begin) * scale, width * scale
-        if int((done - 1) / planned * n_looks) == int(total * n_looks) or progress < _FIRST:
+        first = _FIRST_OF_SMALLER if level else _FIRST
+        if int((done - 1) / planned * n_looks) == int(total * n_looks) or progress < first:
             return
-        trials = _MORE_TRIALS if planned >= _MORE_TRIALS_STEPS else _TRIALS
-        if level <= 1 and any(at <= progress < at + wide for at in trials):
-            self._try_search()
-        is_first = bool(self._level != level)
-        is_full = is_first or progress > _LAST - wide or total % (1 / _N_FULL) < width
-        self._level.fill_(level)
-        outlook = outlook_of(level, begin > 0, progress, planned)
+        self._follow(total, planned)
+        lmbda = math.exp(float(self._followed))
+        n_pixels = self._model.header.height * self._model.header.width
+        outlook = outlook_of(level, begin > 0, progress, planned, lmbda, n_pixels)
         if level and self._growth > 0:
-            whole = outlook_of(0, True, 0.0, planned)
-            outlook = Outlook(
-                float(self._growth) * whole.growth, whole.left, float(self._more_db) + whole.gain_db
-            )
-        distance = self._distance(outlook, is_full)
+            foreseen = float(self._growth), float(self._more_db)
+            outlook = outlook_foreseen(*foreseen, progress, lmbda, n_pixels)
+        if not level and self.target.bits is not None and _TRIAL <= progress < _TRIAL + wide:
+            self._try_search(outlook)
+        is_first = bool(self._level != level)
+        is_full = not level and (progress > _LAST - wide or total % (1 / _N_FULL) < width)
+        self._level.fill_(level)
+        distance = self._distance(outlook, is_first or is_full)
+        distance /= min(1.0, (lmbda / _SENSITIVE) ** _SENSITIVE_EXPONENT)
         if not math.isfinite(distance):
             return
-        distance = min(_FURTHEST, max(-_FURTHEST, distance))
+        self._recent.lerp_(torch.tensor(distance).double(), 1.0 if is_first else _LATEST)
+        distance, lags = float(self._recent), planned * self._lags.between(total, _LAST)
+        if lags < _LEAST_LAGS:
+            distance = 0.0  # nothing follows any more: what counts is what was followed
+        move = distance / max(_LEAST_EFFECT, 1 - math.exp(-lags))
         low, high = self._bounds(total)
-        speed = _INTEGRAL * max(1.0, planned / _INTEGRAL_STEPS) ** _INTEGRAL_EXPONENT
-        speed *= _EARLY if progress < _EARLY_UNTIL else 1.0
-        speed *= _COARSE if begin > 0 or level else 1.0
-        integral = min(high, max(low, float(self._integral) + speed * distance))
-        self._integral.fill_(integral)
-        log_lmbda = integral + _PROPORTIONAL * distance
+        furthest = _FURTHEST_OF_SMALLER if level else _FURTHEST
+        log_lmbda = float(self._followed) + min(furthest, max(-furthest, move))
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
+
+    def _follow(self, progress: float, planned: int) -> None:
+        """What the latents have followed by now."""
+        lags = planned * self._lags.between(float(self._seen), progress)
+        missing = math.log(float(self.lmbda)) - self._followed
+        self._followed.add_(missing * (1 - math.exp(-lags)))
+        self._seen.fill_(progress)
 
     def _bounds(self, progress: float) -> tuple[float, float]:
         """Of log(lmbda): early in a fit not far from the start, whatever is seen."""
@@ -189,9 +206,14 @@ class RateControl:
         Args:
             choices: Of that search.
         """
-        asks_size = self.target.bits is not None
-        psnr_yuv = 0.0 if asks_size else self._rested.psnr_yuv()
-        self.correct(self._few.bits(), psnr_yuv, choices, slack=_SLACK_AT_REST)
+        if self.target.bits is not None:
+            self.correct(self._few.bits(), 0.0, choices, slack=_SLACK_AT_REST[0])
+            return
+        gain_db = end_gain_db(self._schedule.span(0)[0] > 0)
+        for _ in range(_N_AT_REST):
+            psnr_yuv = self._rested.psnr_yuv() + gain_db
+            if not self.correct(0.0, psnr_yuv, choices, slack=_SLACK_AT_REST[1]):
+                return
 
     def correct(
         self, bits: float, psnr_yuv: float, choices: StepChoices | None = None, slack: float = 1.0
@@ -221,10 +243,11 @@ class RateControl:
                 return ratio * self._few.bits(latents), 0.0
             return 0.0, offset + self._few.psnr_yuv(latents)
 
+        def fits(latents: Tensor) -> bool:
+            return not self.target.exceeds(*figures(latents), slack)
+
         def trimmed() -> bool:
-            return trim(
-                self._model, self._few, lambda x: not self.target.exceeds(*figures(x), slack)
-            )
+            return trim(self._model, self._few, fits)
 
         # Networks that have adapted to their steps are better left as they are.
         if choices is None and self.target.exceeds(bits, psnr_yuv, slack) and trimmed():
@@ -251,10 +274,14 @@ class RateControl:
                     self._narrow(choose, last, factor)
                     break
                 last = factor
+            else:
+                if off == self.target.exceeds:
+                    choose(1.0)  # others cost much quality, and it takes the latents anyway
         changed = not torch.equal(before, step)
         if self.target.exceeds(*figures(), slack):
             latents = rounded_latents(self._model)
-            trimmed()
+            if not trimmed() and self.target.is_limit:
+                drop_finest(self._model, fits)
             changed = changed or not torch.equal(latents, rounded_latents(self._model))
         return changed
 
@@ -270,23 +297,22 @@ class RateControl:
                 little = middle
         step.copy_(kept)
 
-    def _try_search(self) -> None:
+    def _try_search(self, outlook: Outlook) -> None:
         """Find out what the search for the weights' steps would give now, and take it back."""
         step = self._model.weight_vector.step
-        before, kept = (self._few.parts()[1], self._few.psnr_yuv()), step.clone()
+        before, kept = self._few.parts()[1], step.clone()
         self._model.coarsen(*self._searched.views(), self.lmbda)
-        self._left.fill_(self._few.parts()[1] / before[0])
-        self._gained.fill_(self._few.psnr_yuv() - before[1])
+        self._left.fill_(self._few.parts()[1] / before / outlook.left)
         step.copy_(kept)
 
     def _distance(self, outlook: Outlook, full: bool) -> float:
         """Of the file that is expected from what the fit has reached."""
         if self.target.bits is not None:
             latents, others = self._few.parts()
-            left = float(self._left) or outlook.left
+            left = float(self._left) * outlook.left
             return self.target.distance(latents * outlook.growth + others * left, 0.0)
         psnr = self._few.psnr_yuv()
         if full:
             self._offset.fill_(self._all.psnr_yuv() - psnr)
-        expected = psnr + float(self._offset) + float(self._gained) + outlook.gain_db
+        expected = psnr + float(self._offset) + outlook.gain_db
         return self.target.distance(0.0, expected)

@@ -38,7 +38,9 @@ __all__ = ["FitProgress", "FitState", "fit"]
 
 _logger = logging.getLogger(__name__)
 
-_COARSEN_STEPS = 30  # about as long takes the search for the weights' steps
+# The search for the weights' steps takes as long as so many steps, and so many seconds: a GPU waits
+# for its small kernels, and for graphs that are captured before.
+_SEARCH_CPU, _SEARCH_CUDA = (20.0, 0.0), (20.0, 0.9)
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
 _TRIED_FROM_SECONDS = 30.0  # of the budget: trying steps takes several of them
@@ -146,7 +148,8 @@ def fit(
             control,
         )
         earlier = (state["planned"], state["done"], state["seconds"]) if state else None
-        clock = Clock(steps, time_budget, schedule, earlier)
+        search = _SEARCH_CUDA if device.type == "cuda" else _SEARCH_CPU
+        clock = Clock(steps, time_budget, schedule, earlier, search)
         if state:
             run.resume(state)
         good = run.copies()
@@ -158,18 +161,17 @@ def fit(
         if has_time and (pace := expected_pace(run, good, schedule, steps)):
             clock.expect(pace)
             if ranks.rank == 0:
-                clock.plan(_COARSEN_STEPS)
-                on_estimate(clock.planned, clock.seconds_left(_COARSEN_STEPS) or 0.0)
+                clock.plan(searched=False)
+                on_estimate(clock.planned, clock.seconds_left(searched=False) or 0.0)
         restarts = 0
         late: list[float] = []
         reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
         views.start(clock.done)
 
         def report(figures: Tensor) -> None:
-            # Latents that rest would move again if the end were further away.
-            ahead, may_grow = (0, False) if run.coarsened else (_COARSEN_STEPS, True)
-            clock.plan(ahead, may_grow)
-            left = clock.seconds_left(ahead)
+            searched = bool(run.coarsened)
+            clock.plan(searched)
+            left = clock.seconds_left(searched)
             if progress and left is not None:
                 bits, log_mse = figures.tolist()
                 psnr = 20 * math.log10(255) - 10 / math.log(10) * log_mse

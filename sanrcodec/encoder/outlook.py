@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the rest of a typical fit still changes in its file; must not look at any fit.
 
-Numbers were read off fits with preset fast of real scenes (the notebook, format 0.8), and off
-longer ones of whole views.
+Numbers were read off fits of eight real scenes with targets, preset fast and preset medium with
+1500 steps (the notebook, format 0.8).
 """
 
 from __future__ import annotations
@@ -10,11 +10,23 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["Outlook", "outlook_of"]
+__all__ = ["Outlook", "end_gain_db", "outlook_foreseen", "outlook_of"]
 
-_SPARE_DB = 0.15  # the end of a fit can take quality away, but not add any
-# Of the latents' bits, once whole views have been fitted too: of half the size, a quarter, ...
-_GROWTH_OF_SMALLER = (1.22, 2.5, 6.0)
+# What the networks still gain when the latents have come to rest: more in short fits, which begin
+# with smaller views. Beyond the target, since none can be added then.
+_END_DB, _END_OF_SHORT_DB, _SPARE_DB = 0.02, 0.1, 0.06
+# Of the latents' bits, once whole views have been fitted too, at lmbda 1: of half the size, a
+# quarter, ...; and how fast this falls with lmbda, since finer latents are the first to go.
+_GROWTH_OF_SMALLER = ((1.4, 0.05), (2.9, 0.17), (6.0, 0.3))
+# The same, of what some steps of whole views have shown.
+_GROWTH_FORESEEN = 1.18, 0.04
+# Share that is left of all other bits, at the begin of whole views, at their end, and at a quarter
+# of the size: where a bit is cheap; what this falls by with the logarithm of its price, which is
+# lmbda by the pixels of a view; and the least.
+_LEFT_AT_BEGIN, _LEFT_AT_END, _LEFT_AT_QUARTER = (
+    (0.78, 0.052, 0.35), (0.8, 0.03, 0.5), (0.8, 0.055, 0.25),
+)  # fmt: skip
+_CHEAP = 1.7e-6
 
 
 class Outlook(NamedTuple):
@@ -32,7 +44,9 @@ class Outlook(NamedTuple):
     gain_db: float
 
 
-def outlook_of(level: int, after_smaller: bool, progress: float, n_steps: int) -> Outlook:
+def outlook_of(
+    level: int, after_smaller: bool, progress: float, n_steps: int, lmbda: float, n_pixels: int
+) -> Outlook:
     """What a fit has ahead of it.
 
     Args:
@@ -40,16 +54,65 @@ def outlook_of(level: int, after_smaller: bool, progress: float, n_steps: int) -
         after_smaller: Whether the fit began with smaller views than these.
         progress: 0..1, of the steps of this size.
         n_steps: Of the whole fit.
+        lmbda: That the latents have followed.
+        n_pixels: Of a whole view.
     """
     ahead = 1 - progress
     if level:
-        growth = _GROWTH_OF_SMALLER[min(level, len(_GROWTH_OF_SMALLER)) - 1]
+        growth, fall = _GROWTH_OF_SMALLER[min(level, len(_GROWTH_OF_SMALLER)) - 1]
         # Smaller views come to be better than whole ones will be.
-        return Outlook(growth, 0.55, 1.5 * ahead - 0.5)
+        gain_db = (1.5 if level == 1 else 2.5) * ahead - 0.5
+        left = (
+            _left_of_half(progress, lmbda, n_pixels)
+            if level == 1
+            else _left(_LEFT_AT_QUARTER, lmbda, n_pixels)
+        )
+        return Outlook(growth * lmbda**-fall, left, gain_db)
     if after_smaller:
-        return Outlook(1 - 0.06 * ahead, 0.55, math.pow(ahead, 1.5) - _SPARE_DB)
+        growth = (lmbda / 2) ** (-0.045 * ahead)
+        # The networks' bits fall with their rates; then the search for their steps takes a part.
+        begin, end = (_left(of, lmbda, n_pixels) for of in (_LEFT_AT_BEGIN, _LEFT_AT_END))
+        gain_db = 1.3 * math.pow(ahead, 2.8)
+        gain_db += end_gain_db(after_smaller) - _SPARE_DB
+        return Outlook(growth, begin + (end - begin) * progress, gain_db)
     early = 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
-    steady = 2.0 * math.pow(ahead, 1.3) * min(1.0, n_steps / 8000)
-    # The search for the weights' steps halves their bits.
+    steady = 0.8 * math.pow(ahead, 2.0) * min(1.0, n_steps / 8000)
+    gain_db = max(early, steady) + end_gain_db(after_smaller) - _SPARE_DB
+    # In longer fits they fall more.
     left = 0.14 + 0.46 * progress
-    return Outlook(1 - 0.18 * ahead, left, max(early, steady) - _SPARE_DB)
+    return Outlook(1 - 0.1 * ahead, left, gain_db)
+
+
+def end_gain_db(after_smaller: bool) -> float:
+    """What PSNR-YUV still gains when the latents have come to rest, in dB.
+
+    Args:
+        after_smaller: Whether the fit began with smaller views.
+    """
+    return _END_OF_SHORT_DB if after_smaller else _END_DB
+
+
+def outlook_foreseen(
+    growth: float, more_db: float, progress: float, lmbda: float, n_pixels: int
+) -> Outlook:
+    """What a fit at half the size has ahead of it, after some steps of whole views were tried.
+
+    Args:
+        growth: Factor of the latents' bits by these steps.
+        more_db: PSNR-YUV after these steps, against that of half the size before.
+        progress: 0..1, of the steps of this size.
+        lmbda: That the latents have followed.
+        n_pixels: Of a whole view.
+    """
+    factor, fall = _GROWTH_FORESEEN
+    left = _left_of_half(progress, lmbda, n_pixels)
+    return Outlook(growth * factor * lmbda**-fall, left, more_db + 0.8 + 1.8 * (1 - progress))
+
+
+def _left_of_half(progress: float, lmbda: float, n_pixels: int) -> float:
+    return (0.8 + 0.2 * progress) * _left(_LEFT_AT_END, lmbda, n_pixels)
+
+
+def _left(share: tuple[float, float, float], lmbda: float, n_pixels: int) -> float:
+    most, fall, least = share
+    return max(least, most - fall * max(0.0, math.log(lmbda / n_pixels / _CHEAP)))

@@ -16,8 +16,10 @@ __all__ = ["expected_pace"]
 
 _FEWEST_STEPS = 60  # of whole views; a shorter fit is over before it pays to try some
 _N_TIMES, _SHORT_SECONDS = 3, 0.2  # a step is tried again while it is short
-# Of a step on an H100, per pixel of a view, and however small it is; and what its memory copies.
-_CUDA_SECONDS, _CUDA_SECONDS_PER_PIXEL, _CUDA_BYTES_PER_SECOND = 2e-3, 36e-9, 1.3e12
+# Of a step on an H100: however small it is, and per pixel of a view, of the scene and of each view
+# that it looks at; and what its memory copies.
+_CUDA_SECONDS, _CUDA_BYTES_PER_SECOND = 1.4e-3, 1.3e12
+_CUDA_SECONDS_PER_PIXEL, _CUDA_SECONDS_PER_PIXEL_OF_VIEW = 3.5e-9, 2.1e-9
 _COPIED_BYTES = 1 << 27
 
 
@@ -74,7 +76,9 @@ def _on_cuda(run: Steps, level: int) -> float:
     header, n_ranks = run.model.header, run.model.ranks.size
     n_pixels = header.height * header.width * 0.25**level
     slower = _CUDA_BYTES_PER_SECOND / _copied_per_second(run.device)
-    return _CUDA_SECONDS + slower * _CUDA_SECONDS_PER_PIXEL * n_pixels / n_ranks
+    per_pixel = _CUDA_SECONDS_PER_PIXEL / n_ranks
+    per_pixel += _CUDA_SECONDS_PER_PIXEL_OF_VIEW * len(run.views.index)
+    return _CUDA_SECONDS + slower * per_pixel * n_pixels
 
 
 def _copied_per_second(device: torch.device) -> float:

@@ -26,6 +26,9 @@ from sanrcodec.metrics import PLANE_WEIGHTS, PSNR_CAP, psnr_yuv
 __all__ = ["Probe", "rounded_latents"]
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
+# A GPU waits for each small kernel: there several views are decoded at once, as long as they are
+# few pixels. On a CPU that would only take memory.
+_PIXELS_AT_ONCE = {"cuda": 1 << 22}
 _FRAMING_BYTES = 50  # of signature, section table and checksums, about
 
 
@@ -98,8 +101,12 @@ class Probe:
         latents = rounded_latents(self.model) if latents is None else latents
         scene = self.model.scene(latents, weights)
         levels = []
-        for number in self.index:
-            index, target = self.view(number)
+        header = self.model.header
+        n_views = max(
+            1, _PIXELS_AT_ONCE.get(self._matrix.device.type, 1) // (header.height * header.width)
+        )
+        for begin in range(0, len(self.index), n_views):
+            index, target = self.batch(self.index[begin : begin + n_views])
             target = block_means(target, 1 << self.model.level)
             errors = plane_errors(self._shown(self.model.views(scene, weights, index)), target)
             # Views without light are exact, and count as the measure of quality counts them.
@@ -116,16 +123,16 @@ class Probe:
 
     def views(self) -> tuple[Tensor, Tensor]:
         """Index ``[B]`` and targets ``[B, C, H, W]`` of all its views."""
-        pairs = [self.view(number) for number in self.index]
-        index, targets = (torch.cat(column) for column in zip(*pairs, strict=True))
-        return index, targets
+        return self.batch(self.index)
 
-    def view(self, number: int) -> tuple[Tensor, Tensor]:
-        """Index ``[1]`` and target ``[1, C, H, W]`` of a view, on the device of the model."""
-        device = self._matrix.device
-        samples = self.light_field.view(*divmod(number, self.light_field.grid[1]))
-        view = torch.from_numpy(samples.astype(np.float32)).to(device) / self._peak
-        return torch.tensor([number], device=device), color_planes(view[None], self._matrix)
+    def batch(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Index ``[B]`` and targets ``[B, C, H, W]`` of some views, on the device of the model."""
+        device, n_u = self._matrix.device, self.light_field.grid[1]
+        samples = np.stack([self.light_field.view(*divmod(number, n_u)) for number in numbers])
+        # Whole samples are a quarter of the bytes that go to a device.
+        whole = samples.astype(np.int32) if samples.dtype == np.uint16 else samples
+        views = torch.from_numpy(whole).to(device).float() / self._peak
+        return torch.tensor(numbers, device=device), color_planes(views, self._matrix)
 
 
 def _combined(planes: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from sanrcodec.encoder.quality import Quality
 
 __all__ = ["Written", "settle"]
 
-_N_TRIES = 6
+_N_TRIES, _N_MEASURED = 6, 3  # the latter where quality is asked for, and takes time to measure
 _SPARE_BITS = 32  # the coder ends on whole words
 
 
@@ -49,13 +49,20 @@ def settle(
     written = write()
     if control is None:
         return Written(*written, measure(written[2]))
-    target, quality = control.target, None
-    for tries in range(_N_TRIES):
-        bits = 8.0 * len(written[0]) + tries * _SPARE_BITS
-        if target.bits is None and quality is None:
-            quality = measure(written[2])
+    target, best = control.target, None
+    for tries in range(_N_TRIES if target.psnr_yuv is None else _N_MEASURED):
+        # Only where quality was asked for its measure tells how to go on.
+        quality = measure(written[2]) if target.bits is None else None
+        bits = 8.0 * len(written[0])
         psnr_yuv = quality.mean if quality else 0.0
+        found = target.miss(bits, psnr_yuv), written, quality
+        if best is not None and found[0] >= best[0]:
+            break  # the correction went too far
+        best = found
+        bits += tries * _SPARE_BITS
         if not (target.exceeds(bits, psnr_yuv) and control.correct(bits, psnr_yuv)):
             break
-        written, quality = write(), None
+        written = write()
+    assert best is not None
+    _, written, quality = best
     return Written(*written, quality or measure(written[2]))

@@ -18,11 +18,13 @@ _BPP_TOLERANCE = 0.03
 _PSNR_TOLERANCE_DB = 0.2
 _SIZE_TOLERANCE = 0.05
 
-# bits per pixel of one view = _TYPICAL_RATE * lmbda ** -_RATE_EXPONENT, and so many dB at
-# lmbda = 1, of the three scenes of results/rd.csv; a scene differs by a factor of 2, or 3 dB.
-_TYPICAL_RATE, _RATE_EXPONENT = 1.5, 0.55
+# Bits per pixel of one view = _TYPICAL_RATE * lmbda ** -_RATE_EXPONENT, of the eight scenes of
+# results/rd.csv; a scene differs by a factor of 4.
+_TYPICAL_RATE, _RATE_EXPONENT = 3.3, 0.55
 _NETWORK_BITS = 12_000  # that a small file has besides, about
-_TYPICAL_PSNR_DB, _DB_PER_OCTAVE = 43.5, 1.1
+# Scenes differ by more than lmbda does: a PSNR that is asked for tells little of it.
+_OCTAVES_PER_DB_ASKED, _MIDDLE_LMBDA, _MIDDLE_DB = 0.15, 10.0, 37.6
+_DB_PER_OCTAVE = 1.1
 # Where a fit may start: the latents' step, which stays, is better too fine than too coarse.
 _GUESSES = 0.3, 20.0
 
@@ -53,11 +55,12 @@ class Target:
             n_views: Of the light field.
         """
         if self.bits is not None:
-            rate = max(self.bits - _NETWORK_BITS, self.bits / 4) / (n_pixels / n_views)
+            rate = self.bits**2 / (self.bits + _NETWORK_BITS) / (n_pixels / n_views)
             log_lmbda = math.log(_TYPICAL_RATE / rate) / _RATE_EXPONENT
         else:
             assert self.psnr_yuv is not None
-            log_lmbda = (_TYPICAL_PSNR_DB - self.psnr_yuv) / _DB_PER_OCTAVE * math.log(2)
+            octaves = (_MIDDLE_DB - self.psnr_yuv) * _OCTAVES_PER_DB_ASKED
+            log_lmbda = math.log(_MIDDLE_LMBDA) + octaves * math.log(2)
         low, high = map(math.log, _GUESSES)
         return math.exp(min(high, max(low, log_lmbda)))
 
@@ -90,12 +93,28 @@ class Target:
         return psnr_yuv > self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB * slack
 
     def falls_short(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
-        """Whether a file could have more; the arguments are those of :meth:`exceeds`."""
-        if self.bits is not None:
-            tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE * slack
-            return bits < self.bits * (1 - 0.8 * tolerance)
-        assert self.psnr_yuv is not None
-        return psnr_yuv < self.psnr_yuv
+        """Whether a file has too few bits; the arguments are those of :meth:`exceeds`.
+
+        One of too little quality has none to gain: finer weights cost many bits and bring little.
+        """
+        if self.bits is None:
+            return False
+        tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE * slack
+        return bits < self.bits * (1 - 0.8 * tolerance)
+
+    def miss(self, bits: float, psnr_yuv: float) -> float:
+        """How far a file is off, 0 where it is exact: of two the one with less is kept.
+
+        Args:
+            bits: Of the file.
+            psnr_yuv: Of it, in dB.
+        """
+        if self.bits is None:
+            assert self.psnr_yuv is not None
+            return abs(psnr_yuv - self.psnr_yuv)
+        # A file that is too large for a limit is worse than any that is not.
+        too_large = self.is_limit and bits > self.bits
+        return abs(bits / self.bits - 1) + (1.0 if too_large else 0.0)
 
     def missed(self, n_bytes: int, psnr_yuv: float) -> str:
         """One line of what was asked and what was reached; empty if the target is met.

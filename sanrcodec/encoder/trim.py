@@ -18,7 +18,7 @@ from sanrcodec.encoder.loss import mse_yuv, plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.probe import Probe, rounded_latents
 
-__all__ = ["trim"]
+__all__ = ["drop_finest", "trim"]
 
 _N_HALVINGS = 10  # of the number of moves
 _PER_ROUND, _FEWEST = 0.03, 16  # moves, as a share of the latents that are not zero
@@ -61,6 +61,25 @@ def trim(model: SceneModel, probe: Probe, fits: Callable[[Tensor], bool]) -> boo
         latents = _moved(latents, step, order[:many])
     model.latents.data.copy_(latents)
     return possible
+
+
+@torch.no_grad()
+def drop_finest(model: SceneModel, fits: Callable[[Tensor], bool]) -> None:
+    """Set as few of the finest latents to zero as needed: for a limit that nothing else keeps.
+
+    Args:
+        model: Whose latents are replaced by integers.
+        fits: As in :func:`trim`.
+    """
+    latents = rounded_latents(model)
+    # The coarsest come first.
+    enough, too_many = 0, len(latents)
+    while too_many - enough > max(1, len(latents) >> _N_HALVINGS):
+        middle = (enough + too_many) // 2
+        kept = torch.cat([latents[:middle], torch.zeros_like(latents[middle:])])
+        enough, too_many = (middle, too_many) if fits(kept) else (enough, middle)
+    latents[enough:] = 0
+    model.latents.data.copy_(latents)
 
 
 def _moved(latents: Tensor, step: Tensor, places: Tensor) -> Tensor:
