@@ -7,6 +7,7 @@ import time
 
 import torch
 
+from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.last_good import LastGood
 from sanrcodec.encoder.process import random_state, restore_random_state
 from sanrcodec.encoder.schedule import Schedule
@@ -20,6 +21,7 @@ _N_TIMES, _SHORT_SECONDS = 3, 0.2  # a step is tried again while it is short
 # that it looks at; and what its memory copies.
 _CUDA_SECONDS, _CUDA_BYTES_PER_SECOND = 1.4e-3, 1.3e12
 _CUDA_SECONDS_PER_PIXEL, _CUDA_SECONDS_PER_PIXEL_OF_VIEW = 3.5e-9, 2.1e-9
+_WITHOUT_KERNELS = 2.8  # times as long
 _COPIED_BYTES = 1 << 27
 
 
@@ -78,7 +80,8 @@ def _on_cuda(run: Steps, level: int) -> float:
     slower = _CUDA_BYTES_PER_SECOND / _copied_per_second(run.device)
     per_pixel = _CUDA_SECONDS_PER_PIXEL / n_ranks
     per_pixel += _CUDA_SECONDS_PER_PIXEL_OF_VIEW * len(run.views.index)
-    return _CUDA_SECONDS + slower * per_pixel * n_pixels
+    seconds = _CUDA_SECONDS + slower * per_pixel * n_pixels
+    return seconds if runs_on(run.count) else _WITHOUT_KERNELS * seconds
 
 
 def _copied_per_second(device: torch.device) -> float:
