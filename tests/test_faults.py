@@ -188,6 +188,16 @@ def test_a_view_that_fell_out_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_views_in_serpentines_are_told(fit: Callable[..., Any]) -> None:
+    samples = np.array(synthetic((3, 5), (48, 64)).samples)
+    samples[1] = samples[1, ::-1].copy()
+    warnings = fit(LightField(samples, 8), steps=2, preset="fast").warnings
+    (line,) = [line for line in warnings if line.startswith("order: ")]
+    assert "row by row, every second one backwards" in line
+    assert "--order serpentine" in line
+
+
+@pytest.mark.slow
 def test_a_usual_fit_has_no_warnings(fit: Callable[..., Any]) -> None:
     assert fit(synthetic((3, 3), (48, 64)), steps=150, preset="fast").warnings == ()
 
