@@ -131,6 +131,27 @@ def test_positions_around_zero_right_after_a_letter(tmp_path, name):
     assert "rows from -1/10 in steps of 1/20" in read_input(tmp_path).source
 
 
+@pytest.mark.parametrize("name", ["cam{u}.png", "cam_{u}.png", "cam-{u}.png", "a {u}_b7.png"])
+@pytest.mark.parametrize("low", [-1, -2, -4])
+def test_a_row_around_zero(tmp_path, name, low):
+    """The natural order of such names is another one."""
+    row = noise((1, 5, 4, 5, 3))
+    for u in range(5):
+        write_view(tmp_path / name.format(u=low + u), row[0, u], 8)
+    assert "content" not in assert_reads(tmp_path, row, grid=(1, 5))
+
+
+@pytest.mark.parametrize("name", ["x{u}y{v}.png", "x{u}_y{v}.png", "lf{v},{u}.png"])
+@pytest.mark.parametrize("low", [-1, -2])
+def test_a_grid_around_zero(tmp_path, name, low):
+    samples = noise((3, 4, 4, 5, 3))
+    for v, u in np.ndindex(3, 4):
+        write_view(tmp_path / name.format(v=v - 1, u=u + low), samples[v, u], 8)
+    assert_reads(tmp_path, samples)
+    (tmp_path / name.format(v=-1, u=0)).unlink()
+    refuses("1 view is missing: row -1 column 0", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["cam-{v}-{u}.png", "lf-{v}_{u}.png", "2024-01-15-{v}-{u}.png"])
 def test_hyphens_that_join_words_are_no_signs(tmp_path, name):
     samples = noise((3, 4, 4, 5, 3))
@@ -335,6 +356,20 @@ def test_images_of_another_size_or_mode_are_left_out_where_they_are_too_many(tmp
     assert "2 other files are left out: 009.png, 010.png" in notes
 
 
+@pytest.mark.parametrize("other", ["all_2x3.png", "B.png", "depth_0.png", "view_1_1_gt.png"])
+def test_another_image_does_not_stand_for_a_missing_view(tmp_path, other):
+    save_views(tmp_path, noise((1, 5, 4, 5, 3)), "cam{n}.png")
+    (tmp_path / "cam3.png").rename(tmp_path / other)
+    refuses("found 4 images such as cam0, but --grid 1x5 needs 5", tmp_path, grid=(1, 5))
+
+
+def test_letters_count_on(tmp_path):
+    samples = noise((2, 8, 4, 5, 3))
+    for n, view in enumerate(samples.reshape(16, 4, 5, 3)):
+        write_view(tmp_path / f"cam_{n:x}.png", view, 8)
+    assert "cam_0 to cam_f" in assert_reads(tmp_path, samples, grid=(2, 8))
+
+
 def test_depth_maps_with_the_names_of_views(tmp_path):
     samples = noise((2, 2, 4, 5, 3))
     save_views(tmp_path, samples, "view_{v}_{u}.png")
@@ -389,6 +424,21 @@ def test_parent_folder_of_plenopticam(tmp_path):
     save(tmp_path / "thumbnail.png", noise((4, 5, 3)))
     notes = assert_reads(tmp_path, samples)
     assert "5 other files are left out" in notes
+
+
+def test_depth_maps_beside_folders_of_views(tmp_path):
+    samples = noise((2, 3, 4, 5, 3))
+    save_views(tmp_path, noise((1, 4, 4, 5, 3)), "depth_{n:02d}.png")
+    save_views(tmp_path, samples, "images/{v}_{u}.png")
+    assert "4 other files are left out: depth_00.png" in assert_reads(tmp_path, samples)
+
+
+def test_folders_of_images_beside_the_views_are_said(tmp_path):
+    samples = noise((2, 3, 4, 5, 3))
+    save_views(tmp_path, samples, "{v}_{u}.png")
+    save_views(tmp_path, samples, "depth/{v}_{u}.png")
+    (tmp_path / "docs").mkdir()
+    assert "1 other files are left out: depth/" in assert_reads(tmp_path, samples)
 
 
 def test_larger_folder_in_the_folder_is_named(tmp_path):

@@ -6,7 +6,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CONVENTIONS", "Convention", "counts_time", "find_convention", "first_index"]
+__all__ = [
+    "CONVENTIONS",
+    "Convention",
+    "counts_time",
+    "find_convention",
+    "first_index",
+    "is_no_view",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,13 @@ _WORDS = {
 }
 _TIMES = frozenset("frame frames time timestamp exposure iso".split())
 
+# Words in names of images that lie beside the views and are none.
+_NO_VIEW = re.compile(
+    r"(?<![a-z])(gt|depth|depthmap|disp|disparity|mask|masks|label|labels|normals?|seg|segmentation"
+    r"|thumb|thumbnail|thumbnails|preview|collage|montage|contact|mosaic|refo|refocus|refocused"
+    r"|confidence|conf|objectids?|unused|error|flow|calib|calibration|white)(?![a-z])"
+)
+
 
 def find_convention(stem: str) -> Convention | None:
     """Return the convention of a file name without its ending, else None."""
@@ -71,6 +85,11 @@ def first_index(texts: tuple[str, str]) -> str | None:
 def counts_time(text: str) -> bool:
     """Tell from the text before a number whether it counts moments or settings, not views."""
     return _last_word(text) in _TIMES
+
+
+def is_no_view(name: str) -> bool:
+    """Tell whether an image lies beside the views and is none, such as a depth map, by its name."""
+    return _NO_VIEW.search(name.lower()) is not None
 
 
 def _last_word(text: str) -> str:

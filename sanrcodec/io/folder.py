@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import foreign
+from sanrcodec.io.conventions import is_no_view
 from sanrcodec.io.image import SUFFIXES
 
 __all__ = ["list_images", "name_array", "name_larger_folder"]
@@ -22,18 +23,22 @@ _MOST_LOOKED_AT = 5000  # files and folders, where the answer is only a hint
 def list_images(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """Return images by name without ending, and the names of everything else.
 
-    Only where the folder holds no two images with numbers, the folders in it count.
+    Only where the folder holds no two images with numbers that may be views, the folders in it
+    count.
 
     Raises:
         LightFieldError: there are no images, or one that is no file.
     """
     images, others, folders = _list_folder(path, path)
-    if sum(bool(re.search(r"\d", name)) for name in images) < 2:
+    counted = [name for name in images if re.search(r"\d", name) and not is_no_view(name)]
+    if len(counted) < 2 and folders:
         for folder in folders:
             inner, inner_others, _ = _list_folder(path, folder)
             for name, files in inner.items():
                 images.setdefault(name, []).extend(files)
             others += inner_others
+    else:
+        others += [f"{folder.name}/" for folder in folders if _holds_images(folder)]
     if not images:
         raise LightFieldError(f"{path}: there are no images in this folder{_alternative(path)}")
     return images, others
@@ -80,6 +85,10 @@ def _list_folder(root: Path, folder: Path) -> tuple[dict[str, list[Path]], list[
         else:
             others.append(name)
     return images, others, folders
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(entry.suffix.lower() in SUFFIXES for entry in _entries(folder))
 
 
 def _alternative(path: Path) -> str:

@@ -23,11 +23,12 @@ __all__ = [
     "natural_key",
 ]
 
-_SIGN = r"(?:(?<![^_\s/,=(\[])[-+])?"  # a sign where a number begins, else a hyphen between words
+_SIGN = r"(?:(?<![^_\s/,=(\[-])[-+])?"  # a sign where a number begins, else a hyphen between words
 _NUMBER = re.compile(rf"{_SIGN}\d+(?:\.\d+)?")
 _SIGNED = re.compile(r"(?:(?<!\d)[-+])?\d+(?:\.\d+)?")  # a sign stands after letters, too
 _INTEGER = re.compile(rf"{_SIGN}\d+")
 _LEAST_FILL = 0.5  # of a grid; with more holes two numbers are no grid but, say, a date and a time
+_LEAST_SIGNED_FILL = 0.8  # likewise, where only signs make it one grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class NamedGrid:
 def group_names(names: Sequence[str]) -> list[NameSet]:
     """Put names together that differ in their numbers only, the largest set first.
 
-    A hyphen after a letter joins words, as in ``cam-1``. It is a sign if as many views have none
-    in its place that both together are one set: ``x-0.05``, ``x0.00``, ``x0.05``.
+    A hyphen after a letter joins words, as in ``cam-1``. It is a sign if other views have none in
+    its place and both together make one set with hardly a hole: ``x-0.05``, ``x0.00``, ``x0.05``.
     """
     joined, signed = _group(names, _NUMBER), _group(names, _SIGNED)
     return signed if signed and _is_better(signed[0], joined) else joined
@@ -155,24 +156,30 @@ def _group(names: Sequence[str], number: re.Pattern[str]) -> list[NameSet]:
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in sorted(names, key=natural_key):
         found[tuple(number.split(name.lower()))].append(name)
-    sets = [
-        NameSet(
-            texts,
-            tuple(members),
-            tuple(tuple(Fraction(n) for n in number.findall(member)) for member in members),
-        )
-        for texts, members in found.items()
-    ]
+    sets = []
+    for texts, members in found.items():
+        # In order of the numbers themselves: -1 is before 0, and 0.10 before 0.9.
+        rows = [(tuple(Fraction(n) for n in number.findall(name)), name) for name in members]
+        rows.sort(key=lambda row: row[0])
+        values, ordered = zip(*rows, strict=True)
+        sets.append(NameSet(texts, ordered, values))
     return sorted(sets, key=lambda one: -len(one.names))
 
 
 def _is_better(signed: NameSet, joined: list[NameSet]) -> bool:
-    """Whether signs put sets of several names together, and these make a grid without holes."""
+    """Whether signs put sets of names together, and these make a grid or a row without holes."""
     parts = [one for one in joined if not set(one.names).isdisjoint(signed.names)]
-    if len(parts) < 2 or any(len(one.names) < 2 for one in parts):
+    if len(parts) < 2:
         return False
-    pairs = itertools.combinations(range(len(signed.values[0])), 2)
-    return any(_fill(signed, pair) == 1 for pair in pairs)
+    columns = list(zip(*signed.values, strict=True))
+    varying = [field for field, column in enumerate(columns) if len(set(column)) > 1]
+    if len(varying) == 1:
+        column = columns[varying[0]]
+        has_signs = min(column) < 0 <= max(column)
+        return has_signs and len(axis_places(column)) == len(signed.names) > 2
+    has_signs = any(min(columns[field]) < 0 <= max(columns[field]) for field in varying)
+    fills = [_fill(signed, pair) for pair in itertools.combinations(varying, 2)]
+    return any(fill == 1 or (has_signs and fill >= _LEAST_SIGNED_FILL) for fill in fills)
 
 
 def _find_by_convention(

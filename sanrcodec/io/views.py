@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import foreign
-from sanrcodec.io.conventions import counts_time
+from sanrcodec.io.conventions import counts_time, is_no_view
 from sanrcodec.io.counted import ADD_OR_SELECT, read_count, refuse_missing
 from sanrcodec.io.folder import list_images, name_array, name_larger_folder
 from sanrcodec.io.image import Image, probe_image, read_image
@@ -31,13 +30,6 @@ from sanrcodec.io.reading import Layout, Reading, Request
 from sanrcodec.lightfield import MAX_GRID, MAX_VIEWS, StoredSamples, format_grid
 
 __all__ = ["LAYOUT", "ImageFiles"]
-
-# Words in names of images that lie beside the views and are none.
-_NO_VIEW = re.compile(
-    r"(?<![a-z])(gt|depth|depthmap|disp|disparity|mask|masks|label|labels|normals?|seg|segmentation"
-    r"|thumb|thumbnail|thumbnails|preview|collage|montage|contact|mosaic|refo|refocus|refocused"
-    r"|confidence|conf|objectids?|unused|error|flow|calib|calibration|white)(?![a-z])"
-)
 
 
 class _Table(NamedTuple):
@@ -128,7 +120,7 @@ LAYOUT = Layout("views", _read, Path.is_dir, frozenset({"grid", "order"}), folde
 
 def _arrange(request: Request, files: dict[str, list[Path]], others: list[str]) -> _Table:
     """Choose the views among all images; return their files."""
-    views = [name for name in files if not _NO_VIEW.search(name.lower())] or list(files)
+    views = [name for name in files if not is_no_view(name)] or list(files)
     sets = group_names(views)
     first, grid = _choose_set(request, sets)
     if grid is not None:
@@ -267,17 +259,39 @@ def _fit_to_grid(
     """Find as many images as a stated grid has views, by other names, or by size and mode."""
     wanted = math.prod(grid)
     for candidates in (views, list(files)):
-        if len(candidates) == wanted:
+        if len(candidates) == wanted and _are_of_one_kind(candidates):
             return sorted(candidates, key=natural_key)
     for candidates in (names, views):
         kinds = {name: probe_image(files[name][0]) for name in candidates}
         kind, n_like = Counter(kinds.values()).most_common(1)[0]
-        if n_like == wanted and kind is not None:
-            return sorted((n for n in candidates if kinds[n] == kind), key=natural_key)
+        alike = [name for name in candidates if kinds[name] == kind]
+        if n_like == wanted and kind is not None and _are_of_one_kind(alike):
+            return sorted(alike, key=natural_key)
     raise LightFieldError(
         f"{path}: found {len(names)} images such as {names[0]}, "
         f"but --grid {format_grid(grid)} needs {wanted}"
     )
+
+
+def _are_of_one_kind(names: list[str]) -> bool:
+    """Whether names of several sets may all be views: in sets of about one size, or much alike.
+
+    One image of another name fills a gap by chance; ``cam_a`` beside ``cam_0`` to ``cam_9`` does
+    not.
+    """
+    largest, *others = group_names(names)
+    return all(
+        len(largest.names) == 1
+        or (len(one.names) > 1 and 2 * len(one.names) >= len(largest.names))
+        or all(any(_are_alike(name, other) for other in largest.names) for name in one.names)
+        for one in others
+    )
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two names differ in at most half of their characters."""
+    n_same = sum(a == b for a, b in zip(one, other, strict=False))
+    return len(one) == len(other) and 2 * n_same >= len(one)
 
 
 def _one_file(path: Path, candidates: list[Path]) -> Path:
