@@ -219,6 +219,22 @@ def test_moments_that_look_like_rows(tmp_path, motion):
     assert said not in assert_reads(tmp_path / "grid", grid)
 
 
+def test_images_without_an_ending_are_named(tmp_path):
+    for n in range(3):
+        write_view(tmp_path / f"{n}.png", SAMPLES[0, n], 8)
+        (tmp_path / f"{n}.png").rename(tmp_path / f"view{n}")
+    refuses("files such as view0 have no ending of an image that is read .*png", tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "dib", "apng"])
+def test_rare_endings(tmp_path, suffix):
+    for n in range(3):
+        image = Image.fromarray(np.full((4, 5, 3), 80 * n, np.uint8))
+        image.save(tmp_path / f"view_0_{n}.{suffix}", format="BMP" if suffix == "dib" else None)
+    samples = np.asarray(read_light_field(tmp_path).samples)
+    assert [int(view.max()) for view in samples[0]] == [0, 80, 160]
+
+
 def test_empty_files(tmp_path):
     (tmp_path / "lf.png").touch()
     refuses("lf.png: the file is empty", tmp_path / "lf.png")

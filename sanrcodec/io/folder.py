@@ -103,6 +103,12 @@ def _alternative(path: Path) -> str:
             return f"; the next ones lie in {entry.parent}"
         if entry.suffix.lower() in _ARRAYS:
             return f"; give a file such as {entry} itself"
+    for entry in _entries(path):
+        if entry.is_file() and not entry.name.startswith("."):
+            return (
+                f"; files such as {entry.name} have no ending of an image that is read "
+                "(.png, .ppm, .tif, .jpg, ...)"
+            )
     return ""
 
 

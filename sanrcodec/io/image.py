@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 SUFFIXES = frozenset(
-    ".avif .bmp .gif .j2c .j2k .jp2 .jpe .jpeg .jpf .jpg .jpx .pgm .png .pnm .ppm .tga .tif .tiff "
-    ".webp".split()
+    ".apng .avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx .pgm .png .pnm .ppm "
+    ".tga .tif .tiff .webp".split()
 )
 
 
