@@ -182,8 +182,9 @@ def test_view_network(header: StreamHeader) -> None:
     network = view_network.ViewNetwork(header, model.weights, NUMPY, 0)
     rows, columns = slice(0, size[0]), slice(0, size[1])
     integers = network(place, features_q.reshape(header.features, -1), rows, columns)
+    seen_from = views.coordinates(header, torch.tensor([place.angular]) / 256)
     floats = views.ViewNetwork(header, "cpu")(
-        torch.tensor([place.angular]) / 256, torch.tensor(features_q)[None] * Q12, model.floats
+        seen_from, torch.tensor(features_q)[None] * Q12, model.floats
     )[0]
     near(integers.reshape(floats.shape) * Q12, floats, 0.0005)
 

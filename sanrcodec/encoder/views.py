@@ -108,11 +108,16 @@ class ViewNetwork(Part):
         yx = torch.stack(torch.broadcast_tensors(y, x)).flatten(1)
         self.constant("yx", yx.numpy(), device)
 
-    def forward(self, angular: Tensor, features: Tensor, weights: FloatWeights) -> Tensor:
-        """Corrections ``[B, C, H, W]`` of views from their features ``[B, F, H, W]``."""
+    def forward(self, place: Tensor, features: Tensor, weights: FloatWeights) -> Tensor:
+        """Corrections ``[B, C, H, W]`` of views.
+
+        Args:
+            place: ``[B, 2]``, their :func:`coordinates`.
+            features: ``[B, F, H, W]``.
+            weights: Real weights per tensor.
+        """
         header = self.header
         z = features.flatten(2)
-        place = coordinates(header, angular)
         if header.view_depth == 1 and runs_on(z, header.features):
             from sanrcodec.encoder.kernels.perceptron import perceptron
 
@@ -176,16 +181,17 @@ class Views(Part):
         """
         header = self.header
         pose = self.poses(index, weights)
-        features = self._composite(scene, pose)
+        place = coordinates(header, pose.angular)
+        features = self._composite(scene, pose, place)
         colors = features[:, : header.channels]
         if header.view_depth:
-            colors = colors + self.view_network(pose.angular, features, weights)
+            colors = colors + self.view_network(place, features, weights)
         if header.per_view:
             offset = pose.luma_offset[:, None, None, None] * self.luma
             colors = torch.addcmul(offset, pose.gain[:, None, None, None], colors)
         return colors
 
-    def _composite(self, scene: FloatScene, pose: Pose) -> Tensor:
+    def _composite(self, scene: FloatScene, pose: Pose, place: Tensor) -> Tensor:
         """Features ``[B, F, H, W]``: the layers, back to front."""
         header, textures = self.header, scene.textures
         h, w = self.size
@@ -197,7 +203,7 @@ class Views(Part):
             from sanrcodec.encoder.kernels.warp import composite
 
             moved = [self.scale * pose.angular, self.scale * pose.shift]
-            poses = torch.cat([*moved, coordinates(header, pose.angular)], 1)
+            poses = torch.cat([*moved, place], 1)
             return composite(
                 textures, scene.slopes, scene.disparities, poses, self.warp.margins, self.size,
                 (my, mx),
@@ -216,8 +222,8 @@ class Views(Part):
             n_others = sampled.shape[1] - header.features
             near, visibility = sampled.split([header.features, n_others], 1)
             if slopes:
-                place = coordinates(header, pose.angular)[:, :, None, None, None]
-                change = (place * slopes[0].unflatten(1, (2, header.channels))).sum(1)
+                along = slopes[0].unflatten(1, (2, header.channels))
+                change = (place[:, :, None, None, None] * along).sum(1)
                 n_others = header.features - header.channels
                 colors, others = near.split([header.channels, n_others], 1)
                 near = torch.cat([colors + change, others], 1)
