@@ -29,12 +29,13 @@ from sanrcodec.presets import OPTION_RANGES
 __all__ = ["RateControl"]
 
 _LOOKS, _STEPS_PER_LOOK = (60, 100), 80  # in a fit
-# Views of a look, of a full look that stands for all of them, and of a search for steps; these must
-# cost little beside the steps, which a GPU makes with more views than a CPU.
-_VIEWS_CUDA, _VIEWS_CPU = (6, 100, 4), (3, 16, 1)
-# When the latents come to rest, and quality is what is asked for; and how often: the few views by
-# which it is then corrected may change by more or less than the others.
-_VIEWS_AT_REST, _N_AT_REST = 200, 2
+# Views of a look, of a full look that stands for all of them, of a search for steps, and of quality
+# when the latents come to rest; these must cost little beside the steps, which a GPU makes with
+# more views than a CPU.
+_VIEWS_CUDA, _VIEWS_CPU = (6, 100, 4, 200), (3, 16, 1, 40)
+# How often quality is corrected then: the few views by which that is done may change by more or
+# less than the others.
+_N_AT_REST = 2
 _N_FULL = 6  # full looks
 _FIRST, _LAST = 0.06, 0.95  # progress between which lmbda moves
 # The same of a size smaller than whole, where nothing but the first steps of the networks is seen.
@@ -54,7 +55,9 @@ _LATEST = 0.5  # share of the latest look in the distance: PSNR goes up and down
 _SENSITIVE, _SENSITIVE_EXPONENT = 6.0, 0.4
 _FURTHEST = 0.8  # distance in log(lmbda) from what the latents follow now
 _FURTHEST_OF_SMALLER = 1.2
-_TRIAL = 0.7  # progress at which the search for the weights' steps is tried
+# Progress at which the search for the weights' steps is tried, and from which share of the latents'
+# bits all others matter enough for that.
+_TRIAL, _MATTERS = 0.7, 0.1
 # Factors of lmbda for another choice of the weights' steps, and how often the interval between one
 # that is not enough and one that is too much is halved.
 _FACTORS, _N_HALVINGS = (0.008, 0.04, 0.2, 1.0, 2.0, 5.0), 4
@@ -94,10 +97,9 @@ class RateControl:
         self.lmbda = torch.full((), lmbda, device=model.latents.device)
         self._model, self._lags = model, Lags(schedule, _LAST)
         n_views = _VIEWS_CPU if self.lmbda.device.type == "cpu" else _VIEWS_CUDA
-        self._few, self._all, self._searched = (
+        self._few, self._all, self._searched, self._rested = (
             Probe(model, light_field, n, exposure) for n in n_views
         )
-        self._rested = Probe(model, light_field, _VIEWS_AT_REST, exposure)
         # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
         # followed, and at which progress; the distance of late; by how many dB the few views differ
         # from all of them at the size of the last look, and that size, -1 before the first; what
@@ -298,9 +300,15 @@ class RateControl:
         step.copy_(kept)
 
     def _try_search(self, outlook: Outlook) -> None:
-        """Find out what the search for the weights' steps would give now, and take it back."""
+        """Find out what the search for the weights' steps would give now, and take it back.
+
+        A file that is nearly all latents is left alone.
+        """
+        latents, before = self._few.parts()
+        if before < _MATTERS * latents:
+            return
         step = self._model.weight_vector.step
-        before, kept = self._few.parts()[1], step.clone()
+        kept = step.clone()
         self._model.coarsen(*self._searched.views(), self.lmbda)
         self._left.fill_(self._few.parts()[1] / before / outlook.left)
         step.copy_(kept)
