@@ -100,6 +100,18 @@ def rows(device: str) -> None:
         compare(lambda band=band: model.scene_part(planes, weights, band)[:2], parameters)  # type: ignore[misc]
 
 
+def filtered(device: str) -> None:
+    """Corrected colors, where most pixels are at an edge."""
+    model = random_model("default", device)
+    weights, _ = per_tensor(model)
+    taps = [weight for name, weight in weights.items() if name.startswith("color_filter.")]
+    for size in ((1, 5), (4, 1), (3, 50)):
+        x = torch.linspace(-3, 3, 14 * size[0] * size[1], device=device).sin()
+        x = x.reshape(2, 7, *size).requires_grad_()
+        part = partial(model.scene_part.color_filter, x, weights)
+        compare(lambda part=part: [part()], [x, *taps])  # type: ignore[misc]
+
+
 def shares(device: str) -> None:
     """A share of the latents' bits, of latents beyond what contexts and codes hold."""
     model = random_model("default", device, spread=300.0)
@@ -174,5 +186,6 @@ if __name__ == "__main__":
         "shares": shares,
         "doubled": doubled,
         "layers": layers,
+        "filtered": filtered,
     }[sys.argv[1]](sys.argv[2])
     print("the same")

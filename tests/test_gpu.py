@@ -105,7 +105,7 @@ def test_several_gpus_do_what_one_does() -> None:
     assert stdout == "2 ranks agree\n"
 
 
-@pytest.mark.parametrize("what", ["whole", "rows", "shares", "doubled", "layers"])
+@pytest.mark.parametrize("what", ["whole", "rows", "shares", "doubled", "layers", "filtered"])
 def test_fused_kernels_give_what_torch_gives(what: str) -> None:
     pytest.importorskip("triton")
     from test_kernels import compare

@@ -38,7 +38,7 @@ def compare(what: str, device: str, **environment: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["whole", "rows", "shares", "doubled", "layers"])
+@pytest.mark.parametrize("what", ["whole", "rows", "shares", "doubled", "layers", "filtered"])
 def test_kernels_give_what_torch_gives(what: str) -> None:
     # Older interpreters fail with numpy 2.4.
     pytest.importorskip("triton", "3.7")

@@ -34,6 +34,7 @@ _QUARTER_TAPS = (
     (0.0, *(t / 128 for t in pyramid.UPSAMPLING_TAPS)),
 )
 _QUARTER_REACH = len(pyramid.UPSAMPLING_TAPS) // 2  # samples to either side
+_MAX_WEIGHTS = 96  # of a tap of the color filter: a kernel has their gradients in registers
 _SMOOTHING_TAPS = tuple(t / 256 for t in pyramid.SMOOTHING_TAPS)
 
 
@@ -188,6 +189,13 @@ class ColorFilter(Part):
     def forward(self, features: Tensor, weights: FloatWeights) -> Tensor:
         """Correct ``[n, F, H, Wc]``."""
         n = self.n_colors
+        is_small = features.shape[1] * (n + self.n_hidden) <= _MAX_WEIGHTS
+        if self.n_hidden and not self.level and is_small and runs_on(features):
+            from sanrcodec.encoder.kernels.color_filter import color_filter as filtered
+
+            names = "linear", "hidden.weight", "hidden.bias", "output"
+            linear, hidden, bias, output = (weights[f"color_filter.{name}"] for name in names)
+            return filtered(features, linear, hidden, bias, output, _LEAK)
         padded = F.pad(features, self.border, mode="replicate")
         linear = self._taps(weights, "linear")
         if self.n_hidden:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "N_COPIES", "launch"]
+__all__ = ["BLOCK", "N_COPIES", "launch", "n_programs"]
 
 BLOCK = 128  # rows of a program at a time, four for each of its threads
 _PROGRAMS = 16  # for each multiprocessor
@@ -27,7 +27,14 @@ def _n_processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def launch(kernel: Any, x: Tensor, n_blocks: int, /, *arguments: Any, **constants: Any) -> None:
+def n_programs(x: Tensor, n_blocks: int, n_parts: int = 1) -> int:
+    """How many programs share some blocks on the device of a tensor, a multiple of ``n_parts``."""
+    return n_parts * max(1, min(n_blocks, _PROGRAMS * _n_processors(x.device) // n_parts))
+
+
+def launch(
+    kernel: Any, x: Tensor, n_blocks: int, /, *arguments: Any, n_parts: int = 1, **constants: Any
+) -> None:
     """Run a kernel on the device of a tensor.
 
     A program is one warp, whose threads add up without waiting for others: two warps took up to
@@ -38,8 +45,10 @@ def launch(kernel: Any, x: Tensor, n_blocks: int, /, *arguments: Any, **constant
         x: Whose device it is.
         n_blocks: Of rows.
         *arguments: Of the kernel.
-        **constants: Of the kernel, ``BLOCK`` aside.
+        n_parts: Of its work, for each of which programs go through all blocks.
+        **constants: Of the kernel; rows of a block are ``BLOCK`` by default.
     """
-    n_programs = max(1, min(n_blocks, _PROGRAMS * _n_processors(x.device)))
     with torch.cuda.device_of(x):
-        kernel[(n_programs,)](*arguments, **constants, BLOCK=BLOCK, num_warps=1)
+        kernel[(n_programs(x, n_blocks, n_parts),)](
+            *arguments, **{"BLOCK": BLOCK, **constants}, num_warps=1
+        )
