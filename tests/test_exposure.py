@@ -45,6 +45,34 @@ def test_nothing_but_black_is_not_dead() -> None:
     assert not measured.is_dead.any()
 
 
+@pytest.mark.parametrize(("channels", "bit_depth"), [(3, 8), (1, 8), (1, 12)])
+def test_noise_beyond_what_is_usual(views: np.ndarray, channels: int, bit_depth: int) -> None:
+    """White noise of known variance, which black pixels do not count for."""
+    random = np.random.default_rng(0)
+    unit = 1 << (bit_depth - 8)
+    clean = np.clip(views[..., :1] // 2 + 60.0, 0, 200) * unit
+    noise = random.normal(0, 2 * unit, clean.shape)
+    noise[0, 3] *= 3
+    noise[4, 1] *= 1.1  # what texture may do, too
+    noisy = np.repeat(np.rint(clean + noise), channels, -1)
+    noisy[3, 3, ::6, ::6] = 0
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    measured = exposure.measure_exposure(LightField(noisy.astype(dtype), bit_depth))
+    found = measured.excess_noise
+    assert np.argwhere(found > 1).tolist() == [[0, 3]]
+    assert 5 < found[0, 3] < 9  # texture is taken for noise of all
+    assert found.min() == 1
+    assert 3.5 * unit**2 < measured.noise[1, 1] < 7 * unit**2
+
+
+def test_noise_of_alike_views_is_usual(views: np.ndarray) -> None:
+    # Not even where there is none, or no room to see it.
+    for samples in (views, 0 * views + 9, views[..., :2, :2, :], np.zeros_like(views)):
+        measured = exposure.measure_exposure(LightField(np.ascontiguousarray(samples), 8))
+        assert (measured.excess_noise == 1).all()
+    assert (exposure.Exposure(np.ones((2, 3))).excess_noise == np.ones((2, 3))).all()
+
+
 def test_start_and_rest_of_gains(views: np.ndarray) -> None:
     from sanrcodec.encoder.gains import held_gains, start_gains
     from sanrcodec.encoder.model import SceneModel

@@ -145,6 +145,22 @@ def test_dead_views_have_no_importance() -> None:
     assert views.log_factor.tolist() == [0, 0, 0]
 
 
+def test_noisy_views_count_for_less_and_may_be_behind() -> None:
+    rule = Importance(max_gap_db=1.0, gain=0.1)
+    noise = torch.tensor([1.0, 1.0, 4.0, 4.0, 1.0])
+    is_dead = torch.tensor([False, False, False, False, True])
+    views = ViewImportance(is_dead, rule, torch.device("cpu"), noise)
+    every = torch.arange(5)
+    assert views.of(every).tolist() == pytest.approx([1.6, 1.6, 0.4, 0.4, 0])
+    seen, on, off = (~is_dead).float(), torch.tensor(True), torch.tensor(False)
+    for _ in range(5):  # as far behind as they are noisy
+        views.observe(torch.tensor([10.0, 10.0, 40.0, 40.0, 0.0]), seen, on, off)
+    assert views.log_factor.tolist() == pytest.approx([0, 0, 0, 0, 0], abs=1e-5)
+    views.observe(torch.tensor([10.0, 10.0, 40.0, 400.0, 0.0]), seen, on, off)
+    assert float(views.log_factor[3]) > 0
+    assert views.log_factor[:3].tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+
+
 def test_every_view_has_its_turn() -> None:
     views = np.array([0, 1, 3, 4, 6, 7])
     order = order_of_views(views, 4, 30, seed=5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which views count how much: a controller that brings up those that fall behind.
+"""Which views count how much: less where they are noisy, and more where they fall behind.
 
 Must not wait for a device: all that it knows are tensors, so that a CUDA graph can replay it.
 """
@@ -19,10 +19,15 @@ __all__ = ["ViewImportance"]
 class ViewImportance:
     """Factor of each view's error in the cost: an integral controller of its PSNR.
 
+    Views of more noise than usual count for less, as in weighted least squares, and may be behind
+    by as much: no scene shows their noise, and one that bends to it shows the others worse.
+
     Args:
         is_dead: bool ``[n_views]``, views that no step sees.
         rule: Target and speed.
         device: Of all tensors.
+        noise: ``[n_views]``, variance of each view's noise as a share of what is usual, at least
+            1; usual by default.
 
     Attributes:
         mse: ``[n_views]``, squared error of each view as far as it is known; 0 is not known yet.
@@ -30,17 +35,25 @@ class ViewImportance:
         is_lost: ``[n_views]``, 1 where no factor has helped, else 0.
     """
 
-    def __init__(self, is_dead: Tensor, rule: Importance, device: torch.device) -> None:
+    def __init__(
+        self,
+        is_dead: Tensor,
+        rule: Importance,
+        device: torch.device,
+        noise: Tensor | None = None,
+    ) -> None:
         self.rule = rule
         self.mse = torch.zeros(len(is_dead), device=device)
         self.n_seen = len(is_dead) - int(is_dead.sum())
-        self._left_out = torch.zeros(len(is_dead)).masked_fill(is_dead, -math.inf).to(device)
+        noise = torch.ones(len(is_dead)) if noise is None else noise.float()
+        self._start = (-noise.log()).masked_fill(is_dead, -math.inf).to(device)
+        self._allowed_db = (10 * noise.log10()).to(device)
         self.log_factor = torch.zeros_like(self.mse)
         self.is_lost = torch.zeros_like(self.mse)
 
     def of(self, index: Tensor) -> Tensor:
         """Factors of some views, int64 ``[B]`` -> ``[B]``; their mean over all seen views is 1."""
-        factor = self.n_seen * (self.log_factor + self._left_out).softmax(0)
+        factor = self.n_seen * (self.log_factor + self._start).softmax(0)
         return factor.index_select(0, index)
 
     def observe(self, total: Tensor, times: Tensor, active: Tensor, late: Tensor) -> None:
@@ -57,7 +70,7 @@ class ViewImportance:
         seen, known = times.clamp(max=1.0), self.mse > 0
         self.mse.lerp_(total / times.clamp(min=1e-6), seen * (1 - (1 - rule.recent) * known))
         known = self.mse > 0
-        level = 10 * torch.log10(self.mse + 1e-3)
+        level = 10 * torch.log10(self.mse + 1e-3) - self._allowed_db
         gap = level - (level * known).sum() / known.sum()
         growth = rule.gain * (gap - rule.max_gap_db) * active
         highest = math.log(rule.maximum)

@@ -77,7 +77,8 @@ class Steps:
         self.geometry = geometry if header.layers else None
         self.guide = self._guide()
         is_dead = torch.from_numpy(exposure.is_dead.ravel())
-        self.importance = ViewImportance(is_dead, schedule.importance, device)
+        noise = torch.from_numpy(exposure.excess_noise.ravel())
+        self.importance = ViewImportance(is_dead, schedule.importance, device, noise)
         self.held = held_gains(model, exposure)
         # Gradients of latents and weights, what the log shows, and the sum of each view's errors
         # and their number: all that the ranks average.
