@@ -73,11 +73,7 @@ def describe_exposure(exposure: Exposure) -> str:
 
 
 def describe_order(light_field: LightField) -> str:
-    """Say in one line whether the views seem to follow each other in another order; else nothing.
-
-    Raises:
-        LightFieldError: a view cannot be read.
-    """
+    """Say in one line whether views seem to follow each other in another order; else nothing."""
     # Lines that are backwards may be rows, or columns.
     for supposed in ("rows", "columns"):
         order = find_order(light_field.samples, supposed)

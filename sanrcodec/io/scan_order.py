@@ -95,10 +95,8 @@ def find_order(samples: Samples, order: str) -> str:
         order: The supposed one of `ORDERS`.
 
     Returns:
-        One of `ORDERS`; ``order`` itself where no other one is clearly better.
-
-    Raises:
-        LightFieldError: a view cannot be read.
+        One of `ORDERS`; ``order`` itself where no other one is clearly better. Views that cannot be
+        read say nothing.
     """
     supposed = Scan((samples.shape[0], samples.shape[1]), order)
     if min(supposed.grid) < 2 or max(supposed.grid) < 3:
@@ -157,17 +155,14 @@ def find_still_axis(samples: Samples) -> str:
         samples: Array, or stand-in, ``[V, U, H, W, C]``.
 
     Returns:
-        ``v``, ``u``, or an empty string.
-
-    Raises:
-        LightFieldError: a view cannot be read.
+        ``v``, ``u``, or an empty string. Views that cannot be read say nothing.
     """
     look = _looker(samples)
     shares = []
     for v in _from_the_middle(range(samples.shape[0] - 1)):
         for u in _from_the_middle(range(samples.shape[1] - 1))[:2]:
             along_v, along_u = (_apart(look, (v, u), to) for to in ((v + 1, u), (v, u + 1)))
-            if max(along_v, along_u) > _FLAT:
+            if along_v + along_u > _FLAT:  # neither is NaN
                 shares.append(along_v / max(along_u, 1e-6))
     if shares and max(shares) < _STILL:
         return "v"
