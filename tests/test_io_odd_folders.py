@@ -201,13 +201,13 @@ def test_array_beside_a_picture(tmp_path):
     refuses("Bikes.mat may be the light field: give it instead of the folder", tmp_path / "lf")
 
 
-@pytest.mark.parametrize("motion", [0, 3])
+@pytest.mark.parametrize("motion", [0, 2])
 def test_moments_that_look_like_rows(tmp_path, motion):
     """Technicolor's FRAME_CAMERA, say: three moments of a row of cameras."""
     row = render((1, 6), (48, 64), seed=3, disparity=(-1.0, 1.0))
     samples = np.repeat(row, 3, 0)
     for t in range(3):
-        samples[t, :, 20:26, 20 + motion * t : 26 + motion * t] = 255  # something that moves
+        samples[t, :, 20:24, 20 + motion * t : 24 + motion * t] = 255  # something that moves
     said = "are nearly alike; if"
     for name, moments in (("a_{v:05d}_{u:02d}.png", "rows"), ("a_{u:02d}_{v:05d}.png", "columns")):
         folder = tmp_path / moments

@@ -30,7 +30,7 @@ _MOST_BREAKS = 4  # between lines that are looked at, from the middle
 _MOST_PLACES = 4  # in a line
 _DARK = 0.5  # of the brightest view; vignetted ones say nothing
 _FLAT = 0.005  # of the mean; views that differ less are alike
-_STILL = 0.25  # of the difference along the other axis; between rows and columns it is 0.7..1.5
+_STILL = 0.2  # of the difference along the other axis; between rows and columns it is 0.7..1.5
 _ALIKE = 0.6  # of the difference of views above each other; in grids it is 1 and more
 # Of the difference between neighbors of the supposed order that between those of another order is
 # 0.2..0.75 where the other one is right, 1.3..3 where the supposed one is, and 0.7..2 elsewhere.
