@@ -23,7 +23,7 @@ from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.quantize import straight_through
 from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene
-from sanrcodec.encoder.views import Pose, Views
+from sanrcodec.encoder.views import Pose, Views, coordinates
 from sanrcodec.presets import PROFILES, Parallax, make_header
 
 Compute = Callable[[], Sequence[Tensor]]
@@ -173,7 +173,8 @@ def layers(device: str) -> None:
             angular: Tensor = angular,
             shift: Tensor = shift,
         ) -> Sequence[Tensor]:
-            return [part._composite(scene, Pose(angular, shift, *angular.T))]
+            pose = Pose(angular, shift, *angular.T)
+            return [part._composite(scene, pose, coordinates(part.header, angular))]
 
         compare(compute, parameters)
 

@@ -205,8 +205,8 @@ class Views(Part):
             moved = [self.scale * pose.angular, self.scale * pose.shift]
             poses = torch.cat([*moved, place], 1)
             return composite(
-                textures, scene.slopes, scene.disparities, poses, self.warp.margins, self.size,
-                (my, mx),
+                textures, scene.slopes, scene.disparities, self.warp.nearest(scene.disparities),
+                poses, self.size, (my, mx),
             )  # fmt: skip
         # Row by row, so that the gradients of the few poses are summed along rows first: summed
         # over all pixels at once they would leave most of a GPU idle.

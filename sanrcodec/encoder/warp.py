@@ -61,6 +61,20 @@ class Warp(Part):
         self.margins = -(-header.margin_y >> level), -(-header.margin_x >> level)
         self.n_threads = torch.get_num_threads()
 
+    def nearest(self, disparities: Tensor) -> Tensor:
+        """The nearest disparities around, where the search for a position starts.
+
+        Args:
+            disparities: ``[L, Hc, Wc]``.
+
+        Returns:
+            ``[L, Hc, Wc]``, without gradient.
+        """
+        planes: Any = disparities.detach().permute(1, 2, 0)  # to a type checker arrays are numpy's
+        least: Any = minimum_filter(planes, self.margins, _OPS)
+        nearest: Tensor = least.permute(2, 0, 1)
+        return nearest
+
     def forward(
         self, textures: list[Tensor], disparity: Tensor, base: Tensor, angular: Tensor
     ) -> list[Tensor]:
