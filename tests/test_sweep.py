@@ -234,7 +234,7 @@ def test_few_views_in_another_order(grid: tuple[int, int]) -> None:
     assert geometry is not None
     assert not geometry.is_checked
     told = report.describe_geometry(replace(geometry, near=geometry.near + 1), grid)
-    assert told.endswith("; views so few and so alike do not tell whether they are in order")
+    assert told.endswith("; views so few or so alike do not tell whether they are in order")
 
 
 def test_what_nothing_hides_is_not_certain(render: Callable[..., Views]) -> None:

@@ -119,7 +119,7 @@ def describe_geometry(
     if not geometry.is_certain:
         line += "; which end is nearest is not certain"
     if not geometry.is_checked:
-        line += "; views so few and so alike do not tell whether they are in order"
+        line += "; views so few or so alike do not tell whether they are in order"
     if parallax.transposed and len(axes) == 2:
         line += (
             "; rows and columns are exchanged, which the fit allows for (or add --order or --axes)"
