@@ -363,6 +363,16 @@ def test_another_image_does_not_stand_for_a_missing_view(tmp_path, other):
     refuses("found 4 images such as cam0, but --grid 1x5 needs 5", tmp_path, grid=(1, 5))
 
 
+@pytest.mark.parametrize("name", ["Camera.{n:03d}.png", "view ({n}).png", "img{n}.png"])
+def test_the_first_view_has_no_number(tmp_path, name):
+    """As Blender names cameras, and systems name copies."""
+    samples = noise((3, 3, 4, 5, 3))
+    save_views(tmp_path, samples, name)
+    stem = name.partition("{")[0].rstrip(" .(")
+    (tmp_path / name.format(n=0)).rename(tmp_path / f"{stem}.png")
+    assert f"{stem} to " in assert_reads(tmp_path, samples, grid=(3, 3))
+
+
 def test_letters_count_on(tmp_path):
     samples = noise((2, 8, 4, 5, 3))
     for n, view in enumerate(samples.reshape(16, 4, 5, 3)):

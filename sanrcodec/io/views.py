@@ -289,7 +289,9 @@ def _are_of_one_kind(names: list[str]) -> bool:
 
 
 def _are_alike(one: str, other: str) -> bool:
-    """Whether two names differ in at most half of their characters."""
+    """Whether two names differ in at most half of their characters, or only one has a number."""
+    if other.lower().startswith(one.lower()):
+        return True
     n_same = sum(a == b for a, b in zip(one, other, strict=False))
     return len(one) == len(other) and 2 * n_same >= len(one)
 
