@@ -264,3 +264,14 @@ def test_more_views_than_pixels_are_asked_for(tmp_path):
 def test_short_periods_may_be_macro_pixels(period):
     message = str(RepeatedContentError((750, 1000), (0, period), (5, None)))
     assert ("--layout lenslet" in message) == (period == 10)
+
+
+@pytest.mark.parametrize("grid", [(2, 2), (1, 2), (4, 3)])
+def test_one_picture_that_is_given_as_a_grid_is_said(tmp_path, grid):
+    picture = render((1, 1), (144, 192), seed=1)[0, 0]
+    save(tmp_path / "lf.png", picture)
+    height, width = 144 // grid[0], 192 // grid[1]
+    samples = picture.reshape(grid[0], height, grid[1], width, 3).swapaxes(1, 2)
+    notes = assert_reads(tmp_path / "lf.png", samples, grid=grid)
+    assert "the content looks like one view, but it is read with --grid as stated" in notes
+    assert assert_reads(tmp_path / "lf.png", picture[None, None], grid=(1, 1)) == ""

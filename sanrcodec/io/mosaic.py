@@ -78,9 +78,10 @@ def doubt(request: Request, image: Image, size: tuple[int, int], how: str = "wit
     except LightFieldError:
         return
     else:
-        if (n_v, n_u) == (1, 1) or (rows // n_v, columns // n_u) == size:
+        if (rows // n_v, columns // n_u) == size:
             return
-        seen = f"the content looks like {format_grid((n_v, n_u))} views"
+        found = "one view" if (n_v, n_u) == (1, 1) else f"{format_grid((n_v, n_u))} views"
+        seen = f"the content looks like {found}"
     request.note(f"{request.path}: {seen}, but it is read {how} as stated")
 
 
