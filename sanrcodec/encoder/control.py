@@ -18,7 +18,7 @@ from torch import Tensor
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.lags import Lags
 from sanrcodec.encoder.model import SceneModel, StepChoices
-from sanrcodec.encoder.outlook import Outlook, end_gain_db, outlook_foreseen, outlook_of
+from sanrcodec.encoder.outlook import Outlook, end_gain_db, growth_foreseen, outlook_of
 from sanrcodec.encoder.probe import Probe, rounded_latents
 from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.target import Target
@@ -43,9 +43,8 @@ _FIRST_OF_SMALLER = 0.35
 # What remains of a fit is expected to have this share of the effect of lmbda at least; the least
 # number of lags in which something still follows.
 _LEAST_EFFECT, _LEAST_LAGS = 0.4, 0.05
-# Progress of half the size at which some steps of whole views are tried, and after how many these
-# are looked at: PSNR goes up and down from step to step.
-_FORESEE, _AHEAD = 0.4, (8, 2, 2)
+# Progress of half the size at which so many steps of whole views are tried.
+_FORESEE, _AHEAD = 0.4, 12
 # Share of what is near enough that counts as such when the latents come to rest, of bits and of
 # quality: what follows, and the coding itself, moves a file by up to one percent, and by 0.1 dB.
 # Less would cost more than it brings: few bits are saved there for much quality.
@@ -66,7 +65,7 @@ _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
 # at which not at all any more. What early views lack is mostly for later steps, and bits that come
 # late come easily while those that are too many stay; and of a small file most bits are those of
 # the networks at first, whatever lmbda is.
-_FACTOR_DOWN, _FACTOR_UP, _HELD = 4.0, 12.0, (0.3, 0.7)
+_FACTOR_HELD, _HELD = 4.0, (0.3, 0.7)
 
 
 class RateControl:
@@ -103,40 +102,38 @@ class RateControl:
         # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
         # followed, and at which progress; the distance of late; by how many dB the few views differ
         # from all of them at the size of the last look, and that size, -1 before the first; what
-        # the trial has found (bits left of all but the latents, against what is expected); and how
-        # whole views differ from smaller ones (factor of the latents' bits, 0 while unknown, and
-        # dB).
-        begin = (math.log(lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0)
+        # the trial has found (bits left of all but the latents, against what is expected); and by
+        # what factor whole views have more of the latents' bits, 0 while unknown.
+        begin = (math.log(lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0)
         self._kept = [torch.tensor(value).double() for value in begin]
         self._followed, self._seen, self._recent, self._offset, self._level = self._kept[:5]
-        self._left, self._growth, self._more_db = self._kept[5:]
+        self._left, self._growth = self._kept[5:]
 
     def state(self) -> list[Tensor]:
         """What :meth:`look` and :meth:`foresee` change, not copied."""
         return [self.lmbda, *self._kept]
 
     def foresees(self, done: int, planned: int) -> bool:
-        """Whether it is time to :meth:`foresee` after a step."""
-        begin, end = self._schedule.span(1) if self._model.level == 1 else (0.0, 0.0)
-        at = begin + _FORESEE * (end - begin)
-        return self._model.level == 1 and (done - 1) / planned < at <= done / planned
+        """Whether it is time to :meth:`foresee` after a step.
+
+        Of quality so few steps tell nothing.
+        """
+        if self._model.level != 1 or self.target.bits is None:
+            return False
+        begin, end = self._schedule.span(1)
+        return (done - 1) / planned < begin + _FORESEE * (end - begin) <= done / planned
 
     def foresee(self, ahead: Callable[[], AbstractContextManager[Callable[[int], None]]]) -> None:
-        """Learn from some steps how whole views differ from smaller ones.
+        """Learn from some steps how many bits whole views have against smaller ones.
 
         Args:
             ahead: Gives a context in which whole views are fitted, by as many steps as are asked
                 for.
         """
-        bits, psnr = self._few.parts()[0], self._few.psnr_yuv()
-        reached = []
+        bits = self._few.parts()[0]
         with ahead() as go:
-            for n_steps in _AHEAD:
-                go(n_steps)
-                reached.append(self._few.psnr_yuv())
-            growth = self._few.parts()[0] / bits
-        self._growth.fill_(growth)
-        self._more_db.fill_(sum(reached) / len(reached) - psnr)
+            go(_AHEAD)
+            self._growth.fill_(self._few.parts()[0] / bits)
 
     def look(self, done: int, planned: int) -> None:
         """Adapt lmbda after a step, if it is time to.
@@ -163,8 +160,7 @@ class RateControl:
         n_pixels = self._model.header.height * self._model.header.width
         outlook = outlook_of(level, begin > 0, progress, planned, lmbda, n_pixels)
         if level and self._growth > 0:
-            foreseen = float(self._growth), float(self._more_db)
-            outlook = outlook_foreseen(*foreseen, progress, lmbda, n_pixels)
+            outlook = outlook._replace(growth=growth_foreseen(float(self._growth), lmbda))
         if not level and self.target.bits is not None and _TRIAL <= progress < _TRIAL + wide:
             self._try_search(outlook)
         is_first = bool(self._level != level)
@@ -196,8 +192,8 @@ class RateControl:
         lowest, highest = math.log(_LOWEST), math.log(OPTION_RANGES["lmbda"].most)
         begin, end = _HELD
         held = min(1.0, max(0.0, (end - progress) / (end - begin)))
-        down = max(0.0, self._start - math.log(_FACTOR_DOWN) - lowest)
-        up = max(0.0, highest - self._start - math.log(_FACTOR_UP))
+        down = max(0.0, self._start - math.log(_FACTOR_HELD) - lowest)
+        up = max(0.0, highest - self._start - math.log(_FACTOR_HELD))
         return lowest + held * down, highest - held * up
 
     def rest(self, choices: StepChoices) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["Outlook", "end_gain_db", "outlook_foreseen", "outlook_of"]
+__all__ = ["Outlook", "end_gain_db", "growth_foreseen", "outlook_of"]
 
 # What the networks still gain when the latents have come to rest: more in short fits, which begin
 # with smaller views. Beyond the target, since none can be added then.
@@ -61,13 +61,11 @@ def outlook_of(
     if level:
         growth, fall = _GROWTH_OF_SMALLER[min(level, len(_GROWTH_OF_SMALLER)) - 1]
         # Smaller views come to be better than whole ones will be.
-        gain_db = (1.5 if level == 1 else 2.5) * ahead - 0.5
-        left = (
-            _left_of_half(progress, lmbda, n_pixels)
-            if level == 1
-            else _left(_LEFT_AT_QUARTER, lmbda, n_pixels)
-        )
-        return Outlook(growth * lmbda**-fall, left, gain_db)
+        gain_db = 2.2 * ahead - 1.1 if level == 1 else 2.5 * ahead - 0.5
+        left = _left(_LEFT_AT_QUARTER, lmbda, n_pixels)
+        if level == 1:
+            left = (0.8 + 0.2 * progress) * _left(_LEFT_AT_END, lmbda, n_pixels)
+        return Outlook(growth * math.pow(lmbda, -fall), left, gain_db)
     if after_smaller:
         growth = (lmbda / 2) ** (-0.045 * ahead)
         # The networks' bits fall with their rates; then the search for their steps takes a part.
@@ -92,25 +90,15 @@ def end_gain_db(after_smaller: bool) -> float:
     return _END_OF_SHORT_DB if after_smaller else _END_DB
 
 
-def outlook_foreseen(
-    growth: float, more_db: float, progress: float, lmbda: float, n_pixels: int
-) -> Outlook:
-    """What a fit at half the size has ahead of it, after some steps of whole views were tried.
+def growth_foreseen(growth: float, lmbda: float) -> float:
+    """Factor of the latents' bits until the end, after some steps of whole views were tried.
 
     Args:
-        growth: Factor of the latents' bits by these steps.
-        more_db: PSNR-YUV after these steps, against that of half the size before.
-        progress: 0..1, of the steps of this size.
+        growth: By these steps, against half the size.
         lmbda: That the latents have followed.
-        n_pixels: Of a whole view.
     """
     factor, fall = _GROWTH_FORESEEN
-    left = _left_of_half(progress, lmbda, n_pixels)
-    return Outlook(growth * factor * lmbda**-fall, left, more_db + 0.8 + 1.8 * (1 - progress))
-
-
-def _left_of_half(progress: float, lmbda: float, n_pixels: int) -> float:
-    return (0.8 + 0.2 * progress) * _left(_LEFT_AT_END, lmbda, n_pixels)
+    return growth * factor * math.pow(lmbda, -fall)
 
 
 def _left(share: tuple[float, float, float], lmbda: float, n_pixels: int) -> float:
