@@ -241,6 +241,7 @@ class Corrections:
         # For a limit any that is small enough is better than one that is not.
         (LIMIT, [(10300, 40.0), (6000, 36.0)], 1, 1),
         (LIMIT, [(12000, 40.0), (11000, 39.0), (9900, 38.0)], 2, 1),
+        (LIMIT, [(10300, 40.0), (10350, 39.0), (9900, 38.0)], 2, 1),
     ],
 )
 def test_of_corrected_files_the_nearest_is_kept(

@@ -56,10 +56,11 @@ def settle(
         bits = 8.0 * len(written[0])
         psnr_yuv = quality.mean if quality else 0.0
         found = target.miss(bits, psnr_yuv), written, quality
-        if best is not None and found[0] >= best[0]:
+        if best is None or found[0] < best[0]:
+            best = found
+        elif not target.breaks_limit(bits):
             break  # the correction went too far
-        best = found
-        bits += tries * _SPARE_BITS
+        bits += tries**2 * _SPARE_BITS
         if not (target.exceeds(bits, psnr_yuv) and control.correct(bits, psnr_yuv)):
             break
         written = write()

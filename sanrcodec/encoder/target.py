@@ -113,8 +113,11 @@ class Target:
             assert self.psnr_yuv is not None
             return abs(psnr_yuv - self.psnr_yuv)
         # A file that is too large for a limit is worse than any that is not.
-        too_large = self.is_limit and bits > self.bits
-        return abs(bits / self.bits - 1) + (1.0 if too_large else 0.0)
+        return abs(bits / self.bits - 1) + (1.0 if self.breaks_limit(bits) else 0.0)
+
+    def breaks_limit(self, bits: float) -> bool:
+        """Whether a file of so many bits must not be."""
+        return self.is_limit and self.bits is not None and bits > self.bits
 
     def missed(self, n_bytes: int, psnr_yuv: float) -> str:
         """One line of what was asked and what was reached; empty if the target is met.
