@@ -125,8 +125,8 @@ PRESETS = {
         square_decay=0.95,
         slopes=False,
     ),
-    "medium": Preset(steps=20000, views_per_step=4),
-    "slow": Preset(steps=50000, views_per_step=4),
+    "medium": Preset(steps=16000, views_per_step=4),
+    "slow": Preset(steps=40000, views_per_step=4),
 }
 
 
