@@ -281,6 +281,8 @@ def test_gaps_that_tell_no_rows_are_asked_or_said(tmp_path):
     samples, numbers = noise((12, 4, 5, 3)), [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 13, 14]
     save_counted(tmp_path / "other", samples, "img{n:02d}.png", numbers)
     refuses("12 images, .* add --grid VxU.* or look for img04", tmp_path / "other")
+    refuses("--grid 3x5 needs 15; look for img04", tmp_path / "other", grid=(3, 5))
+    refuses("needs 9; move those away that are no views", tmp_path / "other", grid=(3, 3))
     notes = assert_reads(tmp_path / "other", samples.reshape(3, 4, 4, 5, 3), grid=(3, 4))
     assert "img00 to img14, with 3 gaps in their numbers, the first at img04, row by row" in notes
     save_counted(tmp_path / "hci", samples, "input_Cam{n:03d}.png", numbers)

@@ -102,7 +102,7 @@ def _alternative(path: Path) -> str:
         if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
             return f"; the next ones lie in {entry.parent}"
         if entry.suffix.lower() in _ARRAYS:
-            return f"; give a file such as {entry} itself"
+            return f"; give a file such as {entry} itself, if it holds all views"
     for entry in _entries(path):
         if entry.is_file() and not entry.name.startswith("."):
             return (

@@ -188,7 +188,8 @@ def _by_number(request: Request, sets: list[NameSet], files: dict[str, list[Path
     if grid is None:
         raise LightFieldError(f"{request.path}: {_ask_for_grid(request.path, found, names, hint)}")
     if len(names) != math.prod(grid):
-        names = _fit_to_grid(request.path, grid, names, views, files)
+        lacking = hint.partition(", or ")[2] or "add what is missing"
+        names = _fit_to_grid(request.path, grid, names, views, files, lacking)
     order = request.order or "rows"
     n_v, n_u = grid
     table = np.array(names, object)
@@ -255,6 +256,7 @@ def _fit_to_grid(
     names: list[str],
     views: list[str],
     files: dict[str, list[Path]],
+    lacking: str,
 ) -> list[str]:
     """Find as many images as a stated grid has views, by other names, or by size and mode."""
     wanted = math.prod(grid)
@@ -267,9 +269,10 @@ def _fit_to_grid(
         alike = [name for name in candidates if kinds[name] == kind]
         if n_like == wanted and kind is not None and _are_of_one_kind(alike):
             return sorted(alike, key=natural_key)
+    advice = lacking if len(names) < wanted else "move those away that are no views"
     raise LightFieldError(
         f"{path}: found {len(names)} images such as {names[0]}, "
-        f"but --grid {format_grid(grid)} needs {wanted}"
+        f"but --grid {format_grid(grid)} needs {wanted}; {advice}"
     )
 
 
