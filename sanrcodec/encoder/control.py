@@ -40,9 +40,9 @@ _N_FULL = 6  # full looks
 _FIRST, _LAST = 0.06, 0.95  # progress between which lmbda moves
 # The same of a size smaller than whole, where nothing but the first steps of the networks is seen.
 _FIRST_OF_SMALLER = 0.35
-# What remains of a fit is expected to have this share of the effect of lmbda at least; the least
-# number of lags in which something still follows.
-_LEAST_EFFECT, _LEAST_LAGS = 0.4, 0.05
+# What remains of a fit is expected to have this share of the effect of lmbda at least: networks,
+# and the search for their steps, follow it at once.
+_LEAST_EFFECT = 0.4
 # Progress of half the size at which so many steps of whole views are tried.
 _FORESEE, _AHEAD = 0.4, 12
 # Share of what is near enough that counts as such when the latents come to rest, of bits and of
@@ -109,6 +109,11 @@ class RateControl:
         self._followed, self._seen, self._recent, self._offset, self._level = self._kept[:5]
         self._left, self._growth = self._kept[5:]
 
+    @property
+    def reached(self) -> float:
+        """The lmbda that the latents have followed, which gives such a file without a target."""
+        return math.exp(float(self._followed))
+
     def state(self) -> list[Tensor]:
         """What :meth:`look` and :meth:`foresee` change, not copied."""
         return [self.lmbda, *self._kept]
@@ -172,8 +177,6 @@ class RateControl:
             return
         self._recent.lerp_(torch.tensor(distance).double(), 1.0 if is_first else _LATEST)
         distance, lags = float(self._recent), planned * self._lags.between(total, _LAST)
-        if lags < _LEAST_LAGS:
-            distance = 0.0  # nothing follows any more: what counts is what was followed
         move = distance / max(_LEAST_EFFECT, 1 - math.exp(-lags))
         low, high = self._bounds(total)
         furthest = _FURTHEST_OF_SMALLER if level else _FURTHEST

@@ -199,7 +199,7 @@ def encode(
                 progress=progress, should_stop=should_stop, control=control, state=start.state,
                 save=save if kept else None, save_seconds=checkpoint_seconds, warn=warn,
             )  # fmt: skip
-            reached = float(control.lmbda) if control else options.lmbda
+            reached = control.reached if control else options.lmbda
 
             notes = _notes(options, reached, done, finished, metadata)
 

@@ -60,8 +60,8 @@ def settle(
             best = found
         elif not target.breaks_limit(bits):
             break  # the correction went too far
-        bits += tries**2 * _SPARE_BITS
-        if not (target.exceeds(bits, psnr_yuv) and control.correct(bits, psnr_yuv)):
+        spare = tries**2 * _SPARE_BITS
+        if not (target.exceeds(bits, psnr_yuv) and control.correct(bits + spare, psnr_yuv)):
             break
         written = write()
     assert best is not None
