@@ -27,6 +27,7 @@ _LEFT_AT_BEGIN, _LEFT_AT_END, _LEFT_AT_QUARTER = (
     (0.78, 0.052, 0.35), (0.8, 0.03, 0.5), (0.8, 0.055, 0.25),
 )  # fmt: skip
 _CHEAP = 1.7e-6
+_STEPS_SEEN = 640
 
 
 class Outlook(NamedTuple):
@@ -62,6 +63,8 @@ def outlook_of(
         growth, fall = _GROWTH_OF_SMALLER[min(level, len(_GROWTH_OF_SMALLER)) - 1]
         # Smaller views come to be better than whole ones will be.
         gain_db = 2.2 * ahead - 1.1 if level == 1 else 2.5 * ahead - 0.5
+        # Fewer steps of whole views than were seen do less.
+        gain_db -= 0.5 * max(0.0, _STEPS_SEEN / n_steps - 1)
         left = _left(_LEFT_AT_QUARTER, lmbda, n_pixels)
         if level == 1:
             left = (0.8 + 0.2 * progress) * _left(_LEFT_AT_END, lmbda, n_pixels)
