@@ -87,6 +87,13 @@ def test_nothing_is_told_before_something_is_known(monkeypatch: pytest.MonkeyPat
         assert left == pytest.approx(true, rel=0.01)
 
 
+def test_a_fit_that_is_over_before_anything_is_known_has_no_time_left() -> None:
+    clock = Clock(3, None, DEFAULT_SCHEDULE, None)
+    for left in (None, None, 0.0):
+        clock.count()
+        assert clock.seconds_left(True) == left
+
+
 def test_a_fit_goes_on_at_the_pace_of_earlier_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     Watch(monkeypatch)
     clock = Clock(1000, None, DEFAULT_SCHEDULE, (1000, 250, 500.0))

@@ -101,8 +101,10 @@ class Clock:
             searched: Whether that is done.
 
         Returns:
-            None while nothing is known.
+            None while nothing is known; 0 at the end in any case.
         """
+        if self.done >= self.planned:
+            return 0.0
         costs = self._costs()
         if costs is None:
             return None
