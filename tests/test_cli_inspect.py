@@ -95,6 +95,28 @@ def test_black_and_dark_views_are_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [(48, 64), (120, 400)])
+def test_pixels_that_an_aperture_hides_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """Single ones, also where views are reduced for the sweep."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    samples = np.maximum(render((5, 5), size, seed=2, disparity=(-0.8, 0.6)), 30)
+    np.save("lf.npy", samples)
+    assert "black pixels" not in assert_ok(sanr("inspect", "lf.npy"))
+    samples[0, 1, ::8, ::8] = 0
+    samples[4, 3, 3::8, 3::16] = 0
+    np.save("lf.npy", samples)
+    printed = assert_ok(sanr("inspect", "lf.npy", "--force"))
+    n_dead = size[0] * size[1] * 3 // 128
+    assert (
+        f"{n_dead} black pixels in 2 views are lit in the views around, most in view 0,1 (1.6"
+        in (printed)
+    )
+
+
+@pytest.mark.slow
 def test_views_that_are_all_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)

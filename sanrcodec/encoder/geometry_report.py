@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sanrcodec.arithmetic.torchops import usable_device
+from sanrcodec.encoder.dead_pixels import describe_dead_pixels, find_dead_pixels
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.io import ORDERS_IN_WORDS, find_order, reduce_light_field
@@ -38,21 +39,25 @@ def inspect_geometry(
         device: As torch names it; a CUDA device if there is one, else the CPU.
 
     Returns:
-        Lines about exposure and order, if these are odd, and parallax; and the picture of the
-        disparity if there is one, of the reduced size.
+        Lines about exposure, hidden pixels and order, if these are odd, and parallax; and the
+        picture of the disparity if there is one, of the reduced size.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     looked_for = light_field.grid != (1, 1)
     height, width = light_field.shape[2:4]
     factor = min(-(-max(height, width) // _SIDE), height, width)
     reduced = reduce_light_field(light_field, factor)
-    exposure = measure_exposure(reduced)
+    # Single pixels are lost where views are reduced.
+    exposure = measure_exposure(light_field)
     with torch.no_grad():
         geometry = estimate_geometry(reduced, usable_device(device), exposure)
+    dead = {}
     if geometry is not None:
+        dead = find_dead_pixels(light_field, exposure, factor * geometry.parallax.extent)
         geometry = replace(geometry, near=factor * geometry.near, far=factor * geometry.far)
     lines = [
         describe_exposure(exposure),
+        describe_dead_pixels(dead) if dead else "",
         describe_geometry(geometry, light_field.grid, looked_for),
         describe_order(light_field),
     ]
