@@ -88,9 +88,11 @@ def test_black_and_dark_views_are_said(tmp_path: Path, monkeypatch: pytest.Monke
     np.save("lf.npy", samples)
     printed = assert_ok(sanr("inspect", "lf.npy"))
     assert (
-        "exposure: of 16 views, 2 are black and 1 less than half as bright as the others, the "
+        "exposure: of 16 views, 2 are black and 1 is less than half as bright as the others, the "
         "first at 0,1; --views leaves"
     ) in printed
+    printed = assert_ok(sanr("inspect", "lf.npy", "--views", "0:3,:", "--force"))
+    assert "exposure: of 12 views, 1 is black, the first at 0,1; --views leaves" in printed
     assert "exposure" not in assert_ok(sanr("inspect", "lf.npy", "--views", "1:3,:", "--force"))
 
 

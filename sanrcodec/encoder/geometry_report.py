@@ -70,10 +70,13 @@ def describe_exposure(exposure: Exposure) -> str:
     if not n_dark or n_dark == exposure.gain.size:
         return ""
     v, u = np.argwhere(exposure.is_dark)[0]
+    counts = {"black": n_dead, "less than half as bright as the others": n_dark - n_dead}
+    said = " and ".join(
+        f"{n} {'is' if n == 1 else 'are'} {what}" for what, n in counts.items() if n
+    )
     return (
-        f"exposure: of {exposure.gain.size} views, {n_dead} are black and {n_dark - n_dead} less "
-        f"than half as bright as the others, the first at {v},{u}; --views leaves rows and columns "
-        "out"
+        f"exposure: of {exposure.gain.size} views, {said}, the first at {v},{u}; "
+        "--views leaves rows and columns out"
     )
 
 
