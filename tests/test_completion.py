@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The shell completion that README describes."""
+"""The shell completion that docs/install.md describes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from conftest import ROOT
 
 from sanrcodec.cli import main
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELLS = re.findall(r"_SANR_COMPLETE=(\w+)_source sanr", README)
+PAGE = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+SHELLS = re.findall(r"_SANR_COMPLETE=(\w+)_source sanr", PAGE)
 
 
 def complete(shell: str, *words: str) -> list[str]:
@@ -53,7 +53,7 @@ def test_the_script_is_one_of_the_shell(shell: str) -> None:
     assert f"_SANR_COMPLETE={shell}_complete" in done.output
 
 
-# How each shell starts without files of the user, and what it runs after the lines of README.
+# How each shell starts without files of the user, and what it runs after the lines of the page.
 REAL_SHELLS = {
     "bash": (
         ["bash"],
@@ -78,7 +78,7 @@ def test_the_shell_completes(tmp_path: Path, shell: str) -> None:
     program = tmp_path / "sanr"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sanrcodec "$@"\n')
     program.chmod(0o755)
-    lines = re.findall(rf"^(\S.*?) +# {shell}", README, re.MULTILINE)
+    lines = re.findall(rf"^(\S.*?) +# {shell}", PAGE, re.MULTILINE)
     environment = {
         **os.environ,
         "HOME": str(tmp_path),

@@ -2,7 +2,8 @@
 """The command ``sanr``: the group of its commands; does no work of its own.
 
 Results go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 bad data or a result that
-lies elsewhere, 2 usage, 3 a fit that was ended early (its file is written).
+lies elsewhere, 2 usage, 3 a fit that was ended early, 4 a target that was not reached; the file is
+written in both.
 """
 
 from __future__ import annotations
