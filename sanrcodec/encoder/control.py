@@ -11,18 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sanrcodec.encoder.correction import Correction
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.lags import Lags
 from sanrcodec.encoder.model import SceneModel, StepChoices
 from sanrcodec.encoder.outlook import Outlook, end_gain_db, growth_foreseen, outlook_of
-from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.target import Target
-from sanrcodec.encoder.trim import drop_finest, trim
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import OPTION_RANGES
 
@@ -57,15 +58,34 @@ _FURTHEST_OF_SMALLER = 1.2
 # Progress at which the search for the weights' steps is tried, and from which share of the latents'
 # bits all others matter enough for that.
 _TRIAL, _MATTERS = 0.7, 0.1
-# Factors of lmbda for another choice of the weights' steps, and how often the interval between one
-# that is not enough and one that is too much is halved.
-_FACTORS, _N_HALVINGS = (0.008, 0.04, 0.2, 1.0, 2.0, 5.0), 4
 _LOWEST = 0.3  # of lmbda: below, latents wander, and quality falls again
 # How far lmbda may fall below its start and rise above it, and progress until which that holds, and
 # at which not at all any more. What early views lack is mostly for later steps, and bits that come
 # late come easily while those that are too many stay; and of a small file most bits are those of
 # the networks at first, whatever lmbda is.
 _FACTOR_HELD, _HELD = 4.0, (0.3, 0.7)
+
+
+class _Look(NamedTuple):
+    """When in a fit its file is looked at, and how closely.
+
+    Attributes:
+        level: Of the canvas: views are smaller by ``2**level``.
+        total: Progress of the fit.
+        progress: The same, as if the steps of this size were the whole fit.
+        after_smaller: Whether the fit began with smaller views than these.
+        is_first: Whether it is the first at this size.
+        is_full: Whether all views are looked at for their quality.
+        tries_search: Whether it is time to try the search for the weights' steps.
+    """
+
+    level: int
+    total: float
+    progress: float
+    after_smaller: bool
+    is_first: bool
+    is_full: bool
+    tries_search: bool
 
 
 class RateControl:
@@ -99,6 +119,7 @@ class RateControl:
         self._few, self._all, self._searched, self._rested = (
             Probe(model, light_field, n, exposure) for n in n_views
         )
+        self._correction = Correction(target, model, self._few, self._searched, self.lmbda)
         # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
         # followed, and at which progress; the distance of late; by how many dB the few views differ
         # from all of them at the size of the last look, and that size, -1 before the first; what
@@ -147,39 +168,63 @@ class RateControl:
             done: Steps that are done.
             planned: Of the fit.
         """
+        look = self._due(done, planned)
+        if look is None:
+            return
+        self._follow(look.total, planned)
+        lmbda = math.exp(float(self._followed))
+        outlook = self._outlook(look, planned, lmbda)
+        if look.tries_search and self.target.bits is not None:
+            self._try_search(outlook)
+        self._level.fill_(look.level)
+        distance = self._distance(outlook, look.is_full)
+        distance /= min(1.0, (lmbda / _SENSITIVE) ** _SENSITIVE_EXPONENT)
+        if math.isfinite(distance):
+            latest = 1.0 if look.is_first else _LATEST
+            self._recent.lerp_(torch.tensor(distance).double(), latest)
+            self._move(look, planned)
+
+    def _due(self, done: int, planned: int) -> _Look | None:
+        """The look after a step, None if it is not time for one."""
         level, total = self._model.level, done / planned
         if total > _LAST:
-            return
+            return None
         begin, end = self._schedule.span(level)
-        end = min(end, _LAST)
         n_looks = int(min(_LOOKS[1], max(_LOOKS[0], planned / _STEPS_PER_LOOK)))
         width = 1 / n_looks
-        # The steps of this size, as if these were the whole fit.
-        scale = _LAST / (end - begin)
+        scale = _LAST / (min(end, _LAST) - begin)
         progress, wide = max(0.0, total - begin) * scale, width * scale
         first = _FIRST_OF_SMALLER if level else _FIRST
         if int((done - 1) / planned * n_looks) == int(total * n_looks) or progress < first:
-            return
-        self._follow(total, planned)
-        lmbda = math.exp(float(self._followed))
-        n_pixels = self._model.header.height * self._model.header.width
-        outlook = outlook_of(level, begin > 0, progress, planned, lmbda, n_pixels)
-        if level and self._growth > 0:
-            outlook = outlook._replace(growth=growth_foreseen(float(self._growth), lmbda))
-        if not level and self.target.bits is not None and _TRIAL <= progress < _TRIAL + wide:
-            self._try_search(outlook)
+            return None
         is_first = bool(self._level != level)
-        is_full = not level and (progress > _LAST - wide or total % (1 / _N_FULL) < width)
-        self._level.fill_(level)
-        distance = self._distance(outlook, is_first or is_full)
-        distance /= min(1.0, (lmbda / _SENSITIVE) ** _SENSITIVE_EXPONENT)
-        if not math.isfinite(distance):
-            return
-        self._recent.lerp_(torch.tensor(distance).double(), 1.0 if is_first else _LATEST)
-        distance, lags = float(self._recent), planned * self._lags.between(total, _LAST)
-        move = distance / max(_LEAST_EFFECT, 1 - math.exp(-lags))
-        low, high = self._bounds(total)
-        furthest = _FURTHEST_OF_SMALLER if level else _FURTHEST
+        is_regular = progress > _LAST - wide or total % (1 / _N_FULL) < width
+        return _Look(
+            level=level,
+            total=total,
+            progress=progress,
+            after_smaller=begin > 0,
+            is_first=is_first,
+            is_full=is_first or (not level and is_regular),
+            tries_search=not level and _TRIAL <= progress < _TRIAL + wide,
+        )
+
+    def _outlook(self, look: _Look, planned: int, lmbda: float) -> Outlook:
+        """What the rest of the fit still changes, with what steps of whole views have told."""
+        n_pixels = self._model.header.height * self._model.header.width
+        outlook = outlook_of(
+            look.level, look.after_smaller, look.progress, planned, lmbda, n_pixels
+        )
+        if look.level and self._growth > 0:
+            outlook = outlook._replace(growth=growth_foreseen(float(self._growth), lmbda))
+        return outlook
+
+    def _move(self, look: _Look, planned: int) -> None:
+        """Set lmbda so that the latents have made up the recent distance when they rest."""
+        lags = planned * self._lags.between(look.total, _LAST)
+        move = float(self._recent) / max(_LEAST_EFFECT, 1 - math.exp(-lags))
+        low, high = self._bounds(look.total)
+        furthest = _FURTHEST_OF_SMALLER if look.level else _FURTHEST
         log_lmbda = float(self._followed) + min(furthest, max(-furthest, move))
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
 
@@ -219,9 +264,7 @@ class RateControl:
     def correct(
         self, bits: float, psnr_yuv: float, choices: StepChoices | None = None, slack: float = 1.0
     ) -> bool:
-        """Choose the weights' steps anew, finer or coarser, where a file is off; then trim latents.
-
-        Collective.
+        """Correct a file that is off, if its latents rest, see :meth:`Correction.run`. Collective.
 
         Args:
             bits: Of the file, as it would be now.
@@ -232,71 +275,7 @@ class RateControl:
         Returns:
             Whether anything was changed.
         """
-        asks_size = self.target.bits is not None
-        # What is known better than the model's own figures differs by this from them.
-        ratio = bits / self._few.bits()
-        offset = 0.0 if asks_size else psnr_yuv - self._few.psnr_yuv()
-        step = self._model.weight_vector.step
-        before = step.clone()
-
-        def figures(latents: Tensor | None = None) -> tuple[float, float]:
-            if asks_size:
-                return ratio * self._few.bits(latents), 0.0
-            return 0.0, offset + self._few.psnr_yuv(latents)
-
-        def fits(latents: Tensor) -> bool:
-            return not self.target.exceeds(*figures(latents), slack)
-
-        def trimmed() -> bool:
-            return trim(self._model, self._few, fits)
-
-        # Networks that have adapted to their steps are better left as they are.
-        if choices is None and self.target.exceeds(bits, psnr_yuv, slack) and trimmed():
-            return True
-        # Of the choices that are not too little the coarsest, or of those not too much the finest.
-        off: Callable[[float, float, float], bool] = self.target.falls_short
-        factors = _FACTORS[::-1]
-        if not off(bits, psnr_yuv, slack):
-            off, factors = self.target.exceeds, _FACTORS
-        if off(bits, psnr_yuv, slack):
-            if choices is None:
-                step.fill_(1.0)
-                choices = self._model.coarsen(*self._searched.views(), self.lmbda)
-            tried = choices
-
-            def choose(factor: float) -> bool:
-                """Choose anew; tell whether the file is no longer off to the side where it was."""
-                self._model.choose_steps(tried, float(self.lmbda) * factor)
-                return not off(*figures(), slack)
-
-            last = factors[0]
-            for factor in factors:
-                if choose(factor):
-                    self._narrow(choose, last, factor)
-                    break
-                last = factor
-            else:
-                if off == self.target.exceeds:
-                    choose(1.0)  # others cost much quality, and it takes the latents anyway
-        changed = not torch.equal(before, step)
-        if self.target.exceeds(*figures(), slack):
-            latents = rounded_latents(self._model)
-            if not trimmed() and self.target.is_limit:
-                drop_finest(self._model, fits)
-            changed = changed or not torch.equal(latents, rounded_latents(self._model))
-        return changed
-
-    def _narrow(self, choose: Callable[[float], bool], little: float, enough: float) -> None:
-        """Halve the interval of factors; the state is in the end that of the one that is enough."""
-        step = self._model.weight_vector.step
-        kept = step.clone()
-        for _ in range(_N_HALVINGS):
-            middle = math.sqrt(little * enough)
-            if choose(middle):
-                enough, kept = middle, step.clone()
-            else:
-                little = middle
-        step.copy_(kept)
+        return self._correction.run(bits, psnr_yuv, choices, slack)
 
     def _try_search(self, outlook: Outlook) -> None:
         """Find out what the search for the weights' steps would give now, and take it back.

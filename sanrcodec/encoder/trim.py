@@ -20,7 +20,7 @@ from sanrcodec.encoder.probe import Probe, rounded_latents
 
 __all__ = ["drop_finest", "trim"]
 
-_N_HALVINGS = 10  # of the number of moves
+_N_HALVINGS = 10  # of the number of moves, or of the latents that are kept
 _PER_ROUND, _FEWEST = 0.03, 16  # moves, as a share of the latents that are not zero
 _N_ROUNDS, _GROWTH = 24, 1.3  # later rounds are larger, so that all can become zero
 _N_DRAWS = 6  # of random signs
@@ -30,35 +30,20 @@ _LEAST_COST = 1e-9  # squared levels
 def trim(model: SceneModel, probe: Probe, fits: Callable[[Tensor], bool]) -> bool:
     """Move as few latents as needed, those first that save the most bits for their error.
 
+    Collective.
+
     Args:
         model: Whose latents are replaced by integers.
         probe: The views by which the error is judged.
-        fits: Tells of latents ``[N]`` whether they have few enough bits.
+        fits: Tells of latents, float32 ``[N]``, whether they have few enough bits.
 
     Returns:
         Whether that was possible; if not, the latents have all moves that save bits.
     """
     latents = rounded_latents(model)
     possible = fits(latents)
-    curvature = latents.new_zeros(0) if possible else _curvature(model, probe, latents)
-    size = max(_FEWEST, int(_PER_ROUND * int((latents != 0).sum())))
-    for round in range(_N_ROUNDS):
-        if possible:
-            break
-        step, order = _order(model, probe, latents, curvature)
-        order = order[: int(size * _GROWTH**round)]
-        if not len(order):
-            break
-        moved = _moved(latents, step, order)
-        if probe.bits(moved) >= probe.bits(latents):
-            break
-        few, many = 0, len(order)
-        possible = fits(moved)
-        while possible and many - few > max(1, len(order) >> _N_HALVINGS):
-            middle = (few + many) // 2
-            enough = fits(_moved(latents, step, order[:middle]))
-            few, many = (few, middle) if enough else (middle, many)
-        latents = _moved(latents, step, order[:many])
+    if not possible:
+        latents, possible = _fewer_bits(model, probe, latents, fits)
     model.latents.data.copy_(latents)
     return possible
 
@@ -67,19 +52,55 @@ def trim(model: SceneModel, probe: Probe, fits: Callable[[Tensor], bool]) -> boo
 def drop_finest(model: SceneModel, fits: Callable[[Tensor], bool]) -> None:
     """Set as few of the finest latents to zero as needed: for a limit that nothing else keeps.
 
+    Collective.
+
     Args:
         model: Whose latents are replaced by integers.
-        fits: As in :func:`trim`.
+        fits: As in :func:`trim`; not yet true.
     """
     latents = rounded_latents(model)
-    # The coarsest come first.
-    enough, too_many = 0, len(latents)
-    while too_many - enough > max(1, len(latents) >> _N_HALVINGS):
-        middle = (enough + too_many) // 2
-        kept = torch.cat([latents[:middle], torch.zeros_like(latents[middle:])])
-        enough, too_many = (middle, too_many) if fits(kept) else (enough, middle)
-    latents[enough:] = 0
-    model.latents.data.copy_(latents)
+
+    def kept(n: int) -> Tensor:
+        """The first ``n`` latents, which are the coarsest, and zeros."""
+        return torch.cat([latents[:n], torch.zeros_like(latents[n:])])
+
+    n = _closest(0, len(latents), lambda n: fits(kept(n)))
+    model.latents.data.copy_(kept(n))
+
+
+def _fewer_bits(
+    model: SceneModel, probe: Probe, latents: Tensor, fits: Callable[[Tensor], bool]
+) -> tuple[Tensor, bool]:
+    """Move latents that do not fit, round by round; tells whether they fit in the end."""
+    curvature = _curvature(model, probe, latents)
+    size = max(_FEWEST, int(_PER_ROUND * int((latents != 0).sum())))
+    for n_before in range(_N_ROUNDS):
+        step, order = _order(model, probe, latents, curvature)
+        order = order[: int(size * _GROWTH**n_before)]
+        moved = _moved(latents, step, order)
+        if not len(order) or probe.bits(moved) >= probe.bits(latents):
+            return latents, False
+        if fits(moved):
+            return _fewest_moves(latents, step, order, fits), True
+        latents = moved
+    return latents, False
+
+
+def _fewest_moves(
+    latents: Tensor, step: Tensor, order: Tensor, fits: Callable[[Tensor], bool]
+) -> Tensor:
+    """Latents after as many moves as are needed of those in order; after all of them they fit."""
+    n = _closest(len(order), 0, lambda n: fits(_moved(latents, step, order[:n])))
+    return _moved(latents, step, order[:n])
+
+
+def _closest(good: int, bad: int, is_good: Callable[[int], bool]) -> int:
+    """The good number that is closest to a bad one, by bisection to a thousandth of their way."""
+    near = max(1, abs(good - bad) >> _N_HALVINGS)
+    while abs(good - bad) > near:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if is_good(middle) else (good, middle)
+    return good
 
 
 def _moved(latents: Tensor, step: Tensor, places: Tensor) -> Tensor:
@@ -109,7 +130,11 @@ def _order(
 
 
 def _curvature(model: SceneModel, probe: Probe, latents: Tensor) -> Tensor:
-    """What the error gains where a latent moves by one step, ``[N]``, beside its slope."""
+    """What the error gains where a latent moves by one step, ``[N]``, beside its slope.
+
+    The diagonal of the Gauss-Newton Hessian: of the products of its root with random signs, the
+    mean square.
+    """
     x = latents.clone().requires_grad_()
     views, targets = _render(model, probe, x)
     errors = plane_errors(views, targets).mean(0).detach().requires_grad_()
