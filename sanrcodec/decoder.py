@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arguments import real, whole
 from sanrcodec.arithmetic.ops import NUMPY, Ops
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
@@ -199,16 +200,11 @@ class SanrFile(Renderings):
             LimitError: the file costs more than it may.
             SanrError: the file is damaged, or closed.
         """
-        self.check_position(v, u)
+        v, u = self.position(v, u)
         level = _level(scale)
-        height, width = level_shape((self.header.height, self.header.width), level)
+        size = level_shape((self.header.height, self.header.width), level)
         if region is not None:
-            y0, y1, x0, x1 = region = _region(region, (height, width))
-            if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
-                raise LightFieldError(
-                    f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of "
-                    f"{height} x {width} pixels"
-                )
+            region = _region(region, size)
         samples = self._ops.to_numpy(self._decoding.scene(level).render(v, u, region))
         decoded: npt.NDArray[Any] = samples.astype(self.dtype, copy=False)
         return decoded
@@ -217,18 +213,20 @@ class SanrFile(Renderings):
         """A region of a view, for numpy's indexing of the file."""
         return self.view(v, u, region=region)
 
-    def check_position(self, v: float, u: float) -> None:
-        """Refuse a view outside the grid.
+    def position(self, v: float, u: float) -> tuple[float, float]:
+        """The place of a view as two numbers of Python.
 
         Raises:
-            LightFieldError: there is no such view.
+            LightFieldError: there is no such view, or these are no numbers.
         """
         n_v, n_u = self.grid
+        v, u = real(v, "v"), real(u, "u")
         if not (0 <= v <= n_v - 1 and 0 <= u <= n_u - 1):
             raise LightFieldError(
-                f"view {v:g},{u:g} is outside this light field "
+                f"view {v:.12g},{u:.12g} is outside this light field "
                 f"({n_v} x {n_u} views: v runs 0..{n_v - 1}, u runs 0..{n_u - 1})"
             )
+        return v, u
 
     def scene_at(self, scale: Scale) -> Scene:
         """The canonical scene for views of a scale, decoded once."""
@@ -343,14 +341,28 @@ def _level(scale: Scale) -> int:
 
 
 def _region(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    if len(region) == 4:
-        return region
-    parts: list[int] = []
-    for part, n in zip(region, size, strict=True):
-        if part.step not in (None, 1):
-            raise LightFieldError(f"region has a step of {part.step}, expected none")
-        parts += (0 if part.start is None else part.start, n if part.stop is None else part.stop)
-    y0, y1, x0, x1 = parts
+    """The region ``(y0, y1, x0, x1)`` inside a view of ``(rows, columns)``."""
+    try:
+        parts: list[Any] = list(region)
+    except TypeError:
+        parts = []
+    if len(parts) == 2 and all(isinstance(part, slice) for part in parts):
+        for part in parts:
+            if part.step not in (None, 1):
+                raise LightFieldError(f"region has a step of {part.step}, expected none")
+        parts = [end for part, n in zip(parts, size, strict=True)
+                 for end in (0 if part.start is None else part.start,
+                             n if part.stop is None else part.stop)]  # fmt: skip
+    if len(parts) != 4:
+        raise LightFieldError(
+            "region has another form, expected (y0, y1, x0, x1) or np.s_[y0:y1, x0:x1]"
+        )
+    y0, y1, x0, x1 = (whole(part, "an end of the region") for part in parts)
+    height, width = size
+    if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
+        raise LightFieldError(
+            f"region {y0}:{y1},{x0}:{x1} is empty or outside a view of {height} x {width} pixels"
+        )
     return y0, y1, x0, x1
 
 

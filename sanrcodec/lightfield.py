@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arguments import whole
 from sanrcodec.array_interface import ViewArray
 from sanrcodec.errors import LightFieldError
 
@@ -89,7 +90,8 @@ class LightField(ViewArray):
 
     def __post_init__(self) -> None:
         """Check dtype, shape, limits and the range of the samples."""
-        samples, bit_depth = self.samples, self.bit_depth
+        samples, bit_depth = self.samples, whole(self.bit_depth, "bit depth")
+        object.__setattr__(self, "bit_depth", bit_depth)
         if not isinstance(samples, np.ndarray | StoredSamples):
             raise LightFieldError(f"samples are {type(samples).__name__}, expected a numpy array")
         if samples.dtype not in (np.uint8, np.uint16):
@@ -182,6 +184,7 @@ class LightField(ViewArray):
             LightFieldError: there is no such view.
         """
         n_v, n_u = self.grid
+        v, u = whole(v, "v"), whole(u, "u")
         if not (0 <= v < n_v and 0 <= u < n_u):
             raise LightFieldError(
                 f"view {v},{u} is outside this light field "

@@ -16,8 +16,8 @@ VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 
 # A package or module may import those before it, and no others; LAYERS_INSIDE refines some of them.
 ORDER = (
-    "errors color array_interface lightfield arithmetic bitstream presets scene limits decoding "
-    "rendering decoder viewer metrics compare conformance io pillow_plugin napari_plugin "
+    "errors arguments color array_interface lightfield arithmetic bitstream presets scene limits "
+    "decoding rendering decoder viewer metrics compare conformance io pillow_plugin napari_plugin "
     "__init__ cli __main__"
 ).split()
 LAYERS_INSIDE = {

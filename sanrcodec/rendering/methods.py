@@ -49,8 +49,8 @@ class Renderings(ViewArray):
         """The canonical scene for views of a scale."""
 
     @abstractmethod
-    def check_position(self, v: float, u: float) -> None:
-        """Refuse a view outside the grid."""
+    def position(self, v: float, u: float) -> tuple[float, float]:
+        """The place of a view as two numbers; refuses one outside the grid."""
 
     @abstractmethod
     def view(
@@ -77,7 +77,7 @@ class Renderings(ViewArray):
             ``(a_v, a_u, dy, dx)``: distance in views, as the camera moves down and to the right,
             corrections of single views included; and the shift of the image in pixels.
         """
-        self.check_position(v, u)
+        v, u = self.position(v, u)
         pose = self.scene_at(1).poses(v, u)
         a_v, a_u = (a / (1 << ANGULAR_BITS) for a in pose.angular)
         dy, dx = (-s / (1 << POSITION_BITS) for s in pose.shift)
@@ -96,7 +96,7 @@ class Renderings(ViewArray):
         Raises:
             LightFieldError: the file has no geometry, or the view is outside the light field.
         """
-        self.check_position(v, u)
+        v, u = self.position(v, u)
         scene = self.scene_at(scale)
         found = scene.depths(v, u)
         if found is None:

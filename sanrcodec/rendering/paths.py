@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from sanrcodec.arguments import real
 from sanrcodec.errors import LightFieldError
 
 __all__ = ["line", "orbit", "parse_path", "stereo_pair", "there_and_back"]
@@ -65,7 +66,7 @@ def stereo_pair(grid: tuple[int, int], baseline: float | None = None) -> Path:
         LightFieldError: the baseline is wider than the grid.
     """
     n_v, n_u = grid
-    width = (n_u - 1) / 2 if baseline is None else baseline
+    width = (n_u - 1) / 2 if baseline is None else real(baseline, "baseline")
     if not 0 <= width <= n_u - 1:
         raise LightFieldError(
             f"a baseline of {width:g} views is not possible; {n_u} views in a row "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arguments import whole
 from sanrcodec.errors import LightFieldError
 from sanrcodec.rendering.paths import stereo_pair
 from sanrcodec.rendering.source import Source
@@ -38,24 +39,27 @@ def epi(
         Samples ``[n, W, C]``, or ``[n, H, C]``; the first view is on top.
 
     Raises:
-        LightFieldError: not just one of row and column is given, or it lies outside the view.
+        LightFieldError: not just one of row and column is given, it lies outside the view, or an
+            argument is no number of its kind.
     """
     if (row is None) == (column is None):
         raise LightFieldError("an epipolar plane needs either a row or a column of pixels")
     n_v, n_u, height, width, _ = source.shape
     if row is not None:
-        number, size, along, across = row, height, n_u, n_v
-        region = (row, row + 1, 0, width)
+        number, size, along, across = whole(row, "row"), height, n_u, n_v
+        region = (number, number + 1, 0, width)
     else:
-        assert column is not None
-        number, size, along, across = column, width, n_v, n_u
-        region = (0, height, column, column + 1)
+        number, size, along, across = whole(column, "column"), width, n_v, n_u
+        region = (0, height, number, number + 1)
     if not 0 <= number < size:
         what = "row" if row is not None else "column"
         raise LightFieldError(f"{what} {number} is outside a view: it has {size} of them")
     fixed = (across - 1) / 2 if at is None else at
+    n_lines = along if n is None else whole(n, "n")
+    if n_lines < 1:
+        raise LightFieldError(f"n is {n_lines}, expected at least 1 view")
     lines = []
-    for moving in np.linspace(0, along - 1, n or along).tolist():
+    for moving in np.linspace(0, along - 1, n_lines).tolist():
         v, u = (fixed, moving) if row is not None else (moving, fixed)
         part = source.view(v, u, region=region)
         lines.append(part.reshape(-1, part.shape[2]))

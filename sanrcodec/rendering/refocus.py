@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arguments import pair, real, whole
 from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import MAX_SIZE
 from sanrcodec.rendering.resample import sampled, shifted
 from sanrcodec.rendering.source import Progress, Source, center_of, to_samples
 
@@ -46,8 +48,14 @@ def refocus(
         Samples ``[H, W, C]``.
 
     Raises:
-        LightFieldError: the shape is unknown, or the aperture holds no view.
+        LightFieldError: the shape is unknown, the aperture holds no view, or the disparity is no
+            number within -16384..16384.
     """
+    disparity = real(disparity, "disparity")
+    if not abs(disparity) <= MAX_SIZE:
+        raise LightFieldError(
+            f"disparity is {disparity:g}, expected {-MAX_SIZE}..{MAX_SIZE} pixels per view"
+        )
     total = np.zeros(source.shape[2:], np.float64)
     places = _places(source, aperture, shape, center)
     for n, (v, u) in enumerate(places, 1):
@@ -120,8 +128,14 @@ def focal_stack(
         aperture: As for :func:`refocus`.
         shape: As for :func:`refocus`.
         progress: Called after each image.
+
+    Raises:
+        LightFieldError: an argument is no number of the kind, or as of :func:`refocus`.
     """
-    low, high = limits or disparity_range(source)
+    n = whole(n, "the number of images")
+    if n < 0:
+        raise LightFieldError(f"the number of images is {n}, expected 0 or more")
+    low, high = disparity_range(source) if limits is None else pair(limits, "limits")
     for k, disparity in enumerate(np.linspace(low, high, n).tolist(), 1):
         yield refocus(source, disparity, aperture=aperture, shape=shape)
         if progress:
@@ -141,6 +155,7 @@ def disparity_at(source: Source, y: int, x: int) -> float:
         LightFieldError: the place is outside the view, or the file has no geometry.
     """
     height, width = source.shape[2:4]
+    y, x = whole(y, "y"), whole(x, "x")
     if not (0 <= y < height and 0 <= x < width):
         raise LightFieldError(
             f"place {y},{x} is outside a view of {height} rows and {width} columns of pixels"
@@ -159,8 +174,8 @@ def _places(
     if shape not in SHAPES:
         raise LightFieldError(f"aperture shape is {shape!r}, expected {' or '.join(SHAPES)}")
     n_v, n_u = source.shape[:2]
-    c_v, c_u = center or center_of(source)
-    radius = max(n_v, n_u) if aperture is None else aperture
+    c_v, c_u = center_of(source) if center is None else pair(center, "center")
+    radius = max(n_v, n_u) if aperture is None else real(aperture, "aperture")
     found = []
     for v in np.arange(c_v % 1, n_v - 1 + 1e-9, 1.0).tolist():
         for u in np.arange(c_u % 1, n_u - 1 + 1e-9, 1.0).tolist():
