@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from io_inputs import assert_reads, noise, render, save, save_views, tile
 from PIL import Image
 
-from sanrcodec.io import ORDERS, Selection, read_light_field
+from sanrcodec.io import ORDERS, Selection, find_order, read_light_field
 
 SAID = "the last view of a row resembles the first one of the row"
 
@@ -69,9 +71,45 @@ def test_order_of_a_scan_is_found(tmp_path, order, grid, disparity):
         samples, order = samples.swapaxes(0, 1), ORDERS[ORDERS.index(order) - 1]
     notes = assert_reads(tmp_path / "lf", samples, grid=grid)
     assert ("as their content tells; if not so, add --order rows" in notes) == (order != "rows")
+    if order == "rows":
+        assert "if not so, add --order columns, serpentine or serpentine-columns" in notes
     as_rows = counted.reshape(samples.shape)
     assert "content tells" not in assert_reads(tmp_path / "lf", as_rows, grid=grid, order="rows")
     assert assert_reads(tmp_path / "lf", samples, grid=grid, order=order) == ""
+
+
+def find_in(samples, order):
+    """The order that is found where views counted so are read row by row."""
+    return find_order(scan(samples, order).reshape(samples.shape), "rows")
+
+
+@pytest.mark.parametrize("harm", ["none", "exposure", "noise", "far apart"])
+def test_scans_of_few_views(harm):
+    """Their order shows in few pairs: many scans are found, and none is taken for another."""
+    rng = np.random.default_rng(0)
+    found = []
+    for grid, seed in itertools.product([(2, 3), (3, 2), (2, 2)], range(6)):
+        disparity = (-5.0, 4.0) if harm == "far apart" else (-1.0, 1.0)
+        samples = render(grid, (48, 64), seed=seed, disparity=disparity)
+        if harm == "exposure":
+            samples = (samples * rng.uniform(0.8, 1, (*grid, 1, 1, 1))).astype(np.uint8)
+        elif harm == "noise":
+            samples = np.clip(samples + rng.normal(0, 5, samples.shape), 0, 255).astype(np.uint8)
+        assert find_in(samples, "rows") == "rows"
+        for order in ORDERS[1:] if grid != (2, 2) else ["serpentine"]:
+            found.append(find_in(samples, order))
+            assert found[-1] in (order, "rows")
+    n_found = sum(order != "rows" for order in found)
+    assert n_found >= len(found) * {"noise": 0.4, "far apart": 0.2}.get(harm, 0.5)
+
+
+@pytest.mark.parametrize("grid", [(2, 3), (3, 2)])
+def test_few_views_of_which_one_is_black_or_two_are_the_same(grid):
+    samples = render(grid, (48, 64), seed=3)
+    for other in (0 * samples[0, 0], samples[1, 1]):
+        spoiled = samples.copy()
+        spoiled[0, 0] = other
+        assert find_in(spoiled, "serpentine") == "rows"
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -138,7 +176,7 @@ def test_cameras_with_unequal_distances(tmp_path, step, shape):
     assert "content tells" not in assert_reads(tmp_path / "lf", samples, grid=shape)
 
 
-@pytest.mark.parametrize("grid", [(4, 5), (2, 10), (10, 2), (5, 4), (3, 20)])
+@pytest.mark.parametrize("grid", [(2, 3), (3, 2), (4, 5), (2, 10), (10, 2), (5, 4), (3, 20)])
 def test_one_row_is_no_serpentine(tmp_path, grid):
     row = render((1, grid[0] * grid[1]), (48, 64), seed=3, disparity=(-0.4, 0.3))
     save_views(tmp_path / "lf", row, "{n:03d}.png")

@@ -196,7 +196,7 @@ def test_natural_order(tmp_path):
     samples = noise((2, 6, 4, 5, 3))
     save_views(tmp_path / "lf", samples, "img{n}.png")
     notes = assert_reads(tmp_path / "lf", samples, grid=(2, 6))
-    assert "img0 to img11, row by row; if they go on column by column" in notes
+    assert "img0 to img11, row by row; if not so, add --order columns, serpentine or" in notes
     refuses("12 images, img0 to img11, do not tell their grid; add --grid VxU", tmp_path / "lf")
     refuses("found 12 images .*, but --grid 3x3 needs 9", tmp_path / "lf", grid=(3, 3))
     by_column = samples.reshape(6, 2, 4, 5, 3).swapaxes(0, 1)

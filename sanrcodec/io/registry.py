@@ -175,7 +175,8 @@ def _arrange(request: Request, stated: str | None, reading: Reading) -> Reading:
         if order != supposed:
             doubt = f", as their content tells; if not so, add --order {supposed}"
         elif 1 not in samples.shape[:2]:
-            doubt = "; if they go on column by column, add --order columns"
+            others = [other for other in ORDERS if other != order]
+            doubt = f"; if not so, add --order {', '.join(others[:-1])} or {others[-1]}"
         request.note(f"{request.path}: {source}{doubt}")
     return replace(reading, samples=samples, source=source)
 
