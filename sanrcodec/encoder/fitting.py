@@ -23,6 +23,7 @@ from sanrcodec.encoder.clock import Clock
 from sanrcodec.encoder.control import RateControl
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.faults import backwards
+from sanrcodec.encoder.last_good import LastGood
 from sanrcodec.encoder.memory import is_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.pace import expected_pace
@@ -127,7 +128,6 @@ def fit(
         SanrError: the state is of another model, or not all of its numbers are finite.
     """
     device, ranks = model.latents.device, model.ranks
-    n_pixels = int(np.prod(light_field.shape[:4]))
     exposure = exposure or Exposure(np.ones(light_field.grid))
     seen = np.flatnonzero(~exposure.is_dead)
     batch = min(-(-preset.views_per_step // ranks.size), len(seen))
@@ -163,94 +163,186 @@ def fit(
             if ranks.rank == 0:
                 clock.plan(searched=False)
                 on_estimate(clock.planned, clock.seconds_left(searched=False) or 0.0)
-        restarts = 0
-        late: list[float] = []
-        reported, saved, broken = clock.begun, clock.begun if state else -math.inf, ""
-        views.start(clock.done)
-
-        def report(figures: Tensor) -> None:
-            searched = bool(run.coarsened)
-            clock.plan(searched)
-            left = clock.seconds_left(searched)
-            if progress and left is not None:
-                bits, log_mse = figures.tolist()
-                psnr = 20 * math.log10(255) - 10 / math.log(10) * log_mse
-                progress(FitProgress(clock.done, clock.planned, bits / n_pixels, psnr, left))
-
-        if clock.done and ranks.rank == 0:
-            report(run.figures)
-        while True:
-            stop = bool(broken) or clock.done >= clock.planned or should_stop()
-            due = save is not None and (stop or time.monotonic() - saved >= save_seconds)
-            if (stop or due) and ranks.rank == 0 and not broken and not good.keep(clock.done):
-                broken, stop, due = _DIVERGED, True, save is not None
-            if broken:
-                reached, clock.done = clock.done, good.restore()
-                if broken == _DIVERGED and restarts < _N_RESTARTS and ranks.size == 1:
-                    restarts, broken, stop = restarts + 1, "", False
-                    run.calm(_CALMER**restarts)
-                    views.start(clock.done)
-                    warn(
-                        f"the fit diverged in step {reached}; it goes on from the state after step "
-                        f"{clock.done} with {_CALMER**restarts:g} of the rates"
-                    )
-                    continue
-                warn(
-                    f"the fit ends in step {reached}: {broken}; what is kept is the state after "
-                    f"step {clock.done}"
-                )
-            shared = ranks.follow(clock.planned, stop, due)
-            planned, stop, due = int(shared[0]), bool(shared[1]), bool(shared[2])
-            clock.planned = planned
-            run.total.fill_(float(planned))
-            if due:
-                random = ranks.gather(random_state(device))
-                if ranks.rank == 0 and save is not None:
-                    save({
-                        "planned": planned, "done": clock.done, "seconds": clock.seconds,
-                        "tensors": [t.cpu() for t in run.state()], "random": random,
-                    })  # fmt: skip
-                saved = time.monotonic()
-            if stop:
-                break
-            try:
-                run.advance(clock.done / planned)
-            except (LightFieldError, MemoryError, RuntimeError) as error:
-                unread = isinstance(error, LightFieldError)
-                if ranks.size > 1 or not good.done or not (unread or is_out_of_memory(error)):
-                    raise
-                broken = str(error) if unread else "the memory is full"
-                continue
-            clock.count()
-            if control:
-                if control.foresees(clock.done, planned):
-                    control.foresee(run.ahead)
-                    views.start(clock.done)
-                control.look(clock.done, planned)
-            # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
-            slow = device.type == "cpu" and time.monotonic() - reported > _REPORT_SECONDS
-            regular = clock.done % _LOG_EVERY == 0 or clock.done in (5, 10, planned)
-            if ranks.rank or not (regular or slow):
-                continue
-            if not good.keep(clock.done):
-                broken = _DIVERGED
-                continue
-            figures = run.figures.cpu()
-            if not late and _is_late(schedule, clock.done / planned, _LOG_EVERY / planned):
-                late = figures.tolist()
-            reported = time.monotonic()
-            clock.look()
-            report(figures)
-        if late and not control and clock.done >= clock.planned:
-            per_bit = lmbda / math.prod(light_field.shape[2:4])
-            costs = [
-                math.exp(log_mse) + per_bit * bits for bits, log_mse in (late, run.figures.tolist())
-            ]
-            for line in backwards(*costs):
-                warn(line)
+        caller = _Caller(progress, should_stop, save, save_seconds, warn)
+        running = _Fit(run, clock, good, caller, saved=clock.begun if state else -math.inf)
+        finished = running.go()
+        if not control:
+            running.warn_if_backwards(lmbda)
         run.graphs.clear()
     model.set_level(0)
-    return clock.done, not broken and clock.done >= clock.planned
+    return clock.done, finished
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """What the caller of :func:`fit` is asked for, and told."""
+
+    progress: Callable[[FitProgress], None] | None
+    should_stop: Callable[[], bool]
+    save: Callable[[FitState], None] | None
+    save_seconds: float
+    warn: Callable[[str], None]
+
+
+class _Fit:
+    """What happens between the steps of a fit: it is kept, saved, told, ended or begun anew.
+
+    Args:
+        run: Its steps.
+        clock: Their number and time.
+        good: A copy of the state from which it begins.
+        caller: Asked and told on rank 0, whom the other ranks follow.
+        saved: When its state was saved, on the monotonic clock in seconds.
+    """
+
+    def __init__(
+        self, run: Steps, clock: Clock, good: LastGood, caller: _Caller, saved: float
+    ) -> None:
+        self._run, self._clock, self._good, self._caller = run, clock, good, caller
+        self._ranks = run.model.ranks
+        self._reported, self._saved = clock.begun, saved
+        self._broken = ""  # why it cannot go on
+        self._restarts = 0
+        self._late: list[float] = []  # figures of a progress that the end must not be worse than
+
+    def go(self) -> bool:
+        """Make the steps that are planned; tells whether all of them were made."""
+        clock = self._clock
+        self._run.views.start(clock.done)
+        if clock.done and self._ranks.rank == 0:
+            self._report(self._run.figures)
+        while True:
+            stop, due = self._wishes()
+            if self._broken and self._goes_back():
+                continue
+            if self._agree(stop, due):
+                break
+            if self._step():
+                self._look()
+        return not self._broken and clock.done >= clock.planned
+
+    def warn_if_backwards(self, lmbda: float) -> None:
+        """Warn of a cost that rose in the second half of a fit that was finished.
+
+        Args:
+            lmbda: Weight of the rate, which was the same in all of it.
+        """
+        if not self._late or self._clock.done < self._clock.planned:
+            return
+        header = self._run.model.header
+        per_bit = lmbda / (header.height * header.width)
+        late, end = (
+            math.exp(log_mse) + per_bit * bits
+            for bits, log_mse in (self._late, self._run.figures.tolist())
+        )
+        for line in backwards(late, end):
+            self._caller.warn(line)
+
+    def _wishes(self) -> tuple[bool, bool]:
+        """Whether the fit is to end, and whether its state is to be saved, of this rank alone."""
+        clock, caller = self._clock, self._caller
+        stop = bool(self._broken) or clock.done >= clock.planned or caller.should_stop()
+        may_save = caller.save is not None
+        due = may_save and (stop or time.monotonic() - self._saved >= caller.save_seconds)
+        is_asked = (stop or due) and self._ranks.rank == 0 and not self._broken
+        if is_asked and not self._good.keep(clock.done):
+            self._broken = _DIVERGED
+            return True, may_save
+        return stop, due
+
+    def _goes_back(self) -> bool:
+        """Return to the last good state; tells whether the fit goes on from there."""
+        clock = self._clock
+        reached, clock.done = clock.done, self._good.restore()
+        if self._broken == _DIVERGED and self._restarts < _N_RESTARTS and self._ranks.size == 1:
+            self._restarts, self._broken = self._restarts + 1, ""
+            rates = _CALMER**self._restarts
+            self._run.calm(rates)
+            self._run.views.start(clock.done)
+            self._caller.warn(
+                f"the fit diverged in step {reached}; it goes on from the state after step "
+                f"{clock.done} with {rates:g} of the rates"
+            )
+            return True
+        self._caller.warn(
+            f"the fit ends in step {reached}: {self._broken}; what is kept is the state after "
+            f"step {clock.done}"
+        )
+        return False
+
+    def _agree(self, stop: bool, due: bool) -> bool:
+        """Do as rank 0 wishes: plan its steps, save the state; tells whether it ends the fit."""
+        shared = self._ranks.follow(self._clock.planned, stop, due)
+        self._clock.planned, stop, due = int(shared[0]), bool(shared[1]), bool(shared[2])
+        self._run.total.fill_(float(self._clock.planned))
+        if due:
+            self._save()
+        return stop
+
+    def _save(self) -> None:
+        clock, save = self._clock, self._caller.save
+        random = self._ranks.gather(random_state(self._run.device))
+        if self._ranks.rank == 0 and save is not None:
+            save({
+                "planned": clock.planned, "done": clock.done, "seconds": clock.seconds,
+                "tensors": [t.cpu() for t in self._run.state()], "random": random,
+            })  # fmt: skip
+        self._saved = time.monotonic()
+
+    def _step(self) -> bool:
+        """Make a step; tells whether that went well."""
+        run, clock = self._run, self._clock
+        try:
+            run.advance(clock.done / clock.planned)
+        except (LightFieldError, MemoryError, RuntimeError) as error:
+            unread = isinstance(error, LightFieldError)
+            has_copy = self._ranks.size == 1 and self._good.done
+            if not has_copy or not (unread or is_out_of_memory(error)):
+                raise
+            self._broken = str(error) if unread else "the memory is full"
+            return False
+        clock.count()
+        if run.control:
+            if run.control.foresees(clock.done, clock.planned):
+                run.control.foresee(run.ahead)
+                run.views.start(clock.done)
+            run.control.look(clock.done, clock.planned)
+        return True
+
+    def _look(self) -> None:
+        """Report now and then, and notice a divergence."""
+        run, clock = self._run, self._clock
+        # Asking a GPU for figures waits for it; a CPU's slow steps are reported as they come.
+        slow = run.device.type == "cpu" and time.monotonic() - self._reported > _REPORT_SECONDS
+        regular = clock.done % _LOG_EVERY == 0 or clock.done in (5, 10, clock.planned)
+        if self._ranks.rank or not (regular or slow):
+            return
+        if not self._good.keep(clock.done):
+            self._broken = _DIVERGED
+            return
+        figures = run.figures.cpu()
+        progress, memory = clock.done / clock.planned, _LOG_EVERY / clock.planned
+        if not self._late and _is_late(run.schedule, progress, memory):
+            self._late = figures.tolist()
+        self._reported = time.monotonic()
+        clock.look()
+        self._report(figures)
+
+    def _report(self, figures: Tensor) -> None:
+        """Plan by the time that is left, and tell how far the fit is.
+
+        Args:
+            figures: float32 ``[2]``: bits of the file, log of the mean squared error.
+        """
+        clock, header = self._clock, self._run.model.header
+        searched = bool(self._run.coarsened)
+        clock.plan(searched)
+        left = clock.seconds_left(searched)
+        if self._caller.progress and left is not None:
+            bits, log_mse = figures.tolist()
+            bpp = bits / (header.n_v * header.n_u * header.height * header.width)
+            psnr = 20 * math.log10(255) - 10 / math.log(10) * log_mse
+            self._caller.progress(FitProgress(clock.done, clock.planned, bpp, psnr, left))
 
 
 def _is_late(schedule: Schedule, progress: float, memory: float) -> bool:
