@@ -19,9 +19,6 @@ __all__ = ["StepGraphs", "capture"]
 
 _N_WARM_UP = 2  # runs before one is captured
 
-# Latents, temperature and noise -> what is left of the latents.
-Rounding = Callable[[Tensor, Tensor, Tensor], Tensor]
-
 
 def capture(
     part: Callable[[], None], state: Sequence[Tensor], pool: Any = None

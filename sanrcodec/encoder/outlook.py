@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the rest of a typical fit still changes in its file; must not look at any fit.
 
-Numbers were read off fits of eight real scenes with targets, preset fast and preset medium with
-1500 steps (the notebook, format 0.8).
+Numbers were read off fits of eight real scenes with targets, preset fast and preset medium, see
+results/notebook/rate_control.md.
 """
 
 from __future__ import annotations
