@@ -9,7 +9,7 @@ import time
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -82,38 +82,95 @@ def command(
         sys.stdout.buffer.write(content)
         return
     begun = time.monotonic()
+    job = _Job(file, device, scale, output, force)
     if positions:
-        paths = _view_paths(file, positions, scale, output)
-        for path in paths:
-            check_image(path, (".png", ".ppm", ".pgm"), force)
-        opened = SanrFile(file, device=device)
-        for position, path in zip(positions, paths, strict=True):
-            write_view(path, opened.view(*position, scale=scale), opened.bit_depth)
-        what = ", ".join("view {:g},{:g}".format(*position) for position in positions)
-        output = paths[0] if len(paths) == 1 else paths[0].parent
+        done = _write_some(job, positions)
     elif quilt:
-        output = output or Path(f"{file.stem}.png")
-        check_image(output, (".png",), force=True)
-        opened = SanrFile(file, device=device)
-        output, what = _write_quilt(opened, output, scale, force)
+        done = _write_quilt(job)
     elif mosaic:
-        output = output or Path(f"{file.stem}_mosaic.png")
-        check_image(output, (".png",), force)
-        opened = SanrFile(file, device=device)
-        n_v, n_u = opened.grid
-        views = opened.views(scale=scale)
-        rows = (np.stack(list(islice(views, n_u))) for _ in range(n_v))
-        write_mosaic(output, rows, opened.grid, opened.bit_depth)
-        what = f"{n_v} x {n_u} views"
+        done = _write_mosaic(job)
     else:
-        output = output or Path(f"{file.stem}_views")
-        opened = SanrFile(file, device=device)
-        what = f"{_write_all(opened, output, scale, force)} views"
-    height, width = _size(opened, scale)
+        done = _write_all(job)
+    height, width = _size(done.opened, scale)
     result(
-        f"{output}: {what} of {width} x {height} pixels  "
+        f"{done.output}: {done.what} of {width} x {height} pixels  "
         f"decoded in {time.monotonic() - begun:.2f} s"
     )
+
+
+class _Job(NamedTuple):
+    """What is decoded, and where to. Outputs are checked before the file is opened."""
+
+    file: Path
+    device: str | None
+    scale: Fraction
+    output: Path | None
+    force: bool
+
+    def opened(self) -> SanrFile:
+        return SanrFile(self.file, device=self.device)
+
+
+class _Done(NamedTuple):
+    """The file, where its views are, and which these are."""
+
+    opened: SanrFile
+    output: Path
+    what: str
+
+
+def _write_some(job: _Job, positions: tuple[tuple[float, float], ...]) -> _Done:
+    """Write views, each to an image of its own."""
+    paths = _view_paths(job.file, positions, job.scale, job.output)
+    for path in paths:
+        check_image(path, (".png", ".ppm", ".pgm"), job.force)
+    opened = job.opened()
+    for position, path in zip(positions, paths, strict=True):
+        write_view(path, opened.view(*position, scale=job.scale), opened.bit_depth)
+    what = ", ".join("view {:g},{:g}".format(*position) for position in positions)
+    return _Done(opened, paths[0] if len(paths) == 1 else paths[0].parent, what)
+
+
+def _write_quilt(job: _Job) -> _Done:
+    """Write the middle row of views as a quilt, whose tiles are added to the name of the output."""
+    output = job.output or Path(f"{job.file.stem}.png")
+    check_image(output, (".png",), force=True)
+    opened = job.opened()
+    n_v, n_u = opened.grid
+    row, (height, width) = (n_v - 1) // 2, _size(opened, job.scale)
+    tiles = choose_tiles(n_u, height, width)
+    path = quilt_path(output, tiles, width / height)
+    check_image(path, (".png",), job.force)
+    write_quilt(path, lambda u: opened.view(row, u, scale=job.scale), tiles, opened.bit_depth)
+    of = f" of row {row} of {n_v}" if n_v > 1 else ""
+    return _Done(opened, path, f"quilt of {tiles[1]} x {tiles[0]} views{of}")
+
+
+def _write_mosaic(job: _Job) -> _Done:
+    """Write all views as one image; holds a row of them at a time."""
+    output = job.output or Path(f"{job.file.stem}_mosaic.png")
+    check_image(output, (".png",), job.force)
+    opened = job.opened()
+    n_v, n_u = opened.grid
+    views = opened.views(scale=job.scale)
+    rows = (np.stack(list(islice(views, n_u))) for _ in range(n_v))
+    write_mosaic(output, rows, opened.grid, opened.bit_depth)
+    return _Done(opened, output, f"{n_v} x {n_u} views")
+
+
+def _write_all(job: _Job) -> _Done:
+    """Write every view as ``view_VV_UU.png`` to a folder, which may exist."""
+    folder = job.output or Path(f"{job.file.stem}_views")
+    opened = job.opened()
+    paths = {vu: folder / "view_{:02d}_{:02d}.png".format(*vu) for vu in np.ndindex(opened.grid)}
+    check_images(folder, paths.values(), job.force)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(v: int, u: int, view: npt.NDArray[Any]) -> None:
+        write_view(paths[v, u], view, opened.bit_depth)
+
+    n_views = sum(1 for _ in opened.map_views(write, scale=job.scale))
+    return _Done(opened, folder, f"{n_views} views")
 
 
 def _view_paths(
@@ -152,27 +209,3 @@ def _two_digits(position: float) -> str:
 def _size(opened: SanrFile, scale: Fraction) -> tuple[int, int]:
     height, width = (math.ceil(n * scale) for n in (opened.header.height, opened.header.width))
     return height, width
-
-
-def _write_quilt(opened: SanrFile, output: Path, scale: Fraction, force: bool) -> tuple[Path, str]:
-    """Write the middle row of views as a quilt. Returns its path and what it shows."""
-    n_v, n_u = opened.grid
-    row, (height, width) = (n_v - 1) // 2, _size(opened, scale)
-    tiles = choose_tiles(n_u, height, width)
-    path = quilt_path(output, tiles, width / height)
-    check_image(path, (".png",), force)
-    write_quilt(path, lambda u: opened.view(row, u, scale=scale), tiles, opened.bit_depth)
-    of = f" of row {row} of {n_v}" if n_v > 1 else ""
-    return path, f"quilt of {tiles[1]} x {tiles[0]} views{of}"
-
-
-def _write_all(opened: SanrFile, folder: Path, scale: Fraction, force: bool) -> int:
-    """Write every view as ``view_VV_UU.png``; the folder may exist. Returns their number."""
-    paths = {vu: folder / "view_{:02d}_{:02d}.png".format(*vu) for vu in np.ndindex(opened.grid)}
-    check_images(folder, paths.values(), force)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def write(v: int, u: int, view: npt.NDArray[Any]) -> None:
-        write_view(paths[v, u], view, opened.bit_depth)
-
-    return sum(1 for _ in opened.map_views(write, scale=scale))

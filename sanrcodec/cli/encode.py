@@ -10,16 +10,15 @@ from typing import Any
 
 import click
 
-from sanrcodec.cli.encoding import Job, check_paths, encode_one
+from sanrcodec.cli.encoding import ENDED_EARLY, MISSED, Job, check_paths, encode_one
 from sanrcodec.cli.input_options import inputs_options
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.many import encode_many
 from sanrcodec.cli.options import OUTPUT_FILE, Parsed, number_option, parse_size
 from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES
 
-__all__ = ["ENDED_EARLY", "MISSED", "command"]
+__all__ = ["command"]
 
-ENDED_EARLY, MISSED = 3, 4  # exit codes
 _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
 _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
 

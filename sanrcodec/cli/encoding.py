@@ -26,7 +26,9 @@ from sanrcodec.lightfield import LightField
 if TYPE_CHECKING:
     from sanrcodec.encoder import EncodeResult
 
-__all__ = ["Job", "Outcome", "check_paths", "encode_one"]
+__all__ = ["ENDED_EARLY", "MISSED", "Job", "Outcome", "check_paths", "encode_one"]
+
+ENDED_EARLY, MISSED = 3, 4  # exit codes of a fit whose file is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,60 +81,17 @@ def encode_one(job: Job, rank: int, stop: Stop) -> Outcome:
         SanrError: it failed, or the file lies elsewhere.
     """
     begun = time.monotonic()
-    quiet, options = job.quiet or rank > 0, dict(job.options)
-    tell: Callable[[str], None] = (lambda line: None) if quiet else note
+    tell: Callable[[str], None] = (lambda line: None) if job.quiet or rank else note
+    options = dict(job.options)
     light_field = read_source(job.source, options, tell).light_field
     if not rank:
         check_space(job.output, _room(light_field))
-
-    # PyTorch then asks for huge pages: page by page, new tensors take a tenth of a step on a CPU.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from sanrcodec import encoder
-
-    options["preset"] = options["preset"] or encoder.default_preset(options["device"])
-    progress = ProgressLine()
-
-    def warn(line: str) -> None:
-        progress.close()
-        if rank == 0:  # it speaks for all
-            note(f"Warning: {line}")
-
-    with handled_log("sanrcodec", LineHandler(warn)):
-        try:
-            encoded = encoder.encode(
-                light_field,
-                checkpoint=job.checkpoint,
-                **options,
-                progress=None if quiet else progress,
-                on_geometry=lambda line: tell(f"{job.source}: {line}"),
-                on_estimate=lambda steps, seconds: tell(
-                    f"preset {options['preset']}: {steps} steps take about {clock(seconds)}"
-                ),
-                should_stop=stop,
-            )
-        except SanrError:
-            if rank:  # rank 0 tells it
-                raise click.exceptions.Exit(1) from None
-            raise
-        finally:
-            progress.close()
+    encoded = _fitted(light_field, options, job, rank, stop, tell)
     if not encoded.steps:
         raise SanrError("the fit ended before its first step; nothing is written")
     outcome = Outcome(encoded, time.monotonic() - begun)
-    if rank:
-        return outcome
-    place, reason = write_or_rescue(
-        job.output, encoded.content, force=job.force, stop=stop, note=note
-    )
-    if job.checkpoint is not None:
-        _end_checkpoint(job.checkpoint, encoded.finished and reason is None, tell)
-    result(_to_json(job, place, outcome) if job.as_json else _describe(place, outcome))
-    if encoded.missed:
-        note(f"Warning: {encoded.missed}")
-    if encoded.unused:
-        tell(encoded.unused)
-    if reason is not None:
-        raise SanrError(f"{reason}; the file is {place}")
+    if not rank:
+        _write(job, outcome, stop, tell)
     return outcome
 
 
@@ -149,6 +108,74 @@ def check_paths(source: Path, output: Path, checkpoint: Path | None, force: bool
         check_output(checkpoint, force=True)
         if os.path.realpath(checkpoint) in map(os.path.realpath, (output, source)):
             raise click.UsageError(f"{checkpoint} is the input or the output; choose another file")
+
+
+def _fitted(
+    light_field: LightField,
+    options: dict[str, Any],
+    job: Job,
+    rank: int,
+    stop: Stop,
+    tell: Callable[[str], None],
+) -> EncodeResult:
+    """Fit, while a line tells the progress and others what goes wrong.
+
+    Raises:
+        click.Exit: on a rank that is not 0, when the fit failed.
+        SanrError: it failed.
+    """
+    # PyTorch then asks for huge pages: page by page, new tensors take a tenth of a step on a CPU.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from sanrcodec import encoder
+
+    options["preset"] = options["preset"] or encoder.default_preset(options["device"])
+    progress = ProgressLine()
+
+    def warn(line: str) -> None:
+        progress.close()
+        if rank == 0:  # it speaks for all
+            note(f"Warning: {line}")
+
+    with handled_log("sanrcodec", LineHandler(warn)):
+        try:
+            return encoder.encode(
+                light_field,
+                checkpoint=job.checkpoint,
+                **options,
+                progress=None if job.quiet or rank else progress,
+                on_geometry=lambda line: tell(f"{job.source}: {line}"),
+                on_estimate=lambda steps, seconds: tell(
+                    f"preset {options['preset']}: {steps} steps take about {clock(seconds)}"
+                ),
+                should_stop=stop,
+            )
+        except SanrError:
+            if rank:  # rank 0 tells it
+                raise click.exceptions.Exit(1) from None
+            raise
+        finally:
+            progress.close()
+
+
+def _write(job: Job, outcome: Outcome, stop: Stop, tell: Callable[[str], None]) -> None:
+    """Write the file and print the result.
+
+    Raises:
+        SanrError: the file lies elsewhere, or nowhere.
+    """
+    encoded = outcome.encoded
+    place, reason = write_or_rescue(
+        job.output, encoded.content, force=job.force, stop=stop, note=note
+    )
+    if job.checkpoint is not None:
+        _end_checkpoint(job.checkpoint, encoded.finished and reason is None, tell)
+    result(_to_json(job, place, outcome) if job.as_json else _describe(place, outcome))
+    if encoded.missed:
+        note(f"Warning: {encoded.missed}")
+    if encoded.unused:
+        tell(encoded.unused)
+    if reason is not None:
+        raise SanrError(f"{reason}; the file is {place}")
 
 
 def _describe(place: Path, outcome: Outcome) -> str:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import click
 
-from sanrcodec.cli.encoding import Job, check_paths, encode_one
+from sanrcodec.cli.encoding import ENDED_EARLY, MISSED, Job, check_paths, encode_one
 from sanrcodec.cli.interrupt import Stop
 from sanrcodec.cli.messages import describe, note, result
 from sanrcodec.errors import SanrError
 
 __all__ = ["encode_many"]
+
+_FAILED = 1  # exit code
 
 
 def encode_many(jobs: Sequence[Job], folder: Path, rank: int, n_ranks: int, stop: Stop) -> int:
@@ -31,7 +33,8 @@ def encode_many(jobs: Sequence[Job], folder: Path, rank: int, n_ranks: int, stop
         stop: An early end of the running fit is that of the remaining jobs, too.
 
     Returns:
-        Exit code: 1 if one failed, else 3 if they ended early, else 4 if a target was missed.
+        Exit code: 1 if one failed, else 3 if one ended early, else 4 if one missed its target,
+        else 0.
 
     Raises:
         click.UsageError: two inputs have the same name, or the folder cannot be created.
@@ -59,13 +62,13 @@ def encode_many(jobs: Sequence[Job], folder: Path, rank: int, n_ranks: int, stop
         return 0
     if not mine[0].as_json:
         result("", *_table(rows))
-    return next(code for code in (1, 3, 4, 0) if code in codes)
+    return next(code for code in (_FAILED, ENDED_EARLY, MISSED, 0) if code in codes)
 
 
 def _attempt(job: Job, n_ranks: int, stop: Stop) -> tuple[int, str, str, str, str]:
     """Do a job; returns its exit code, and status, bytes, PSNR-YUV and seconds for the table."""
     if stop():
-        return 3, *_told(job, "not begun")
+        return ENDED_EARLY, *_told(job, "not begun")
     if job.output.is_file() and not job.force:
         return 0, *_told(job, "skipped")
     try:
@@ -79,10 +82,10 @@ def _attempt(job: Job, n_ranks: int, stop: Stop) -> tuple[int, str, str, str, st
     except (SanrError, OSError, MemoryError, click.UsageError) as error:
         reason = error.message if isinstance(error, click.UsageError) else describe(error)
         note(f"Error: {reason}")
-        return 1, *_told(job, "failed", reason)
+        return _FAILED, *_told(job, "failed", reason)
     encoded = outcome.encoded
-    code = 3 if not encoded.finished else 4 if encoded.missed else 0
-    status = {0: "done", 3: "ended early", 4: "target missed"}[code]
+    code = ENDED_EARLY if not encoded.finished else MISSED if encoded.missed else 0
+    status = {0: "done", ENDED_EARLY: "ended early", MISSED: "target missed"}[code]
     figures = f"{len(encoded.content)}", f"{encoded.psnr_yuv:.2f}", f"{outcome.seconds:.1f}"
     return code, status, *figures
 
