@@ -21,7 +21,6 @@ import torch
 from sanrcodec.arithmetic.torchops import usable_device
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.defaults import untrained
-from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
 from sanrcodec.encoder.contest import Contest, new_model
@@ -157,25 +156,13 @@ def encode(
             start = _prepare(light_field, options, chosen, kept, ranks, should_stop, tell)
             model, geometry = start.model, start.geometry
             if ranks.rank == 0:
-                _warn_of_untrained(model.header, warn)
-                if line := describe_order(light_field):
-                    warn(line)
-                for line in limits_of(geometry.parallax.extent if geometry else 0.0, model.header):
-                    warn(line)
-                if start.dead_pixels:
-                    warn(describe_dead_pixels(start.dead_pixels))
-            control = (
-                RateControl(
-                    options.target,
-                    model,
-                    light_field,
-                    options.lmbda,
-                    options.schedule,
+                _warn_of_start(start, light_field, warn)
+            control = None
+            if options.target:
+                control = RateControl(
+                    options.target, model, light_field, options.lmbda, options.schedule,
                     start.exposure,
-                )
-                if options.target
-                else None
-            )
+                )  # fmt: skip
 
             def save(state: FitState) -> None:
                 if not kept:
@@ -278,7 +265,9 @@ def _prepare(
     n_steps = options.steps or PRESETS[options.preset].steps
     exposure = ranks.share(lambda: measure_exposure(light_field))
     geometry, contest, state = ranks.share(
-        lambda: _start(light_field, exposure, sweeps, device, checkpoint, n_steps, ranks.size)
+        lambda: _swept_or_kept(
+            light_field, exposure, sweeps, device, checkpoint, n_steps, ranks.size
+        )
     )
     tell(describe_geometry(geometry, light_field.grid, sweeps))
     outcome = "none" if not sweeps else "found" if geometry else "not found"
@@ -329,7 +318,7 @@ def default_preset(device: str | None = None) -> str:
     return "medium" if on_gpu else "fast"
 
 
-def _start(
+def _swept_or_kept(
     light_field: LightField,
     exposure: Exposure,
     sweeps: bool,
@@ -356,14 +345,21 @@ def _start(
     return geometry.to("cpu") if geometry else None, None, None
 
 
-def _warn_of_untrained(header: StreamHeader, warn: Callable[[str], None]) -> None:
-    """Say which networks begin as pseudo-random numbers: their files are larger."""
-    names = untrained(tensor_specs(header))
-    if names:
+def _warn_of_start(start: _Start, light_field: LightField, warn: Callable[[str], None]) -> None:
+    """Say before a fit what will cost quality or bytes, or looks wrong in the input."""
+    header, geometry = start.model.header, start.geometry
+    # Networks that begin as pseudo-random numbers make files larger.
+    if names := untrained(tensor_specs(header)):
         warn(
             "no weights were trained for a scene model of this shape; "
             f"these tensors begin at random: {', '.join(names)}"
         )
+    if line := describe_order(light_field):
+        warn(line)
+    for line in limits_of(geometry.parallax.extent if geometry else 0.0, header):
+        warn(line)
+    if start.dead_pixels:
+        warn(describe_dead_pixels(start.dead_pixels))
 
 
 def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int, SanrFile]:

@@ -47,7 +47,25 @@ class FitState(TypedDict):
 
 
 class Steps:
-    """One running fit: its tensors, and a step at every stage."""
+    """One running fit: its tensors, and a step at every stage.
+
+    Args:
+        model: That is fitted, in place.
+        views: Of this rank, in the order of the steps.
+        preset: Rates.
+        schedule: What happens when.
+        n_steps: Planned; the owner keeps ``total`` at what is planned later.
+        lmbda: Weight of the rate; where a control starts from.
+        geometry: From the plane sweep, or None.
+        exposure: Of the light field.
+        control: Whose lmbda is followed, if there is one.
+
+    Attributes:
+        count, total: float32 ``[]`` on the model's device, steps done and planned.
+        figures: float32 ``[2]``, running means of the bits of the file and of the log of the mean
+            squared error.
+        coarsened: ``[]`` on the CPU, 1 once the weights' steps have been searched.
+    """
 
     def __init__(
         self,
