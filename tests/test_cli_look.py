@@ -69,6 +69,17 @@ def test_layers_and_pictures_of_disparity(file: str) -> None:
     assert ".pfm" in run("disparity", file, "-o", "d.jpg", code=2)
 
 
+def test_layers_are_not_written_in_part(file: str) -> None:
+    """Only their own files are in the way, and the last of them as much as the first."""
+    for name in ("d.png", "d_share1.png"):
+        Path(name).touch()
+    assert "d_share1.png exists" in run("disparity", file, "--layers", "-o", "d.png", code=2)
+    assert not Path("d_disparity0.png").exists()
+    Path("d_share1.png").unlink()
+    run("disparity", file, "--layers", "-o", "d.png")
+    assert Path("d.png").read_bytes() == b""
+
+
 def test_disparity_needs_geometry(file: str) -> None:
     shutil.copy(Path(__file__).parent / "vectors" / "sanr.sanr", "flat.sanr")
     assert "no geometry" in run("disparity", "flat.sanr", "-o", "d.npy", code=1)

@@ -38,24 +38,35 @@ def command(
     The higher, the nearer: what has disparity d moves by -d pixels when the camera moves by one
     view to the right or down, as in the HCI 4D light field benchmark.
     """
-    check_image(output, FLOAT_MAP_SUFFIXES, force)
+    # Layers go to other files, whose names begin like this one.
+    check_image(output, FLOAT_MAP_SUFFIXES, force or layers)
     opened = SanrFile(file)
     n_v, n_u = opened.grid
-    v, u = position or ((n_v - 1) / 2, (n_u - 1) / 2)
-    if not layers:
-        values = opened.disparity(v, u)
-        how = write_float_map(output, values)
-        result(
-            f"{output}: disparity {values.min():.2f}..{values.max():.2f} pixels per view "
-            f"of view {v:g},{u:g}, {how}"
-        )
+    position = position or ((n_v - 1) / 2, (n_u - 1) / 2)
+    if layers:
+        _write_layers(opened, position, output, force)
         return
-    found = opened.layer_disparities(v, u)
-    for name, maps in (("disparity", found.disparity), ("share", found.share)):
-        for number, values in enumerate(maps):
-            path = output.with_name(f"{output.stem}_{name}{number}{output.suffix}")
-            check_image(path, FLOAT_MAP_SUFFIXES, force)
-            how = write_float_map(path, values)
-            result(
-                f"{path}: {name} of layer {number}, {values.min():.2f}..{values.max():.2f}, {how}"
-            )
+    values = opened.disparity(*position)
+    how = write_float_map(output, values)
+    result(
+        f"{output}: disparity {values.min():.2f}..{values.max():.2f} pixels per view "
+        "of view {:g},{:g}, {}".format(*position, how)
+    )
+
+
+def _write_layers(
+    opened: SanrFile, position: tuple[float, float], output: Path, force: bool
+) -> None:
+    """Write disparity and share of every layer; no file is written if one is in the way."""
+    paths = {
+        (name, number): output.with_name(f"{output.stem}_{name}{number}{output.suffix}")
+        for name in ("disparity", "share")
+        for number in range(opened.header.layers)
+    }
+    for path in paths.values():
+        check_image(path, FLOAT_MAP_SUFFIXES, force)
+    found = opened.layer_disparities(*position)
+    for (name, number), path in paths.items():
+        values = getattr(found, name)[number]
+        how = write_float_map(path, values)
+        result(f"{path}: {name} of layer {number}, {values.min():.2f}..{values.max():.2f}, {how}")
