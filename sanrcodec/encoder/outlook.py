@@ -58,30 +58,11 @@ def outlook_of(
         lmbda: That the latents have followed.
         n_pixels: Of a whole view.
     """
-    ahead = 1 - progress
     if level:
-        growth, fall = _GROWTH_OF_SMALLER[min(level, len(_GROWTH_OF_SMALLER)) - 1]
-        # Smaller views come to be better than whole ones will be.
-        gain_db = 2.2 * ahead - 1.1 if level == 1 else 2.5 * ahead - 0.5
-        # Fewer steps of whole views than were seen do less.
-        gain_db -= 0.5 * max(0.0, _STEPS_SEEN / n_steps - 1)
-        left = _left(_LEFT_AT_QUARTER, lmbda, n_pixels)
-        if level == 1:
-            left = (0.8 + 0.2 * progress) * _left(_LEFT_AT_END, lmbda, n_pixels)
-        return Outlook(growth * math.pow(lmbda, -fall), left, gain_db)
+        return _of_smaller(level, progress, n_steps, lmbda, n_pixels)
     if after_smaller:
-        growth = (lmbda / 2) ** (-0.045 * ahead)
-        # The networks' bits fall with their rates; then the search for their steps takes a part.
-        begin, end = (_left(of, lmbda, n_pixels) for of in (_LEFT_AT_BEGIN, _LEFT_AT_END))
-        gain_db = 1.3 * math.pow(ahead, 2.8)
-        gain_db += end_gain_db(after_smaller) - _SPARE_DB
-        return Outlook(growth, begin + (end - begin) * progress, gain_db)
-    early = 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
-    steady = 0.8 * math.pow(ahead, 2.0) * min(1.0, n_steps / 8000)
-    gain_db = max(early, steady) + end_gain_db(after_smaller) - _SPARE_DB
-    # In longer fits they fall more.
-    left = 0.14 + 0.46 * progress
-    return Outlook(1 - 0.1 * ahead, left, gain_db)
+        return _of_whole_after_smaller(progress, lmbda, n_pixels)
+    return _of_whole(progress, n_steps)
 
 
 def end_gain_db(after_smaller: bool) -> float:
@@ -104,6 +85,42 @@ def growth_foreseen(growth: float, lmbda: float) -> float:
     return growth * factor * math.pow(lmbda, -fall)
 
 
+def _of_smaller(level: int, progress: float, n_steps: int, lmbda: float, n_pixels: int) -> Outlook:
+    """While views are smaller: they come to be better than whole ones will be."""
+    ahead = 1 - progress
+    growth, fall = _GROWTH_OF_SMALLER[min(level, len(_GROWTH_OF_SMALLER)) - 1]
+    gain_db = 2.2 * ahead - 1.1 if level == 1 else 2.5 * ahead - 0.5
+    # Fewer steps of whole views than were seen do less.
+    gain_db -= 0.5 * max(0.0, _STEPS_SEEN / n_steps - 1)
+    left = _left(_LEFT_AT_QUARTER, lmbda, n_pixels)
+    if level == 1:
+        left = (0.8 + 0.2 * progress) * _left(_LEFT_AT_END, lmbda, n_pixels)
+    return Outlook(growth * math.pow(lmbda, -fall), left, gain_db)
+
+
+def _of_whole_after_smaller(progress: float, lmbda: float, n_pixels: int) -> Outlook:
+    """On whole views, in a fit that began with smaller ones, as short fits do."""
+    ahead = 1 - progress
+    growth = (lmbda / 2) ** (-0.045 * ahead)
+    # The networks' bits fall with their rates; then the search for their steps takes a part.
+    begin, end = (_left(of, lmbda, n_pixels) for of in (_LEFT_AT_BEGIN, _LEFT_AT_END))
+    gain_db = 1.3 * math.pow(ahead, 2.8)
+    gain_db += end_gain_db(after_smaller=True) - _SPARE_DB
+    return Outlook(growth, begin + (end - begin) * progress, gain_db)
+
+
+def _of_whole(progress: float, n_steps: int) -> Outlook:
+    """On whole views from the first step on."""
+    ahead = 1 - progress
+    early = 6.5 * math.exp(-5.5 * progress) * math.pow(max(1.0, n_steps / 400), -0.35)
+    steady = 0.8 * math.pow(ahead, 2.0) * min(1.0, n_steps / 8000)
+    gain_db = max(early, steady) + end_gain_db(after_smaller=False) - _SPARE_DB
+    # The networks' bits fall more than in short fits.
+    left = 0.14 + 0.46 * progress
+    return Outlook(1 - 0.1 * ahead, left, gain_db)
+
+
 def _left(share: tuple[float, float, float], lmbda: float, n_pixels: int) -> float:
+    """Share of all bits but those of the latents, by one of the triples above."""
     most, fall, least = share
     return max(least, most - fall * max(0.0, math.log(lmbda / n_pixels / _CHEAP)))

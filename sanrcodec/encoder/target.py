@@ -17,6 +17,9 @@ __all__ = ["Target", "target_of"]
 _BPP_TOLERANCE = 0.03
 _PSNR_TOLERANCE_DB = 0.2
 _SIZE_TOLERANCE = 0.05
+# Share of a tolerance that a file may use before it is corrected: figures of few views are not
+# exact. And the share that is kept below a limit where none of that is allowed.
+_CORRECTED, _BELOW_LIMIT = 0.8, 0.4
 
 # Bits per pixel of one view = _TYPICAL_RATE * lmbda ** -_RATE_EXPONENT, of the eight scenes of
 # results/rd.csv; a scene differs by a factor of 4.
@@ -87,10 +90,10 @@ class Target:
         """
         if self.bits is not None:
             if self.is_limit:
-                return bits > self.bits * (1 - 0.4 * _SIZE_TOLERANCE * (1 - slack))
-            return bits > self.bits * (1 + 0.8 * _BPP_TOLERANCE * slack)
+                return bits > self.bits * (1 - _BELOW_LIMIT * _SIZE_TOLERANCE * (1 - slack))
+            return bits > self.bits * (1 + _CORRECTED * _BPP_TOLERANCE * slack)
         assert self.psnr_yuv is not None
-        return psnr_yuv > self.psnr_yuv + 0.8 * _PSNR_TOLERANCE_DB * slack
+        return psnr_yuv > self.psnr_yuv + _CORRECTED * _PSNR_TOLERANCE_DB * slack
 
     def falls_short(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
         """Whether a file has too few bits; the arguments are those of :meth:`exceeds`.
@@ -100,7 +103,7 @@ class Target:
         if self.bits is None:
             return False
         tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE * slack
-        return bits < self.bits * (1 - 0.8 * tolerance)
+        return bits < self.bits * (1 - _CORRECTED * tolerance)
 
     def miss(self, bits: float, psnr_yuv: float) -> float:
         """How far a file is off, 0 where it is exact: of two the one with less is kept.
