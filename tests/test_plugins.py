@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.metadata
+import pickle
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +155,39 @@ def test_napari_manifest() -> None:
     assert identifiers == ["sanrcodec.get_reader"] * 2
     (entry,) = importlib.metadata.entry_points(group="napari.manifest", name="sanrcodec")
     assert entry.value == "sanrcodec:napari.yaml"
+
+
+@pytest.mark.parametrize("path", sorted((VECTORS.parent / "faulty").glob("*.sanr")))
+def test_pillow_tells_damage_by_its_own_errors(path: Path) -> None:
+    try:
+        image = Image.open(path)
+    except Image.UnidentifiedImageError:
+        return
+    with image, pytest.raises(OSError, match="section LATENTS"):
+        image.load()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda image: pickle.loads(pickle.dumps(image))])
+def test_a_copied_picture_is_the_view_that_was_shown(copied: Any) -> None:
+    view = sanrcodec.open(DEFAULT).view(2, 0)
+    with Image.open(DEFAULT) as image:
+        image.seek(6)
+        again = copied(image)
+    np.testing.assert_array_equal(np.asarray(again), view)
+    assert (again.n_frames, again.tell()) == (1, 0)
+    with pytest.raises(EOFError):
+        again.seek(1)
+
+
+def test_a_view_is_whole_after_another_was_changed() -> None:
+    with Image.open(DEFAULT) as image:
+        image.thumbnail((8, 8))
+        image.putalpha(3)
+        image.seek(0)
+        assert (image.size, image.mode) == ((32, 24), "RGB")
+        np.testing.assert_array_equal(np.asarray(image), sanrcodec.open(DEFAULT).view(0, 0))
+
+
+def test_pillow_does_not_write_several_pictures_either(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="sanr encode"):
+        Image.new("L", (4, 4)).save(tmp_path / "x.sanr", save_all=True)
