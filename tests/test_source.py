@@ -3,17 +3,24 @@
 
 from __future__ import annotations
 
+import array
+import codecs
+import gzip
 import io
+import mmap
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT, assert_refused, sanr
 
@@ -187,3 +194,65 @@ def test_folder(tmp_path: Path) -> None:
     assert_refused(sanr("info", tmp_path), 1, "Is a directory")
     with pytest.raises((OSError, SanrError)):
         sanrcodec.open(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["array", "numpy", "memoryview", "mmap", "zip", "gzip"])
+def test_bytes_in_any_form(kind: str, tmp_path: Path) -> None:
+    content = VECTOR.read_bytes()
+    (tmp_path / "x").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        packed.writestr("x", content)
+    with ExitStack() as stack:
+        found: sanrcodec.SanrFile
+        if kind == "array":
+            found = sanrcodec.open(array.array("B", content))  # type: ignore[arg-type]
+        elif kind == "numpy":
+            found = sanrcodec.open(np.fromfile(tmp_path / "x", np.uint8))
+        elif kind == "memoryview":
+            found = sanrcodec.open(memoryview(content[::-1])[::-1])
+        elif kind == "mmap":
+            file = stack.enter_context((tmp_path / "x").open("rb"))
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = sanrcodec.open(stack.enter_context(mapped))
+        elif kind == "zip":
+            archive = stack.enter_context(zipfile.ZipFile(tmp_path / "x.zip"))
+            found = sanrcodec.open(stack.enter_context(archive.open("x")))
+        else:
+            stream = io.BytesIO(gzip.compress(content))
+            found = sanrcodec.open(stack.enter_context(gzip.open(stream)))
+    assert found.n_bytes == len(content)
+    np.testing.assert_array_equal(found.view(0, 0), sanrcodec.open(VECTOR).view(0, 0))
+
+
+class Waiting(io.RawIOBase):
+    """Has no data yet, and does not wait for any."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        (None, "type NoneType, expected a path, bytes or a binary file"),
+        (3, "type int, expected"),
+        ([VECTOR], "type list, expected"),
+        (io.StringIO(""), "gives text, expected bytes; open it in mode 'rb'"),
+        (codecs.getreader("latin-1")(io.BytesIO(VECTOR.read_bytes())), "gives text"),
+        (Waiting(), "no data yet"),
+    ],
+    ids=["None", "int", "list", "text", "reader", "waiting"],
+)
+def test_sources_of_other_kinds_are_refused_in_one_line(bad: Any, text: str) -> None:
+    with pytest.raises(SanrError, match=re.escape(text)) as caught:
+        sanrcodec.open(bad)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_opened_as_text_is_told() -> None:
+    file: Any
+    with VECTOR.open(encoding="utf-8") as file, pytest.raises(SanrError, match="mode 'rb'"):
+        sanrcodec.open(file)
