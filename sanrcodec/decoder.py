@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -258,18 +259,23 @@ class SanrFile(Renderings):
         def decode(v: int, u: int) -> T:
             return task(v, u, self.view(v, u, scale=scale))
 
-        ahead: deque[Future[T]] = deque()
-        with ThreadPoolExecutor(n_threads) as pool:
-            try:
-                for v, u in np.ndindex(self.grid):
-                    ahead.append(pool.submit(decode, v, u))
-                    if len(ahead) > n_threads:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
+        places, ahead = iter(np.ndindex(self.grid)), deque[tuple[int, int, Future[T]]]()
+        pool, process = ThreadPoolExecutor(n_threads), os.getpid()
+        try:
+            while os.getpid() == process:
+                for v, u in islice(places, 1 + n_threads - len(ahead)):
+                    ahead.append((v, u, pool.submit(decode, v, u)))
+                if not ahead:
+                    return
+                yield ahead.popleft()[2].result()
+            # A fork has no threads but one: what they had begun is decoded again.
+            for v, u in [*((v, u) for v, u, _ in ahead), *places]:
+                yield decode(v, u)
+        finally:
+            if os.getpid() == process:
+                for _, _, future in ahead:
                     future.cancel()
+                pool.shutdown()
 
 
 def open_sanr(
@@ -296,7 +302,7 @@ def open_sanr(
     threads at once; the file can be pickled, and is a context manager that frees its memory.
 
     Args:
-        source: Path, bytes, or a binary file object.
+        source: Path, bytes in any form, or a binary file object.
         device: Where views are computed: by torch on a device that it names so, such as ``cuda``
             or ``cpu``; by numpy if None. The samples are the same.
         max_pixels: Pixels that the canvases of all layers may have. By default a warning comes
@@ -309,7 +315,8 @@ def open_sanr(
         The opened file; ``help(sanrcodec.SanrFile)`` has all of its methods.
 
     Raises:
-        SanrError: one of its subclasses says what is wrong with the file.
+        SanrError: one of its subclasses says what is wrong with the file; itself, that the source
+            is none.
         LightFieldError: the device is not usable here.
         MissingEncoderError: a device is given, but PyTorch is not installed.
         OSError: the file cannot be read.

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import os
 import pickle
+import signal
 import threading
 import time
 import tracemalloc
@@ -269,3 +270,23 @@ def test_files_survive_a_fork_while_a_thread_decodes(monkeypatch: pytest.MonkeyP
     assert done
     assert os.waitstatus_to_exitcode(status) == 0
     np.testing.assert_array_equal(opened.view(1, 2), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork in a process with threads
+def test_views_go_on_in_a_process_that_was_forked_between_them() -> None:
+    """Its threads are gone, and would be waited for without end."""
+    expected = list(sanrcodec.open(VECTOR).views())
+    views = sanrcodec.open(VECTOR).views()
+    next(views)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(60)
+            rest = list(views)
+            code = 0 if all(map(np.array_equal, rest, expected[1:])) and len(rest) == 8 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert all(map(np.array_equal, views, expected[1:]))
