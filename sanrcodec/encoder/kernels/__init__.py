@@ -18,8 +18,7 @@ __all__ = ["runs_on"]
 
 _logger = logging.getLogger(__name__)
 
-# torch.library.custom_op came with torch 2.4.
-_INSTALLED = hasattr(torch.library, "custom_op") and importlib.util.find_spec("triton") is not None
+_INSTALLED = importlib.util.find_spec("triton") is not None
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # on any device; for tests
 _MAX_CHANNELS = 20  # of a row, which registers hold
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import Function
 
 from sanrcodec.encoder.kernels.device import color_filter as device
 from sanrcodec.encoder.kernels.launch import BLOCK, launch, n_programs
@@ -33,9 +34,8 @@ def color_filter(
         output: ``[C, n_hidden, 3, 3]``.
         leak: Slope of the hidden units below zero.
     """
-    weight = torch.cat([linear, hidden])
-    corrected: Tensor
-    corrected, _ = _forward(features, weight, bias, output, leak)
+    tensors = features, torch.cat([linear, hidden]), bias, output
+    corrected: Tensor = _ColorFilter.apply(*(tensor.contiguous() for tensor in tensors), leak)  # type: ignore[no-untyped-call]
     return corrected
 
 
@@ -49,95 +49,67 @@ def _n_blocks(features: Tensor, border: int = 0) -> int:
     return int(n * -(-(height + 2 * border) * (width + 2 * border) // BLOCK))
 
 
-@torch.library.custom_op("sanrcodec::color_filter", mutates_args=())
-def _forward(
-    features: Tensor, weight: Tensor, bias: Tensor, output: Tensor, leak: float
-) -> tuple[Tensor, Tensor]:
-    """Corrected features, and linear part and hidden units."""
-    n, _, height, width = features.shape
-    features, weight, output = features.contiguous(), weight.contiguous(), output.contiguous()
-    sizes, n_blocks = _sizes(features, output), _n_blocks(features)
-    found = features.new_empty(n, len(weight), height, width)
-    corrected = torch.empty_like(features)
-    launch(
-        device.unfold, features, n_blocks,
-        features, weight, bias.contiguous(), found, n_blocks, height, width, leak, **sizes,
-    )  # fmt: skip
-    launch(
-        device.correct, features, n_blocks,
-        features, found, output, corrected, n_blocks, height, width, **sizes,
-    )  # fmt: skip
-    return corrected, found
-
-
-@_forward.register_fake
-def _(
-    features: Tensor, weight: Tensor, bias: Tensor, output: Tensor, leak: float
-) -> tuple[Tensor, Tensor]:
-    n, _, height, width = features.shape
-    found = features.new_empty(n, len(weight), height, width)
-    return features.new_empty(features.shape), found
-
-
-@torch.library.custom_op("sanrcodec::color_filter_backward", mutates_args=())
-def _backward(
-    features: Tensor, weight: Tensor, output: Tensor, found: Tensor, gradient: Tensor, leak: float
-) -> tuple[Tensor, Tensor]:
-    """Gradient of the features, and sums as :func:`.device.color_filter.weight_gradients` has."""
-    n, _, height, width = features.shape
-    features, weight, output = features.contiguous(), weight.contiguous(), output.contiguous()
-    gradient = gradient.contiguous()
-    sizes, n_blocks = _sizes(features, output), _n_blocks(features, border=1)
-    of_hidden = features.new_zeros(n, sizes["n_hidden"], height, width)
-    of_features = torch.zeros_like(features)
-    launch(
-        device.hidden_gradient, features, n_blocks,
-        gradient, found, output, of_hidden, n_blocks, height, width, leak, **sizes,
-    )  # fmt: skip
-    launch(
-        device.input_gradient, features, n_blocks,
-        gradient, of_hidden, weight, of_features, n_blocks, height, width, **sizes,
-    )  # fmt: skip
-    n_blocks = n * -(-height * width // _PIXELS)
-    n_sums = sum(_parts(weight, output))
-    sums = features.new_empty(n_programs(features, n_blocks, _TAPS) // _TAPS, _TAPS, n_sums)
-    launch(
-        device.weight_gradients, features, n_blocks,
-        features, found, gradient, of_hidden, sums, n_blocks, height, width, **sizes,
-        n_parts=_TAPS, BLOCK=_PIXELS,
-    )  # fmt: skip
-    return of_features, sums.sum(0)
-
-
-@_backward.register_fake
-def _(
-    features: Tensor, weight: Tensor, output: Tensor, found: Tensor, gradient: Tensor, leak: float
-) -> tuple[Tensor, Tensor]:
-    n_sums = sum(_parts(weight, output))
-    return features.new_empty(features.shape), features.new_empty(_TAPS, n_sums)
-
-
 def _parts(weight: Tensor, output: Tensor) -> list[int]:
-    """Sums for the weights of features, for those of hidden units, and for biases."""
+    """Sums for the weights of features, for those of hidden units, and for biases.
+
+    As :func:`.device.color_filter.weight_gradients` has them.
+    """
     (n_out, n_in), (n_colors, n_hidden) = weight.shape[:2], output.shape[:2]
     return [n_in * n_out, n_hidden * n_colors, n_hidden]
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    features, weight, _, taps, ctx.leak = inputs
-    ctx.save_for_backward(features, weight, taps, output[1])
-    ctx.mark_non_differentiable(output[1])
+class _ColorFilter(Function):
+    """:func:`color_filter`, whose weights for features are one tensor."""
 
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, output: Tensor, leak: float
+    ) -> Tensor:
+        """Correct the colors, from a linear part and hidden units that are kept."""
+        n, _, height, width = features.shape
+        sizes, n_blocks = _sizes(features, output), _n_blocks(features)
+        found = features.new_empty(n, len(weight), height, width)
+        corrected = torch.empty_like(features)
+        launch(
+            device.unfold, features, n_blocks,
+            features, weight, bias, found, n_blocks, height, width, leak, **sizes,
+        )  # fmt: skip
+        launch(
+            device.correct, features, n_blocks,
+            features, found, output, corrected, n_blocks, height, width, **sizes,
+        )  # fmt: skip
+        ctx.save_for_backward(features, weight, output, found)
+        ctx.leak = leak
+        return corrected
 
-def _gradients(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    features, weight, taps, found = ctx.saved_tensors
-    of_features, sums = _backward(features, weight, taps, found, gradient, ctx.leak)
-    of_weight, of_taps, of_bias = sums.split(_parts(weight, taps), 1)
-    of_weight, of_taps = (
-        part.T.unflatten(0, (-1, len(filters))).transpose(0, 1).reshape(filters.shape)
-        for part, filters in ((of_weight, weight), (of_taps, taps))
-    )
-    return of_features, of_weight, of_bias[0], of_taps, None
-
-
-_forward.register_autograd(_gradients, setup_context=_setup)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Of the hidden units first, then of the features and of all weights."""
+        features, weight, output, found = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        n, _, height, width = features.shape
+        sizes, n_blocks = _sizes(features, output), _n_blocks(features, border=1)
+        of_hidden = features.new_zeros(n, sizes["n_hidden"], height, width)
+        of_features = torch.zeros_like(features)
+        launch(
+            device.hidden_gradient, features, n_blocks,
+            gradient, found, output, of_hidden, n_blocks, height, width, ctx.leak, **sizes,
+        )  # fmt: skip
+        launch(
+            device.input_gradient, features, n_blocks,
+            gradient, of_hidden, weight, of_features, n_blocks, height, width, **sizes,
+        )  # fmt: skip
+        n_blocks = n * -(-height * width // _PIXELS)
+        parts = _parts(weight, output)
+        sums = features.new_empty(n_programs(features, n_blocks, _TAPS) // _TAPS, _TAPS, sum(parts))
+        launch(
+            device.weight_gradients, features, n_blocks,
+            features, found, gradient, of_hidden, sums, n_blocks, height, width, **sizes,
+            n_parts=_TAPS, BLOCK=_PIXELS,
+        )  # fmt: skip
+        of_weight, of_output, of_bias = sums.sum(0).split(parts, 1)
+        of_weight, of_output = (
+            part.T.unflatten(0, (-1, len(filters))).transpose(0, 1).reshape(filters.shape)
+            for part, filters in ((of_weight, weight), (of_output, output))
+        )
+        return of_features, of_weight, of_bias[0], of_output, None

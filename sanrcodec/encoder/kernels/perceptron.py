@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import Function
 
 from sanrcodec.encoder.kernels.device import perceptron as device
 from sanrcodec.encoder.kernels.launch import BLOCK, N_COPIES, launch
@@ -71,111 +72,81 @@ def perceptron(
     """
     none = x.new_empty(0)
     weights = [*(attention or (none, none)), *(hidden or (none.reshape(0, 0), none)), *output]
-    y: Tensor = _forward(x, none if shared is None else shared, *weights, scale, leak)
+    tensors = [x, none if shared is None else shared, *weights]
+    y: Tensor = _Perceptron.apply(scale, leak, *(tensor.contiguous() for tensor in tensors))  # type: ignore[no-untyped-call]
     return y
 
 
-def _sizes(x: Tensor, shared: Tensor, a_bias: Tensor, h_weight: Tensor, o_weight: Tensor) -> _Sizes:
+def _sizes(
+    x: Tensor, shared: Tensor, _: Tensor, a_bias: Tensor, h_weight: Tensor, h_bias: Tensor,
+    o_weight: Tensor,
+) -> _Sizes:  # fmt: skip
     n_in, (n_hidden, h_stride), (n_out, n_seen) = x.shape[1], h_weight.shape, o_weight.shape
     n_shared = shared.shape[0] if shared.ndim == 2 else 0
     direct = n_seen > n_hidden
     return _Sizes(n_in, n_shared, n_out, n_hidden, h_stride, a_bias.numel() > 0, direct)
 
 
-@torch.library.custom_op("sanrcodec::perceptron", mutates_args=())
-def _forward(
-    x: Tensor, shared: Tensor, a_weight: Tensor, a_bias: Tensor, h_weight: Tensor, h_bias: Tensor,
-    o_weight: Tensor, o_bias: Tensor, scale: float, leak: float,
-) -> Tensor:  # fmt: skip
-    sizes = _sizes(x, shared, a_bias, h_weight, o_weight)
+def _counts(x: Tensor, h_bias: Tensor) -> tuple[int, int, int]:
+    """Rows of an image, blocks of all images, and hidden biases of an image of its own."""
     n, _, n_rows = x.shape
-    y = x.new_empty(n, sizes.n_out, n_rows)
-    n_blocks = n * -(-n_rows // BLOCK)
-    launch(
-        device.forward, x, n_blocks,
-        *_dense(x, shared, a_weight, a_bias, h_weight, h_bias, o_weight, o_bias), y,
-        n_rows, n_blocks, _bias_stride(h_bias), scale, leak, **sizes._asdict(),
-    )  # fmt: skip
-    return y
+    return n_rows, n * -(-n_rows // BLOCK), h_bias.shape[1] if h_bias.ndim == 2 else 0
 
 
-@_forward.register_fake
-def _(
-    x: Tensor, shared: Tensor, a_weight: Tensor, a_bias: Tensor, h_weight: Tensor, h_bias: Tensor,
-    o_weight: Tensor, o_bias: Tensor, scale: float, leak: float,
-) -> Tensor:  # fmt: skip
-    return x.new_empty(len(x), len(o_weight), x.shape[2])
+class _Perceptron(Function):
+    """:func:`perceptron`, where tensors that are None there are empty."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: float, leak: float, *tensors: Tensor) -> Tensor:
+        """Compute all layers."""
+        *others, _ = tensors  # gradients do not depend on the output's bias
+        ctx.save_for_backward(*others)
+        ctx.constants = scale, leak
+        x, h_bias, sizes = tensors[0], tensors[5], _sizes(*others)
+        counts = _counts(x, h_bias)
+        y = x.new_empty(len(x), sizes.n_out, x.shape[2])
+        launch(device.forward, x, counts[1], *tensors, y, *counts, scale, leak, **sizes._asdict())
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute them again, which takes less than to keep them."""
+        tensors = ctx.saved_tensors
+        x, h_bias, sizes = tensors[0], tensors[5], _sizes(*tensors)
+        counts = _counts(x, h_bias)
+        gx = torch.empty_like(x)
+        sums = x.new_zeros(N_COPIES, len(x), sizes.n_sums, sizes.width)
+        launch(
+            device.backward, x, counts[1],
+            *tensors, gradients[0].contiguous(), gx, sums, *counts, N_COPIES, *ctx.constants,
+            **sizes._asdict(), WIDTH=sizes.width,
+        )  # fmt: skip
+        return None, None, gx, None, *_of_weights(sums.sum(0), sizes, h_bias.ndim == 2)
 
 
-@torch.library.custom_op("sanrcodec::perceptron_backward", mutates_args=())
-def _backward(
-    x: Tensor, shared: Tensor, a_weight: Tensor, a_bias: Tensor, h_weight: Tensor, h_bias: Tensor,
-    o_weight: Tensor, gradient: Tensor, scale: float, leak: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Gradient of ``x``, and sums ``[n, n_sums, width]``."""
-    sizes = _sizes(x, shared, a_bias, h_weight, o_weight)
-    n, _, n_rows = x.shape
-    gx = x.new_empty(x.shape)
-    sums = x.new_zeros(N_COPIES, n, sizes.n_sums, sizes.width)
-    n_blocks = n * -(-n_rows // BLOCK)
-    launch(
-        device.backward, x, n_blocks,
-        *_dense(x, shared, a_weight, a_bias, h_weight, h_bias, o_weight, gradient), gx, sums,
-        n_rows, n_blocks, _bias_stride(h_bias), N_COPIES, scale, leak, **sizes._asdict(),
-        WIDTH=sizes.width,
-    )  # fmt: skip
-    return gx, sums.sum(0)
+def _of_weights(of_each: Tensor, sizes: _Sizes, has_biases: bool) -> list[Tensor | None]:
+    """Gradients of all weights and biases.
 
-
-@_backward.register_fake
-def _(
-    x: Tensor, shared: Tensor, a_weight: Tensor, a_bias: Tensor, h_weight: Tensor, h_bias: Tensor,
-    o_weight: Tensor, gradient: Tensor, scale: float, leak: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    sizes = _sizes(x, shared, a_bias, h_weight, o_weight)
-    return x.new_empty(x.shape), x.new_empty(len(x), sizes.n_sums, sizes.width)
-
-
-def _dense(*tensors: Tensor) -> list[Tensor]:
-    return [tensor.contiguous() for tensor in tensors]
-
-
-def _bias_stride(bias: Tensor) -> int:
-    return bias.shape[1] if bias.ndim == 2 else 0
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, _, scale, leak = inputs  # gradients do not depend on the output's bias
-    ctx.save_for_backward(*tensors)
-    ctx.constants = scale, leak
-
-
-def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    x, shared, a_weight, a_bias, h_weight, h_bias, o_weight = ctx.saved_tensors
-    sizes = _sizes(x, shared, a_bias, h_weight, o_weight)
-    gx, of_each = _backward(
-        x, shared, a_weight, a_bias, h_weight, h_bias, o_weight, gradient, *ctx.constants
-    )
-    # As device.perceptron.backward adds them up.
+    Args:
+        of_each: ``[n, n_sums, width]``, sums as :func:`.device.perceptron.backward` has them.
+        sizes: Of the network.
+        has_biases: Whether each image has hidden biases of its own.
+    """
     n_in, n_shared, n_out, n_hidden, h_stride, gated, direct = sizes
-    n_direct = n_in * direct
     of_gates, of_bias, of_direct, of_hidden = of_each.sum(0).split(
-        [n_in * gated, 1, n_direct, n_hidden]
+        [n_in * gated, 1, n_in * direct, n_hidden]
     )
     hidden_units, of_x, of_shared, _ = of_hidden.split(
         [n_out, n_in, n_shared, sizes.width - n_out - n_in - n_shared], 1
     )
-    ga: tuple[Tensor | None, Tensor | None] = (None, None)
+    ga: list[Tensor | None] = [None, None]
     if gated:
-        ga = of_gates[:, 1 : 1 + n_in].T, of_gates[:, 0]
-    gh: tuple[Tensor | None, Tensor | None] = (None, None)
+        ga = [of_gates[:, 1 : 1 + n_in].T, of_gates[:, 0]]
+    gh: list[Tensor | None] = [None, None]
     if n_hidden:
         unused = of_x.new_zeros(n_hidden, h_stride - n_in - n_shared)
         at = n_out + n_in + n_shared
-        biases = of_each[:, -n_hidden:, at] if h_bias.ndim == 2 else of_hidden[:, at]
-        gh = torch.cat([of_x, unused, of_shared], 1), biases
+        biases = of_each[:, -n_hidden:, at] if has_biases else of_hidden[:, at]
+        gh = [torch.cat([of_x, unused, of_shared], 1), biases]
     go = torch.cat([of_direct[:, :n_out], hidden_units]).T
-    return gx, None, *ga, *gh, go, of_bias[0, :n_out], None, None
-
-
-_forward.register_autograd(_gradients, setup_context=_setup)
+    return [*ga, *gh, go, of_bias[0, :n_out]]

@@ -6,11 +6,13 @@ The twin of :class:`sanrcodec.encoder.rate.LatentRate`. Must not know how tables
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import Function
 
 from sanrcodec.bitstream.entropy_network import CONTEXT_MAX
 from sanrcodec.bitstream.grids import N_CONTEXT, PassKind
@@ -21,8 +23,7 @@ from sanrcodec.encoder.kernels.launch import BLOCK, N_COPIES, launch
 __all__ = ["latent_bits"]
 
 _N_TENSORS = 6  # of a network
-
-_Arguments = tuple[Tensor, Tensor, Tensor, Tensor, list[int], list[Tensor]]
+_LIMITS = float(CONTEXT_MAX), float(MAX_RESIDUAL)
 
 
 def latent_bits(
@@ -46,82 +47,28 @@ def latent_bits(
         networks: Real weights, for each network: ``hidden``, ``hidden_bias``, ``output``,
             ``shortcut``, ``pass_bias``, ``grid_bias``.
     """
-    bits: Tensor = _forward(latents, contexts, coded, numbers, kind_sizes, networks)
+    tensors = [latents, contexts, coded, numbers, *networks]
+    bits: Tensor = _Bits.apply(kind_sizes, *(tensor.contiguous() for tensor in tensors))  # type: ignore[no-untyped-call]
     return bits
 
 
-@torch.library.custom_op("sanrcodec::latent_bits", mutates_args=())
-def _forward(
-    latents: Tensor, contexts: Tensor, coded: Tensor, numbers: Tensor, kind_sizes: list[int],
-    networks: list[Tensor],
-) -> Tensor:  # fmt: skip
-    sums = latents.new_zeros(N_COPIES)
-    for tables, sizes, network in _networks(contexts, coded, numbers, kind_sizes, networks):
-        n_blocks = sum(-(-size // BLOCK) for size in sizes)
-        launch(
-            device.forward, latents, n_blocks,
-            latents, *tables, *network, sums, n_blocks, len(latents), *sizes, N_COPIES,
-            float(CONTEXT_MAX), float(MAX_RESIDUAL), N_CONTEXT=N_CONTEXT,
-            n_hidden=network[0].shape[1],
-        )  # fmt: skip
-    return sums.sum()
-
-
-@_forward.register_fake
-def _(latents: Tensor, *others: Any) -> Tensor:
-    return latents.new_empty(())
-
-
-@torch.library.custom_op("sanrcodec::latent_bits_backward", mutates_args=())
-def _backward(
-    latents: Tensor, contexts: Tensor, coded: Tensor, numbers: Tensor, kind_sizes: list[int],
-    networks: list[Tensor], gradient: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Gradient of the latents, and the sums of all networks ``[n_sums, width]``."""
-    latents = latents.contiguous()
-    g_latents = torch.zeros_like(latents)
-    rows, width = _shape_of_sums(networks)
-    sums = latents.new_zeros(N_COPIES, sum(rows), width)
-    of_networks = _networks(contexts, coded, numbers, kind_sizes, networks)
-    for (tables, sizes, network), own in zip(of_networks, sums.split(rows, 1), strict=True):
-        n_blocks = sum(-(-size // BLOCK) for size in sizes)
-        launch(
-            device.backward, latents, n_blocks,
-            latents, *tables, *network, gradient, g_latents, own, n_blocks, len(latents), *sizes,
-            N_COPIES, sums.stride(0), len(network[-1]), float(CONTEXT_MAX), float(MAX_RESIDUAL),
-            N_CONTEXT=N_CONTEXT, n_hidden=network[0].shape[1], WIDTH=width,
-        )  # fmt: skip
-    return g_latents, sums.sum(0)
-
-
-@_backward.register_fake
-def _(
-    latents: Tensor, contexts: Tensor, coded: Tensor, numbers: Tensor, kind_sizes: list[int],
-    networks: list[Tensor], gradient: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    rows, width = _shape_of_sums(networks)
-    return latents.new_empty(latents.shape), latents.new_empty(sum(rows), width)
-
-
 def _networks(
-    contexts: Tensor, coded: Tensor, numbers: Tensor, kind_sizes: list[int], networks: list[Tensor]
-) -> Iterator[tuple[list[Tensor], list[int], list[Tensor]]]:
-    """Tables, sizes and weights of each network."""
+    kind_sizes: list[int], latents: Tensor, contexts: Tensor, coded: Tensor, numbers: Tensor,
+    *networks: Tensor,
+) -> Iterator[tuple[int, list[int], list[Tensor]]]:  # fmt: skip
+    """Blocks, sizes, and tensors that a kernel gets, of each network."""
     begin = 0
     for i in range(0, len(networks), _N_TENSORS):
         at = i // _N_TENSORS * len(PassKind)
         sizes = kind_sizes[at : at + len(PassKind)]
         end = begin + sum(sizes)
-        tables = [
-            contexts[begin * N_CONTEXT : end * N_CONTEXT],
-            coded[begin:end],
-            numbers[begin:end],
-        ]
-        yield tables, sizes, [weight.contiguous() for weight in networks[i : i + _N_TENSORS]]
+        tables = contexts[begin * N_CONTEXT : end * N_CONTEXT], coded[begin:end], numbers[begin:end]
+        n_blocks = sum(-(-size // BLOCK) for size in sizes)
+        yield n_blocks, sizes, [latents, *tables, *networks[i : i + _N_TENSORS]]
         begin = end
 
 
-def _shape_of_sums(networks: list[Tensor]) -> tuple[list[int], int]:
+def _shape_of_sums(networks: Sequence[Tensor]) -> tuple[list[int], int]:
     """Rows of each network, and their width.
 
     Each kind has a row for each input, two for the output and one for biases; then come the grids.
@@ -132,30 +79,55 @@ def _shape_of_sums(networks: list[Tensor]) -> tuple[list[int], int]:
     return rows, 1 << max(3, (n_hidden + 1).bit_length())
 
 
-def _setup(ctx: Any, inputs: _Arguments, output: Tensor) -> None:
-    *tensors, ctx.kind_sizes, networks = inputs
-    ctx.save_for_backward(*tensors, *networks)
+class _Bits(Function):
+    """:func:`latent_bits`."""
+
+    @staticmethod
+    def forward(ctx: Any, kind_sizes: list[int], *tensors: Tensor) -> Tensor:
+        """Add them up."""
+        ctx.kind_sizes = kind_sizes
+        ctx.save_for_backward(*tensors)
+        latents = tensors[0]
+        sums = latents.new_zeros(N_COPIES)
+        for n_blocks, sizes, own in _networks(kind_sizes, *tensors):
+            launch(
+                device.forward, latents, n_blocks,
+                *own, sums, n_blocks, len(latents), *sizes, N_COPIES, *_LIMITS,
+                N_CONTEXT=N_CONTEXT, n_hidden=tensors[4].shape[1],
+            )  # fmt: skip
+        return sums.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute all networks again, which takes less than to keep their units."""
+        latents, _, _, _, *networks = ctx.saved_tensors
+        n_hidden = networks[0].shape[1]
+        of_latents = torch.zeros_like(latents)
+        rows, width = _shape_of_sums(networks)
+        sums = latents.new_zeros(N_COPIES, sum(rows), width)
+        for (n_blocks, sizes, own), of_own in zip(
+            _networks(ctx.kind_sizes, *ctx.saved_tensors), sums.split(rows, 1), strict=True
+        ):
+            n_grids = len(own[-1])
+            launch(
+                device.backward, latents, n_blocks,
+                *own, gradients[0], of_latents, of_own, n_blocks, len(latents), *sizes, N_COPIES,
+                sums.stride(0), n_grids, *_LIMITS,
+                N_CONTEXT=N_CONTEXT, n_hidden=n_hidden, WIDTH=width,
+            )  # fmt: skip
+        of_networks = sums.sum(0).split(rows)
+        of_weights = chain.from_iterable(_of_weights(part, n_hidden) for part in of_networks)
+        return None, of_latents, None, None, None, *of_weights
 
 
-def _gradients(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-    latents, contexts, coded, numbers, *networks = ctx.saved_tensors
-    g_latents, sums = _backward(
-        latents, contexts, coded, numbers, ctx.kind_sizes, networks, gradient
+def _of_weights(of_network: Tensor, n_hidden: int) -> list[Tensor]:
+    """Gradients of a network's weights, from sums as :func:`.device.rate.backward` has them."""
+    n_kinds, n_inputs = len(PassKind), 2 * N_CONTEXT
+    of_kinds, of_grids = of_network.tensor_split([n_kinds * (n_inputs + 3)])
+    of_inputs, of_output, of_biases = of_kinds.unflatten(0, (n_kinds, -1)).split(
+        [n_inputs, 2, 1], 1
     )
-    n_kinds, n_inputs, n_hidden = len(PassKind), 2 * N_CONTEXT, networks[0].shape[1]
-    rows, _ = _shape_of_sums(networks)
-    of_networks = []
-    for of_network in sums.split(rows):
-        # As device.rate.backward adds them up.
-        of_kinds, of_grids = of_network.tensor_split([n_kinds * (n_inputs + 3)])
-        of_inputs, of_output, of_biases = of_kinds.unflatten(0, (n_kinds, -1)).split(
-            [n_inputs, 2, 1], 1
-        )
-        hidden, shortcut = of_inputs[..., : n_hidden + 2].mT.split([n_hidden, 2], 1)
-        hidden_bias, pass_bias = of_biases[:, 0, : n_hidden + 2].split([n_hidden, 2], 1)
-        output = of_output[..., :n_hidden]
-        of_networks += [hidden, hidden_bias, output, shortcut, pass_bias, of_grids[:, :2]]
-    return g_latents, None, None, None, None, of_networks
-
-
-_forward.register_autograd(_gradients, setup_context=_setup)
+    hidden, shortcut = of_inputs[..., : n_hidden + 2].mT.split([n_hidden, 2], 1)
+    hidden_bias, pass_bias = of_biases[:, 0, : n_hidden + 2].split([n_hidden, 2], 1)
+    output = of_output[..., :n_hidden]
+    return [hidden, hidden_bias, output, shortcut, pass_bias, of_grids[:, :2]]

@@ -6,12 +6,11 @@ Must not know what the samples are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.autograd.function import Function
 
 from sanrcodec.encoder.kernels.device import upsampling as device
 from sanrcodec.encoder.kernels.launch import BLOCK, launch
@@ -33,52 +32,19 @@ def upsample(
         first: Of these.
     """
     taps = [tap for pair in zip(*filters, strict=True) for tap in pair]
-    y: Tensor = _forward(x.contiguous(), taps, axis + x.ndim, before, size, first)
+    y: Tensor = _Upsampling.apply(x.contiguous(), taps, axis, before, size, first)  # type: ignore[no-untyped-call]
     return y
-
-
-# In the functions below taps of even and of odd samples take turns.
-
-
-@torch.library.custom_op("sanrcodec::upsample", mutates_args=())
-def _forward(x: Tensor, taps: list[float], axis: int, before: int, size: int, first: int) -> Tensor:
-    y = _resized(x, axis, size)
-    n, inner = x.shape[axis], math.prod(x.shape[axis + 1 :])
-    n_blocks = -(-y.numel() // BLOCK)
-    launch(
-        device.forward, x, n_blocks, x, y, y.numel(), n_blocks, n, inner, size, first,
-        taps=tuple(taps), before=before,
-    )  # fmt: skip
-    return y
-
-
-@_forward.register_fake
-def _(x: Tensor, taps: list[float], axis: int, before: int, size: int, first: int) -> Tensor:
-    return _resized(x, axis, size)
-
-
-@torch.library.custom_op("sanrcodec::upsample_backward", mutates_args=())
-def _backward(
-    gradient: Tensor, taps: list[float], axis: int, before: int, n: int, first: int
-) -> Tensor:
-    x = _resized(gradient, axis, n)
-    size, inner = gradient.shape[axis], math.prod(gradient.shape[axis + 1 :])
-    at_first, at_last = _edges(taps, before)
-    n_blocks = -(-x.numel() // BLOCK)
-    launch(
-        device.backward, x, n_blocks, gradient.contiguous(), x, x.numel(), n_blocks, n, inner,
-        size, first, taps=tuple(taps), at_first=at_first, at_last=at_last, before=before,
-    )  # fmt: skip
-    return x
-
-
-@_backward.register_fake
-def _(gradient: Tensor, taps: list[float], axis: int, before: int, n: int, first: int) -> Tensor:
-    return _resized(gradient, axis, n)
 
 
 def _resized(x: Tensor, axis: int, size: int) -> Tensor:
-    return x.new_empty(*x.shape[:axis], size, *x.shape[axis + 1 :])
+    shape = list(x.shape)
+    shape[axis] = size
+    return x.new_empty(shape)
+
+
+def _sizes(x: Tensor, axis: int) -> tuple[int, int, int]:
+    """Samples, blocks, and samples between two that follow along an axis."""
+    return x.numel(), -(-x.numel() // BLOCK), x.shape[-1] if axis == -2 else 1
 
 
 def _edges(taps: list[float], before: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -93,13 +59,34 @@ def _edges(taps: list[float], before: int) -> tuple[tuple[float, ...], tuple[flo
     return at_first, at_last
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, taps, axis, before, _, first = inputs
-    ctx.arguments = taps, axis, before, x.shape[axis], first
+class _Upsampling(Function):
+    """:func:`upsample`, by taps of even and of odd samples in turn."""
 
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, taps: list[float], axis: int, before: int, size: int, first: int
+    ) -> Tensor:
+        """Upsample."""
+        n = x.shape[axis]
+        ctx.arguments = taps, axis, before, n, first
+        y = _resized(x, axis, size)
+        n_samples, n_blocks, inner = _sizes(y, axis)
+        launch(
+            device.forward, x, n_blocks, x, y, n_samples, n_blocks, n, inner, size, first,
+            taps=tuple(taps), before=before,
+        )  # fmt: skip
+        return y
 
-def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return _backward(gradient, *ctx.arguments), None, None, None, None, None
-
-
-_forward.register_autograd(_gradients, setup_context=_setup)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Apply the transposed filters."""
+        taps, axis, before, n, first = ctx.arguments
+        gradient = gradients[0].contiguous()
+        x, size = _resized(gradient, axis, n), gradient.shape[axis]
+        n_samples, n_blocks, inner = _sizes(x, axis)
+        at_first, at_last = _edges(taps, before)
+        launch(
+            device.backward, x, n_blocks, gradient, x, n_samples, n_blocks, n, inner, size, first,
+            taps=tuple(taps), at_first=at_first, at_last=at_last, before=before,
+        )  # fmt: skip
+        return x, None, None, None, None, None
