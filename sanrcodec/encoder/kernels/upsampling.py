@@ -6,6 +6,7 @@ Must not know what the samples are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,9 +43,11 @@ def _resized(x: Tensor, axis: int, size: int) -> Tensor:
     return x.new_empty(shape)
 
 
-def _sizes(x: Tensor, axis: int) -> tuple[int, int, int]:
-    """Samples, blocks, and samples between two that follow along an axis."""
-    return x.numel(), -(-x.numel() // BLOCK), x.shape[-1] if axis == -2 else 1
+def _sizes(x: Tensor, axis: int) -> tuple[int, int, int, int]:
+    """Planes, blocks and samples of each, and samples between two that follow along an axis."""
+    *others, height, width = x.shape
+    n_samples = height * width
+    return math.prod(others), -(-n_samples // BLOCK), n_samples, width if axis == -2 else 1
 
 
 def _edges(taps: list[float], before: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -70,10 +73,11 @@ class _Upsampling(Function):
         n = x.shape[axis]
         ctx.arguments = taps, axis, before, n, first
         y = _resized(x, axis, size)
-        n_samples, n_blocks, inner = _sizes(y, axis)
+        n_planes, n_blocks, n_samples, inner = _sizes(y, axis)
         launch(
-            device.forward, x, n_blocks, x, y, n_samples, n_blocks, n, inner, size, first,
-            taps=tuple(taps), before=before,
+            device.forward, x, n_blocks,
+            x, y, n_planes, n_blocks, n_samples, n, inner, size, first,
+            n_parts=n_planes, taps=tuple(taps), before=before,
         )  # fmt: skip
         return y
 
@@ -83,10 +87,11 @@ class _Upsampling(Function):
         taps, axis, before, n, first = ctx.arguments
         gradient = gradients[0].contiguous()
         x, size = _resized(gradient, axis, n), gradient.shape[axis]
-        n_samples, n_blocks, inner = _sizes(x, axis)
+        n_planes, n_blocks, n_samples, inner = _sizes(x, axis)
         at_first, at_last = _edges(taps, before)
         launch(
-            device.backward, x, n_blocks, gradient, x, n_samples, n_blocks, n, inner, size, first,
-            taps=tuple(taps), at_first=at_first, at_last=at_last, before=before,
+            device.backward, x, n_blocks,
+            gradient, x, n_planes, n_blocks, n_samples, n, inner, size, first,
+            n_parts=n_planes, taps=tuple(taps), at_first=at_first, at_last=at_last, before=before,
         )  # fmt: skip
         return x, None, None, None, None, None

@@ -42,8 +42,8 @@ def unfold(
 ):  # fmt: skip
     """Linear part and hidden units of ``[n, n_in, H, W]``: ``[n, n_colors + n_hidden, H, W]``."""
     n_out: tl.constexpr = n_colors + n_hidden
-    size = height * width
-    blocks_each = tl.cdiv(size, BLOCK)
+    size = height.to(tl.int64) * width
+    blocks_each = tl.cdiv(height * width, BLOCK)
     for t in range(tl.program_id(0), n_blocks, tl.num_programs(0)):
         image, y, x, is_pixel = _pixels(t, blocks_each, height, width, BLOCK)
         start = features + image * n_in * size
@@ -75,8 +75,8 @@ def correct(
     n_in: tl.constexpr, n_colors: tl.constexpr, n_hidden: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Add linear part and filtered hidden units to the colors."""
-    size = height * width
-    blocks_each = tl.cdiv(size, BLOCK)
+    size = height.to(tl.int64) * width
+    blocks_each = tl.cdiv(height * width, BLOCK)
     for t in range(tl.program_id(0), n_blocks, tl.num_programs(0)):
         image, y, x, is_pixel = _pixels(t, blocks_each, height, width, BLOCK)
         own = y * width + x

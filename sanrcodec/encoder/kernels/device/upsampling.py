@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a device runs for :mod:`sanrcodec.encoder.kernels.upsampling`, in Triton's language.
 
-Arrays are ``[outer, length, inner]``, and each thread computes one sample at a time. Must not call
-torch.
+Arrays are ``[planes, outer, length, inner]``. Each program has a plane, whose samples 32 bits can
+count, and each thread computes one of them at a time. Must not call torch.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ import triton.language as tl
 __all__ = ["backward", "forward"]
 
 
-@triton.jit(do_not_specialize=["n_samples", "n_blocks", "n", "size", "first"])
+@triton.jit(do_not_specialize=["n_planes", "n_blocks", "n_samples", "n", "size", "first"])
 def forward(
-    x, y, n_samples, n_blocks, n, inner, size, first,
+    x, y, n_planes, n_blocks, n_samples, n, inner, size, first,
     taps: tl.constexpr, before: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """``y[2 i + p - first] = sum_k taps[p][k] * x[clamp(i + k - before)]``."""
-    for t in range(tl.program_id(0), n_blocks, tl.num_programs(0)):
+    programs_each = tl.num_programs(0) // n_planes
+    plane = (tl.program_id(0) // programs_each).to(tl.int64)
+    x += plane * (n_samples // size * n)
+    y += plane * n_samples
+    for t in range(tl.program_id(0) % programs_each, n_blocks, programs_each):
         places = t * BLOCK + tl.arange(0, BLOCK)
         inside = places < n_samples
         rest = places // inner
-        column, row, image = places - rest * inner, rest % size + first, rest // size
-        start = x + image * n * inner + column
+        column, row, line = places - rest * inner, rest % size + first, rest // size
+        start = x + line * n * inner + column
         middle = row // 2 - before
         is_odd = row % 2 == 1
         total = tl.zeros((BLOCK,), tl.float32)
@@ -35,19 +39,23 @@ def forward(
         tl.store(y + places, total, mask=inside)
 
 
-@triton.jit(do_not_specialize=["n_samples", "n_blocks", "n", "size", "first"])
+@triton.jit(do_not_specialize=["n_planes", "n_blocks", "n_samples", "n", "size", "first"])
 def backward(
-    gradient, x, n_samples, n_blocks, n, inner, size, first,
+    gradient, x, n_planes, n_blocks, n_samples, n, inner, size, first,
     taps: tl.constexpr, at_first: tl.constexpr, at_last: tl.constexpr,
     before: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The transposed filters, even and odd taps in turn; see ``upsampling._edges``."""
-    for t in range(tl.program_id(0), n_blocks, tl.num_programs(0)):
+    programs_each = tl.num_programs(0) // n_planes
+    plane = (tl.program_id(0) // programs_each).to(tl.int64)
+    gradient += plane * (n_samples // n * size)
+    x += plane * n_samples
+    for t in range(tl.program_id(0) % programs_each, n_blocks, programs_each):
         places = t * BLOCK + tl.arange(0, BLOCK)
         inside = places < n_samples
         rest = places // inner
-        column, row, image = places - rest * inner, rest % n, rest // n
-        start = gradient + image * size * inner + column
+        column, row, line = places - rest * inner, rest % n, rest // n
+        start = gradient + line * size * inner + column
         is_first, is_last = (row == 0).to(tl.float32), (row == n - 1).to(tl.float32)
         total = tl.zeros((BLOCK,), tl.float32)
         for j in tl.static_range(len(taps)):
