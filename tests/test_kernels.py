@@ -54,20 +54,26 @@ def no_compiler(*arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("perceptron", "reason"),
+    ("version", "perceptron", "reason"),
     [
-        (no_compiler, "Failed to find C compiler."),
-        (lambda x, *others: x + 1, "they compute something else"),
+        ("3.10", no_compiler, "Failed to find C compiler."),
+        ("3.4", lambda x, *others: x + 1, "they compute something else"),
+        ("3.3", lambda x, *others: x, "they need Triton 3.4 or later, found 3.3"),
     ],
 )
 def test_kernels_that_fail_are_told_once_and_not_used(
+    version: str,
     perceptron: Any,
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    name = "sanrcodec.encoder.kernels.perceptron"
-    monkeypatch.setitem(sys.modules, name, SimpleNamespace(perceptron=perceptron))
+    name = "sanrcodec.encoder.kernels"
+    for module, content in (
+        ("device", {"TRITON": version}),
+        ("perceptron", {"perceptron": perceptron}),
+    ):
+        monkeypatch.setitem(sys.modules, f"{name}.{module}", SimpleNamespace(**content))
     for constant in ("_INSTALLED", "_INTERPRETED"):
         monkeypatch.setattr(kernels, constant, True)
     monkeypatch.setattr(kernels, "_working", {})

@@ -19,6 +19,7 @@ __all__ = ["runs_on"]
 _logger = logging.getLogger(__name__)
 
 _INSTALLED = importlib.util.find_spec("triton") is not None
+_NEEDED = 3, 4  # of Triton, which comes with torch 2.8: before, it could not index constant tuples
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # on any device; for tests
 _MAX_CHANNELS = 20  # of a row, which registers hold
 
@@ -51,6 +52,10 @@ def _works(device: torch.device) -> bool:
 def _obstacle(device: torch.device) -> str:
     """Why kernels cannot be used; empty if they can."""
     try:
+        from sanrcodec.encoder.kernels.device import TRITON
+
+        if tuple(map(int, TRITON.split("."))) < _NEEDED:
+            return f"they need Triton {_NEEDED[0]}.{_NEEDED[1]} or later, found {TRITON}"
         from sanrcodec.encoder.kernels.perceptron import perceptron
 
         x, bias = torch.tensor([0.5, 0.25], device=device)[:, None, None].split(1)
