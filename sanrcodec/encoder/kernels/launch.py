@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "N_COPIES", "launch", "n_programs"]
+__all__ = ["BLOCK", "N_COPIES", "launch", "n_programs", "spread"]
 
 BLOCK = 128  # rows of a program at a time, four for each of its threads
+_ITEMS, _WARPS = 512, 4  # of a program whose items have nothing to do with each other
 _PROGRAMS = 16  # for each multiprocessor
 # Of the sums over all rows, each of some of the programs: with one they would queue for it.
 N_COPIES = 32
@@ -51,4 +52,23 @@ def launch(
     with torch.cuda.device_of(x):
         kernel[(n_programs(x, n_blocks, n_parts),)](
             *arguments, **{"BLOCK": BLOCK, **constants}, num_warps=1
+        )
+
+
+def spread(
+    kernel: Any, x: Tensor, n_planes: int, n_items: int, /, *arguments: Any, **constants: Any
+) -> None:
+    """Run a kernel, each of whose programs has items of its own, all of one plane.
+
+    Args:
+        kernel: Of some items a program.
+        x: Whose device it is.
+        n_planes: Of items.
+        n_items: Of each plane.
+        *arguments: Of the kernel.
+        **constants: Of the kernel, ``BLOCK`` aside.
+    """
+    with torch.cuda.device_of(x):
+        kernel[(-(-n_items // _ITEMS), n_planes)](
+            *arguments, **constants, BLOCK=_ITEMS, num_warps=_WARPS
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from sanrcodec.encoder.kernels.device import upsampling as device
-from sanrcodec.encoder.kernels.launch import BLOCK, launch
+from sanrcodec.encoder.kernels.launch import spread
 
 __all__ = ["upsample"]
 
@@ -43,11 +43,10 @@ def _resized(x: Tensor, axis: int, size: int) -> Tensor:
     return x.new_empty(shape)
 
 
-def _sizes(x: Tensor, axis: int) -> tuple[int, int, int, int]:
-    """Planes, blocks and samples of each, and samples between two that follow along an axis."""
+def _sizes(x: Tensor, axis: int) -> tuple[int, int, int]:
+    """Planes, samples of each, and samples between two that follow along an axis."""
     *others, height, width = x.shape
-    n_samples = height * width
-    return math.prod(others), -(-n_samples // BLOCK), n_samples, width if axis == -2 else 1
+    return math.prod(others), height * width, width if axis == -2 else 1
 
 
 def _edges(taps: list[float], before: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -73,11 +72,14 @@ class _Upsampling(Function):
         n = x.shape[axis]
         ctx.arguments = taps, axis, before, n, first
         y = _resized(x, axis, size)
-        n_planes, n_blocks, n_samples, inner = _sizes(y, axis)
-        launch(
-            device.forward, x, n_blocks,
-            x, y, n_planes, n_blocks, n_samples, n, inner, size, first,
-            n_parts=n_planes, taps=tuple(taps), before=before,
+        n_planes, n_samples, inner = _sizes(x, axis)
+        start = first // 2
+        n_sources = (first + size + 1) // 2 - start
+        n_items = n_samples // n * n_sources
+        spread(
+            device.forward, x, n_planes, n_items,
+            x, y, n_items, n, n_sources, start, inner, size, first,
+            taps=tuple(taps), before=before, is_last=inner == 1,
         )  # fmt: skip
         return y
 
@@ -87,11 +89,10 @@ class _Upsampling(Function):
         taps, axis, before, n, first = ctx.arguments
         gradient = gradients[0].contiguous()
         x, size = _resized(gradient, axis, n), gradient.shape[axis]
-        n_planes, n_blocks, n_samples, inner = _sizes(x, axis)
+        n_planes, n_samples, inner = _sizes(x, axis)
         at_first, at_last = _edges(taps, before)
-        launch(
-            device.backward, x, n_blocks,
-            gradient, x, n_planes, n_blocks, n_samples, n, inner, size, first,
-            n_parts=n_planes, taps=tuple(taps), at_first=at_first, at_last=at_last, before=before,
+        spread(
+            device.backward, x, n_planes, n_samples, gradient, x, n_samples, n, inner, size, first,
+            taps=tuple(taps), at_first=at_first, at_last=at_last, before=before,
         )  # fmt: skip
         return x, None, None, None, None, None
