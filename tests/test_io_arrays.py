@@ -58,6 +58,8 @@ def test_shape_that_only_one_order_fits(tmp_path):
 def test_doubtful_shape_is_asked(tmp_path):
     np.save(tmp_path / "lf.npy", noise((48, 48, 3, 3, 3)))
     refuses("may be vuhwc or hwvuc; add --axes, for example --axes hwvuc", tmp_path / "lf.npy")
+    np.save(tmp_path / "lf.npy", noise((15, 20, 30, 3)))
+    refuses("for example --axes nhwc --grid VxU$", tmp_path / "lf.npy")
 
 
 @pytest.mark.parametrize("axes", ["nhwc", "nchw", "nhw"])
@@ -240,7 +242,7 @@ def test_file_of_arrays(tmp_path, name, save_arrays, bit_depth):
     save_arrays(saved, {"views": samples, "GT_DEPTH": depth})
     saved.rename(path)
     notes = assert_reads(path, samples, bit_depth)
-    assert "array views is the light field; left out are GT_DEPTH" in notes
+    assert "array views is the light field; left out: GT_DEPTH" in notes
     assert_reads(path, samples, bit_depth, dataset="views", grid=(2, 3))
     refuses("there is no array 'LF', only .*views \\(2, 3, 6, 5, 3\\) uint", path, dataset="LF")
     refuses("float", path, dataset="GT_DEPTH", axes="vuhw")

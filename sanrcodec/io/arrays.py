@@ -195,9 +195,7 @@ def _choose(request: Request, found: dict[str, ArrayFile]) -> tuple[str, ArrayFi
         )
     others = [name for name in found if name != names[0]]
     if others:
-        request.note(
-            f"{path}: array {names[0]} is the light field; left out are {list_names(others)}"
-        )
+        request.note(f"{path}: array {names[0]} is the light field; left out: {list_names(others)}")
     return names[0], usable[names[0]]
 
 

@@ -67,9 +67,10 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
             f"shape {shape} looks like one image [H, W, C]; save it as PNG, and say --grid, "
             "or add --axes nhw if the views are gray"
         )
+    example = (likely or valid)[0]
+    more = " --grid VxU" if "n" in example and grid is None else ""
     raise LightFieldError(
-        f"shape {shape} may be {' or '.join(valid)}; "
-        f"add --axes, for example --axes {(likely or valid)[0]}"
+        f"shape {shape} may be {' or '.join(valid)}; add --axes, for example --axes {example}{more}"
     )
 
 
