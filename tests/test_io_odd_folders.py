@@ -250,3 +250,47 @@ def test_more_views_than_the_limit(tmp_path):
 def test_folder_that_is_named_as_an_image(tmp_path):
     (tmp_path / "lf" / "view_0_0.png").mkdir(parents=True)
     refuses("there are no images in this folder$", tmp_path / "lf")
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "name"),
+    [(9999, 1, "IMG_{n:04d}"), (9999, 0, "DSC{n:05d}"), (999, 1, "P{n}"), (99999, 1, "{n}")],
+)
+@pytest.mark.parametrize("n_before", [1, 4, 8])
+def test_cameras_whose_counter_begins_again(tmp_path, last, first, name, n_before):
+    """The views after IMG_9999 are IMG_0001 and so on, not those before it."""
+    numbers = [last + 1 + n if n < 0 else first + n for n in range(-n_before, 9 - n_before)]
+    for number, view in zip(numbers, SAMPLES.reshape(9, 4, 5, 3), strict=True):
+        write_view(tmp_path / f"{name.format(n=number)}.png", view, 8)
+    begin, end = (name.format(n=n) for n in (last, first))
+    said = f", the counter went on from {begin} to {end}"
+    assert said in assert_reads(tmp_path, SAMPLES, grid=(3, 3), order="rows")
+    assert f"{said}, row by row" in assert_reads(tmp_path, SAMPLES, grid=(3, 3))
+    refuses(f"9 images, {name.format(n=numbers[0])} to .*, do not tell their grid", tmp_path)
+
+
+@pytest.mark.parametrize("numbers", [(2, 3, 9998, 9999), (1, 2, 9997, 9998), (1, 3, 9998, 9999)])
+def test_other_gaps_are_no_counter_that_begins_again(tmp_path, numbers):
+    samples = SAMPLES[:1].repeat(2, 1)[:, :4]
+    for number, view in zip(numbers, samples.reshape(4, 4, 5, 3), strict=True):
+        write_view(tmp_path / f"IMG_{number:04d}.png", view, 8)
+    assert "gaps in their numbers" in assert_reads(tmp_path, samples, grid=(1, 4))
+
+
+def test_image_without_number_is_counted_where_the_grid_is_asked(tmp_path):
+    save_views(tmp_path, SAMPLES, "image ({n}).png")
+    (tmp_path / "image (0).png").rename(tmp_path / "image.png")
+    write_view(tmp_path / "other.png", SAMPLES[0, 0], 8)
+    refuses(r"9 images, image to image \(8\), do not tell their grid; .* such as 3x3", tmp_path)
+    assert "another file is left out: other.png" in assert_reads(tmp_path, SAMPLES, grid=(3, 3))
+
+
+def test_folders_of_one_scene_in_several_sizes(tmp_path):
+    for scale in (4, 8):
+        views = noise((1, 6, 32 // scale, 40 // scale, 3))
+        save_views(tmp_path / f"images_{scale}", views, "IMG_{n:04d}.png")
+    refuses(
+        "5 x 4 RGB of 8 bit, but images_4/IMG_0000.png is 10 x 8 .*, or give .*images_8 if it is a "
+        "light field of its own",
+        tmp_path,
+    )

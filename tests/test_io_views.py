@@ -34,6 +34,8 @@ COLUMN_FIRST = [
     "lf_x{u:02d}_y{v:02d}.png",
     "s{u}t{v}.png",
     "column{u}/row{v}.png",
+    "h{u}_v{v}.png",
+    "hor{u}_vert{v}.png",
 ]
 
 
@@ -44,7 +46,7 @@ def test_names_hold_the_grid(tmp_path, name, grid):
     save_views(tmp_path / "lf", samples, name)
     (tmp_path / "lf" / "parameters.cfg").write_text("no image")
     notes = assert_reads(tmp_path / "lf", samples)
-    assert "1 other files are left out: parameters.cfg" in notes
+    assert "another file is left out: parameters.cfg" in notes
     assert_reads(tmp_path / "lf", samples, grid=grid)
     for other in [(1, 2), grid[::-1], (1, grid[0] * grid[1])]:
         refuses("contradicts --grid", tmp_path / "lf", grid=other)
@@ -450,7 +452,7 @@ def test_folders_of_images_beside_the_views_are_said(tmp_path):
     save_views(tmp_path, samples, "{v}_{u}.png")
     save_views(tmp_path, samples, "depth/{v}_{u}.png")
     (tmp_path / "docs").mkdir()
-    assert "1 other files are left out: depth/" in assert_reads(tmp_path, samples)
+    assert "another file is left out: depth/" in assert_reads(tmp_path, samples)
 
 
 def test_larger_folder_in_the_folder_is_named(tmp_path):

@@ -48,8 +48,8 @@ CONVENTIONS = (
 # What stands right before a number and tells its axis; (t, s) and (j, i) as in JPEG Pleno and
 # in MATLAB's toolboxes, where the first of both is the row.
 _WORDS = {
-    "rows": frozenset("r row rows v y t j".split()),
-    "columns": frozenset("c col cols column columns u x s i".split()),
+    "rows": frozenset("r row rows v ver vert vertical y t j".split()),
+    "columns": frozenset("c col cols column columns u h hor horz horizontal x s i".split()),
 }
 _TIMES = frozenset("frame frames time timestamp exposure iso".split())
 

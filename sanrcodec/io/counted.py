@@ -60,6 +60,11 @@ def read_count(request: Request, found: NameSet) -> Count:
         stated = hci_parameters.read_grid((request.path / found.names[0]).parent)
         if stated is not None:
             return _read_part(request, found, numbers, stated)
+    if start := _find_restart(numbers):
+        names = [*found.names[start:], *found.names[:start]]
+        return Count(
+            names, None, f", the counter went on from {found.names[-1]} to {names[-start]}"
+        )
     names, grid, remark = list(found.names), None, ""
     first, step = numbers[0], math.gcd(*(n - numbers[0] for n in numbers)) or 1
     is_even = numbers[-1] - first == step * (len(numbers) - 1)
@@ -189,6 +194,24 @@ def _read_part(
     request.refuse_other_grid(grid, f"of {whole} views that {says}, there are")
     remark = f", a regular part of the {whole} views that {says}"
     return Count(names, grid, remark, by_rows=True)
+
+
+def _find_restart(numbers: Sequence[int]) -> int:
+    """Index of the first number that was counted, where a counter of 9999, say, began again at 1.
+
+    Numbers rise without gaps from 0 or 1, and again up to the last one of so many digits, and lack
+    more in between than there are. 0 where that is not so.
+    """
+    gaps = [n for n, (a, b) in enumerate(itertools.pairwise(numbers), 1) if b > a + 1]
+    if len(gaps) != 1 or numbers[0] not in (0, 1) or not _is_full(numbers[-1]):
+        return 0
+    n_missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+    return gaps[0] if n_missing > len(numbers) else 0
+
+
+def _is_full(number: int) -> bool:
+    """Whether a counter of at least three digits has reached its end."""
+    return number >= 999 and set(str(number)) == {"9"}
 
 
 def _turned(request: Request, pair: tuple[_Any, _Any]) -> tuple[_Any, _Any]:

@@ -87,10 +87,14 @@ class ImageFiles(StoredSamples):
             return like.samples.copy()
         image = _read_view(file)
         if (image.samples.shape, image.bit_depth) != (like.samples.shape, like.bit_depth):
+            other, own = self._first_file.name, ""
+            if file.parent != self._first_file.parent:
+                other = f"{self._first_file.parent.name}/{other}"
+                own = f", or give {file.parent} if it is a light field of its own"
             raise LightFieldError(
                 f"{file}: this view is {_describe(image)}, "
-                f"but {self._first_file.name} is {_describe(like)}; correct it, move it away if "
-                "it is no view, or leave its row or column out with --views"
+                f"but {other} is {_describe(like)}; correct it, move it away if "
+                f"it is no view, or leave its row or column out with --views{own}"
             )
         return image.samples
 
@@ -186,6 +190,8 @@ def _by_number(request: Request, sets: list[NameSet], files: dict[str, list[Path
     elif len(rivals) > 1 and (grid is None or math.prod(grid) == len(names)):
         _refuse_rivals(request.path, *rivals[:2])
     if grid is None:
+        # As image beside image (1) to image (14), none of these is to be missed.
+        names = [*_unnumbered(names, views), *names]
         raise LightFieldError(f"{request.path}: {_ask_for_grid(request.path, found, names, hint)}")
     if len(names) != math.prod(grid):
         lacking = hint.partition(", or ")[2] or "add what is missing"
@@ -199,6 +205,15 @@ def _by_number(request: Request, sets: list[NameSet], files: dict[str, list[Path
     if remark and is_sure:
         request.note(f"{request.path}: {scheme}")
     return _Table(table.tolist(), scheme, order, is_sure)
+
+
+def _unnumbered(names: list[str], views: list[str]) -> list[str]:
+    """Further images of whose name those of all others begin."""
+    return [
+        view
+        for view in set(views).difference(names)
+        if all(name.lower().startswith(view.lower()) for name in names)
+    ]
 
 
 def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> str:
@@ -260,7 +275,7 @@ def _fit_to_grid(
 ) -> list[str]:
     """Find as many images as a stated grid has views, by other names, or by size and mode."""
     wanted = math.prod(grid)
-    for candidates in (views, list(files)):
+    for candidates in ([*_unnumbered(names, views), *names], views, list(files)):
         if len(candidates) == wanted and _are_of_one_kind(candidates):
             return sorted(candidates, key=natural_key)
     for candidates in (names, views):
@@ -314,7 +329,8 @@ def _one_file(path: Path, candidates: list[Path]) -> Path:
 
 def _tell_left_out(request: Request, names: list[str]) -> None:
     if names:
-        request.note(f"{request.path}: {len(names)} other files are left out: {list_names(names)}")
+        left = f"{len(names)} other files are" if len(names) > 1 else "another file is"
+        request.note(f"{request.path}: {left} left out: {list_names(names)}")
 
 
 def _read_view(file: Path) -> Image:
