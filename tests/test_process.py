@@ -6,7 +6,8 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -70,6 +71,41 @@ def test_random_numbers_of_the_caller_go_on(
     with pytest.raises(ZeroDivisionError):
         fit(light_field, steps=3, should_stop=lambda: 1 / 0)
     assert torch.equal(torch.rand(4), expected)
+
+
+def default_dtype(dtype: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def changed() -> Iterator[None]:
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+            assert torch.get_default_dtype() == dtype
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return changed()
+
+
+MODES: dict[str, Callable[[], Any]] = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "meta": lambda: torch.device("meta"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_of_the_caller_take_no_part(
+    fit: Callable[..., Any], light_field: LightField, mode: str
+) -> None:
+    expected = fit(light_field, steps=3).content
+    with MODES[mode]():
+        before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        found = fit(light_field, steps=3)
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+    assert found.content == expected
 
 
 @pytest.mark.slow

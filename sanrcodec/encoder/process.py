@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random numbers, precision and memory belong to the whole process: how to leave them as they were.
+"""Random numbers, modes of torch and memory are the caller's: how to leave them as they were.
 
 Must not know of light fields.
 """
@@ -30,16 +30,32 @@ T = TypeVar("T")
 def working_on(device: torch.device) -> Iterator[None]:
     """Work on a device, with own random numbers; on a GPU with TF32, on a CPU with kept memory.
 
-    All of this is global. What the caller had set is back afterwards.
+    All of this is global. What the caller had set is back afterwards, and takes no part.
     """
-    state = random_state(device)
     with ExitStack() as stack:
-        stack.callback(restore_random_state, device, state)
+        stack.enter_context(_usual_modes(device))
+        stack.callback(restore_random_state, device, random_state(device))
         if device.type == "cuda":
             stack.enter_context(torch.cuda.device(device))
             stack.enter_context(tf32_allowed())
         else:
             stack.enter_context(memory_kept())
+        yield
+
+
+@contextmanager
+def _usual_modes(device: torch.device) -> Iterator[None]:
+    """Gradients, float32 and tensors on the CPU by default, whatever the caller has set."""
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in {"cpu", device.type}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.empty(0).device.type != "cpu":  # each operation takes longer within
+            stack.enter_context(torch.device("cpu"))
+        stack.callback(torch.set_default_dtype, dtype)
+        torch.set_default_dtype(torch.float32)
         yield
 
 
