@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sanrcodec.arguments import real, whole
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField
@@ -25,7 +26,8 @@ __all__ = [
     "OptionRange",
     "Parallax",
     "Preset",
-    "check_option",
+    "checked_number",
+    "checked_whole",
     "gain_of",
     "make_header",
     "psnr_of_quality",
@@ -147,8 +149,8 @@ class Parallax:
     transposed: bool = False
 
 
-def check_option(name: str, value: float | None) -> None:
-    """Refuse a number outside the range of its option; None stands for its default.
+def checked_number(name: str, value: float) -> float:
+    """A number within the range of its option.
 
     Args:
         name: A key of :data:`OPTION_RANGES`.
@@ -157,8 +159,29 @@ def check_option(name: str, value: float | None) -> None:
     Raises:
         LightFieldError: it is outside, or no number at all.
     """
+    number = real(value, name)
+    _check_range(name, number, value)
+    return number
+
+
+def checked_whole(name: str, value: float) -> int:
+    """A number without a fraction within the range of its option.
+
+    Args:
+        name: A key of :data:`OPTION_RANGES`.
+        value: As it was given; 5e4 does too.
+
+    Raises:
+        LightFieldError: it is outside, or no such number.
+    """
+    number = int(value) if isinstance(value, float) and value.is_integer() else whole(value, name)
+    _check_range(name, number, value)
+    return number
+
+
+def _check_range(name: str, number: float, value: object) -> None:
     least, most, above = OPTION_RANGES[name]
-    if value is None or (least <= value <= most and not (above and value == least)):
+    if least <= number <= most and not (above and number == least):
         return
     span = f"more than {least:g}, at most {most:g}" if above else f"{least:g} to {most:g}"
     raise LightFieldError(f"{name} is {value}, expected {span}")

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,38 @@ def test_values_without_sense_are_refused(
     result = sanr("encode", mosaic, "-o", tmp_path / "out.sanr", f"--{flag}", value)
     assert_refused(result, 2, f"--{flag}")
     assert not (tmp_path / "out.sanr").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"lmbda": "8"},
+        {"lmbda": [8]},
+        {"steps": 8.5},
+        {"steps": "8"},
+        {"seed": 1.5},
+        {"max_size": "5kB"},
+        {"bpp": 1j},
+        {"time_budget": b"3"},
+        {"device": 3},
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_refused(
+    fit: Fit, light_field: LightField, option: dict[str, Any]
+) -> None:
+    with pytest.raises(LightFieldError, match=rf"^{next(iter(option))}[^\n]*$"):
+        fit(light_field, **option)
+
+
+def test_numbers_of_any_kind(fit: Fit, light_field: LightField) -> None:
+    expected = fit(light_field, steps=4, seed=2, lmbda=16).content
+    for options in (
+        {"steps": np.uint8(4), "seed": np.int64(2), "lmbda": np.uint8(16)},
+        {"steps": 4.0, "seed": np.int8(2), "lmbda": Fraction(16), "time_budget": np.float32(1e4)},
+        {"steps": 4, "seed": 2, "lmbda": torch.tensor(16.0), "device": torch.device("cpu")},
+    ):
+        assert fit(light_field, **options).content == expected
 
 
 @pytest.mark.slow

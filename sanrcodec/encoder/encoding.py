@@ -50,7 +50,7 @@ from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
 from sanrcodec.errors import SanrError, located
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, check_option
+from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, checked_number
 from sanrcodec.scene.parts import tensor_specs
 
 __all__ = ["default_preset", "encode"]
@@ -103,7 +103,7 @@ def encode(
         schedule: What happens when in the fit, instead of the preset's, see
             :data:`sanrcodec.encoder.schedule.SCHEDULES`.
         time_budget: Seconds that the fit may take; shortens its schedule.
-        device: As torch names it; a CUDA device if there is one, else the CPU.
+        device: As torch names it, or its own; a CUDA device if there is one, else the CPU.
         seed: Of the fit.
         metadata: Keep seed, preset and versions in the file. That a fit was ended early is told in
             any case.
@@ -132,6 +132,7 @@ def encode(
         warnings.append(line)
         _logger.warning("%s", line)
 
+    device = None if device is None else str(device)  # a torch.device does too
     if not isinstance(light_field, LightField):
         light_field = LightField(np.asarray(light_field), 8)
     options = checked_options(
@@ -139,7 +140,7 @@ def encode(
         preset=preset or default_preset(device), profile=profile, steps=steps, schedule=schedule,
         time_budget=time_budget, seed=seed,
     )  # fmt: skip
-    check_option("checkpoint_seconds", checkpoint_seconds)
+    save_seconds = checked_number("checkpoint_seconds", checkpoint_seconds)
     with joined() as ranks:
         chosen = ranks.each(lambda: usable_device(ranks.local_device(device)))
         identity = options.identity(ranks.size)
@@ -182,9 +183,9 @@ def encode(
                 geometry.to(chosen) if geometry else None,
                 PRESETS[options.preset], exposure=start.exposure,
                 lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
-                time_budget=start.time_budget, seed=seed, on_estimate=on_estimate,
+                time_budget=start.time_budget, seed=options.seed, on_estimate=on_estimate,
                 progress=progress, should_stop=should_stop, control=control, state=start.state,
-                save=save if kept else None, save_seconds=checkpoint_seconds, warn=warn,
+                save=save if kept else None, save_seconds=save_seconds, warn=warn,
             )  # fmt: skip
             reached = control.reached if control else options.lmbda
 

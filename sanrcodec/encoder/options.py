@@ -11,7 +11,7 @@ from sanrcodec.encoder.schedule import SCHEDULES, Schedule
 from sanrcodec.encoder.target import Target, target_of
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, check_option
+from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, checked_number, checked_whole
 
 __all__ = ["Options", "checked_options"]
 
@@ -101,11 +101,15 @@ def checked_options(
     target = target_of(n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality)
     if target is not None and lmbda is not None:
         raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
-    check_option("lmbda", lmbda)
-    check_option("steps", steps)
-    check_option("time_budget", time_budget)
-    check_option("seed", seed)
     if lmbda is None:
         lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
-    schedule = SCHEDULES[preset] if schedule is None else schedule
-    return Options(preset, profile, lmbda, target, steps, schedule, time_budget, seed)
+    return Options(
+        preset=preset,
+        profile=profile,
+        lmbda=checked_number("lmbda", lmbda),
+        target=target,
+        steps=None if steps is None else checked_whole("steps", steps),
+        schedule=SCHEDULES[preset] if schedule is None else schedule,
+        time_budget=None if time_budget is None else checked_number("time_budget", time_budget),
+        seed=checked_whole("seed", seed),
+    )

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.presets import check_option, psnr_of_quality
+from sanrcodec.presets import checked_number, psnr_of_quality
 
 __all__ = ["Target", "target_of"]
 
@@ -183,11 +183,11 @@ def target_of(
         LightFieldError: several are given, or one is outside its range.
     """
     given = {"bpp": bpp, "psnr": psnr, "max_size": max_size, "quality": quality}
-    asked = {name: float(value) for name, value in given.items() if value is not None}
+    asked = {name: value for name, value in given.items() if value is not None}
     if len(asked) > 1:
         raise LightFieldError(f"{' and '.join(asked)} contradict each other; give one of them")
-    for name, value in asked.items():
-        check_option(name, value)
+    for name, found in asked.items():
+        value = checked_number(name, found)
         if name == "bpp":
             return Target(name, value, bits=value * n_pixels)
         if name == "max_size":
