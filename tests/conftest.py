@@ -17,6 +17,7 @@ from hypothesis import settings
 from sanrcodec.cli import main
 from sanrcodec.io import write_mosaic
 from sanrcodec.lightfield import LightField
+from sanrcodec.presets import PROFILES, Parallax, make_header
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,3 +128,18 @@ def file(tmp_path: Path, encoded: Any) -> Path:
     path = tmp_path / "lf.sanr"
     path.write_bytes(encoded.content)
     return path
+
+
+@pytest.fixture(scope="module")
+def model() -> tuple[Any, LightField]:
+    """A model with latents that are worth something, of a light field made by code."""
+    torch = pytest.importorskip("torch")
+    from sanrcodec.encoder.model import SceneModel
+
+    light_field = synthetic((2, 2), (24, 32))
+    header = make_header(light_field, PROFILES["default"], Parallax(1.0), 16)
+    model = SceneModel(header)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        model.latents.copy_(2 * torch.randn(model.latents.shape, generator=generator))
+    return model, light_field

@@ -32,7 +32,6 @@ from sanrcodec.encoder.quality import Quality  # noqa: E402
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, SCHEDULES  # noqa: E402
 from sanrcodec.encoder.settle import settle  # noqa: E402
 from sanrcodec.encoder.target import Target, target_of  # noqa: E402
-from sanrcodec.encoder.trim import drop_finest, trim  # noqa: E402
 from sanrcodec.presets import PROFILES, Parallax, make_header  # noqa: E402
 
 
@@ -93,37 +92,6 @@ def test_distance_has_the_sign_of_lmbda() -> None:
     assert 20 > small > large > 0.3
 
 
-@pytest.fixture(scope="module")
-def model() -> tuple[SceneModel, LightField]:
-    """A model with latents that are worth something, of a light field made by code."""
-    light_field = synthetic((2, 2), (24, 32))
-    header = make_header(light_field, PROFILES["default"], Parallax(1.0), 16)
-    model = SceneModel(header)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        model.latents.copy_(2 * torch.randn(model.latents.shape, generator=generator))
-    return model, light_field
-
-
-def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> None:
-    model_, light_field = model
-    probe = Probe(model_, light_field, 2)
-    latents = rounded_latents(model_)
-    with torch.no_grad():
-        weights, _ = model_.quantized_weights()
-    step, saved = model_.rate.moves(latents, weights)
-    places = torch.nonzero(step).flatten()[:: max(1, len(latents) // 40)]
-    measured = []
-    for place in places:
-        moved = latents.clone()
-        moved[place] += step[place]
-        measured.append(probe.bits(latents) - probe.bits(moved))
-    expected = saved[places].numpy()
-    assert np.corrcoef(expected, measured)[0, 1] > 0.5
-    best = np.argsort(expected)[-len(places) // 4 :]
-    assert np.mean(np.array(measured)[best]) > 0.7 * np.mean(expected[best]) > 0.5
-
-
 def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:
     light_field = synthetic((2, 2), (24, 32))
     samples = np.stack(list(light_field.views())).reshape(light_field.shape)
@@ -141,39 +109,6 @@ def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:
         levels.append(psnr_yuv(samples[divmod(number, 2)], decoded))
     assert Probe(model_, light_field, 100).psnr_yuv() == pytest.approx(np.mean(levels), abs=1e-3)
     assert Probe(model_, LightField(exact, 8), 100).psnr_yuv() == PSNR_CAP
-
-
-def test_trim_moves_latents_until_it_fits(
-    model: tuple[SceneModel, LightField],
-) -> None:
-    model_, light_field = model
-    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
-    wanted = 0.9 * probe.bits()
-    kept = model_.latents.detach().clone()
-    assert trim(model_, probe, lambda x: probe.bits(x) <= wanted)
-    after = rounded_latents(model_)
-    assert 0.98 * wanted <= probe.bits() <= wanted
-    assert ((after - before).abs() <= 24).all()
-    assert 0 < int((after != before).sum()) < len(after) // 2
-    assert not trim(model_, probe, lambda x: False)
-    assert probe.bits() < wanted
-    with torch.no_grad():
-        model_.latents.copy_(kept)
-
-
-def test_a_limit_is_kept_at_any_price(model: tuple[SceneModel, LightField]) -> None:
-    """The finest latents go where nothing else saves bits."""
-    model_, light_field = model
-    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
-    few = 0.3 * probe.bits()
-    kept = model_.latents.detach().clone()
-    drop_finest(model_, lambda x: probe.bits(x) <= few)
-    after = rounded_latents(model_)
-    assert 0.97 * few <= probe.bits() <= few
-    n_kept = int((after != 0).nonzero().max()) + 1
-    assert torch.equal(after[:n_kept], before[:n_kept])
-    with torch.no_grad():
-        model_.latents.copy_(kept)
 
 
 def test_latents_follow_while_their_rate_is_high() -> None:
@@ -358,30 +293,6 @@ def test_control_learns_how_whole_views_differ(model: tuple[SceneModel, LightFie
         assert not control.foresees(done, planned)
     finally:
         model_.set_level(0)
-
-
-def test_steps_chosen_again_are_those_that_were_searched(
-    model: tuple[SceneModel, LightField],
-) -> None:
-    model_, light_field = model
-    step = model_.weight_vector.step
-    views = Probe(model_, light_field, 2).views()
-    with torch.no_grad():
-        model_.weights.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
-    try:
-        choices = model_.coarsen(*views, 8.0)
-        found = step.clone()
-        assert (found > 1).any()
-        model_.choose_steps(choices, 8.0)
-        assert torch.equal(step, found)
-        totals = []
-        for lmbda in (0.0, 8.0, 1e4):
-            model_.choose_steps(choices, lmbda)
-            totals.append(float(model_.quantized_weights()[1].detach()))
-        assert totals[0] > totals[1] > totals[2]
-    finally:
-        step.fill_(1.0)
-        model_.weights.data.zero_()
 
 
 def test_less_is_near_enough_when_the_latents_come_to_rest() -> None:

@@ -114,9 +114,21 @@ def _form(light_field: SanrFile | LightField) -> str:
 
 
 def _summarize(
-    found: Comparison, decoded: str, source: str, original: LightField, size: Any
+    found: Comparison,
+    decoded: str,
+    source: str,
+    original: LightField,
+    size: tuple[int, float] | None,
 ) -> dict[str, Any]:
-    """Everything that ``sanr compare`` tells, ready for JSON."""
+    """Everything that ``sanr compare`` tells, ready for JSON.
+
+    Args:
+        found: Figures.
+        decoded: Its name.
+        source: Name of the original.
+        original: Its form.
+        size: Bytes and bits per pixel of a .sanr file, None for views of another codec.
+    """
     n_v, n_u, height, width, channels = original.shape
     n_bytes, bpp = size or (None, None)
     return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The file of a fitted model, cut down until it meets what was asked for.
+"""The file of a fitted model, corrected until it meets what was asked for.
 
 Must not fit: what the fit has not reached stays so.
 """
@@ -20,10 +20,13 @@ _SPARE_BITS = 32  # the coder ends on whole words
 
 
 class Written(NamedTuple):
-    """A file, how many bytes the model expects of it, the same opened, and its quality.
+    """A file that was written.
 
     Attributes:
-        quality: Of the views.
+        content: Of the file.
+        estimated_bytes: Size that the model expected of it.
+        decoded: The same file, opened.
+        quality: Of its views.
     """
 
     content: bytes

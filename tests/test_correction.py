@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""How a fitted model is brought to its target: single latents, and the steps of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from sanrcodec.lightfield import LightField
+
+torch = pytest.importorskip("torch")
+
+from sanrcodec.encoder.correction import Correction  # noqa: E402
+from sanrcodec.encoder.model import SceneModel  # noqa: E402
+from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
+from sanrcodec.encoder.target import Target  # noqa: E402
+from sanrcodec.encoder.trim import drop_finest, trim  # noqa: E402
+
+_LMBDA = 2000.0  # at which most steps of random weights are coarse, and latents are most bits
+
+
+def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> None:
+    model_, light_field = model
+    probe = Probe(model_, light_field, 2)
+    latents = rounded_latents(model_)
+    with torch.no_grad():
+        weights, _ = model_.quantized_weights()
+    step, saved = model_.rate.moves(latents, weights)
+    places = torch.nonzero(step).flatten()[:: max(1, len(latents) // 40)]
+    measured = []
+    for place in places:
+        moved = latents.clone()
+        moved[place] += step[place]
+        measured.append(probe.bits(latents) - probe.bits(moved))
+    expected = saved[places].numpy()
+    assert np.corrcoef(expected, measured)[0, 1] > 0.5
+    best = np.argsort(expected)[-len(places) // 4 :]
+    assert np.mean(np.array(measured)[best]) > 0.7 * np.mean(expected[best]) > 0.5
+
+
+def test_trim_moves_latents_until_it_fits(
+    model: tuple[SceneModel, LightField],
+) -> None:
+    model_, light_field = model
+    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
+    wanted = 0.9 * probe.bits()
+    kept = model_.latents.detach().clone()
+    assert trim(model_, probe, lambda x: probe.bits(x) <= wanted)
+    after = rounded_latents(model_)
+    assert 0.98 * wanted <= probe.bits() <= wanted
+    assert ((after - before).abs() <= 24).all()
+    assert 0 < int((after != before).sum()) < len(after) // 2
+    assert not trim(model_, probe, lambda x: False)
+    assert probe.bits() < wanted
+    with torch.no_grad():
+        model_.latents.copy_(kept)
+
+
+def test_a_limit_is_kept_at_any_price(model: tuple[SceneModel, LightField]) -> None:
+    """The finest latents go where nothing else saves bits."""
+    model_, light_field = model
+    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
+    few = 0.3 * probe.bits()
+    kept = model_.latents.detach().clone()
+    drop_finest(model_, lambda x: probe.bits(x) <= few)
+    after = rounded_latents(model_)
+    assert 0.97 * few <= probe.bits() <= few
+    n_kept = int((after != 0).nonzero().max()) + 1
+    assert torch.equal(after[:n_kept], before[:n_kept])
+    with torch.no_grad():
+        model_.latents.copy_(kept)
+
+
+def test_steps_chosen_again_are_those_that_were_searched(
+    model: tuple[SceneModel, LightField],
+) -> None:
+    model_, light_field = model
+    step = model_.weight_vector.step
+    views = Probe(model_, light_field, 2).views()
+    with torch.no_grad():
+        model_.weights.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
+    try:
+        choices = model_.coarsen(*views, 8.0)
+        found = step.clone()
+        assert (found > 1).any()
+        model_.choose_steps(choices, 8.0)
+        assert torch.equal(step, found)
+        totals = []
+        for lmbda in (0.0, 8.0, 1e4):
+            model_.choose_steps(choices, lmbda)
+            totals.append(float(model_.quantized_weights()[1].detach()))
+        assert totals[0] > totals[1] > totals[2]
+    finally:
+        step.fill_(1.0)
+        model_.weights.data.zero_()
+
+
+class Searched(NamedTuple):
+    """A model with weights whose steps have been searched."""
+
+    model: SceneModel
+    probe: Probe
+    choices: list
+    bits: float
+
+    def correct(self, target: Target, *, is_new: bool, bits: float | None = None) -> bool:
+        correction = Correction(target, self.model, self.probe, self.probe, torch.tensor(_LMBDA))
+        choices = self.choices if is_new else None
+        return correction.run(self.bits if bits is None else bits, 0.0, choices, 1.0)
+
+
+@pytest.fixture(scope="module")
+def search(model: tuple[SceneModel, LightField]) -> tuple[Searched, list]:
+    """The search, and the state after it."""
+    model_, light_field = model
+    probe = Probe(model_, light_field, 2)
+    with torch.no_grad():
+        model_.weights.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
+    choices = model_.coarsen(*probe.views(), _LMBDA)
+    state = [model_.weight_vector.step, model_.weights.detach(), model_.latents.detach()]
+    found = Searched(model_, probe, choices, probe.bits()), [part.clone() for part in state]
+    model_.weight_vector.step.fill_(1.0)
+    model_.weights.data.zero_()
+    return found
+
+
+@pytest.fixture
+def searched(search: tuple[Searched, list]) -> Iterator[Searched]:
+    found, (step, weights, latents) = search
+    model = found.model
+    model.weight_vector.step.copy_(step)
+    model.weights.data.copy_(weights)
+    yield found
+    model.weight_vector.step.fill_(1.0)
+    model.weights.data.zero_()
+    model.latents.data.copy_(latents)
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["searched", "adapted"])
+def test_a_file_near_enough_is_left_alone(searched: Searched, is_new: bool) -> None:
+    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    assert not searched.correct(Target("bpp", 1, bits=0.99 * searched.bits), is_new=is_new)
+    assert torch.equal(searched.model.weight_vector.step, step)
+    assert torch.equal(rounded_latents(searched.model), latents)
+
+
+@pytest.mark.parametrize(
+    "is_new", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["searched", "adapted"]
+)
+def test_a_file_that_is_too_small_gets_finer_steps(searched: Searched, is_new: bool) -> None:
+    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    wanted = 1.03 * searched.bits
+    assert searched.correct(Target("bpp", 1, bits=wanted), is_new=is_new)
+    assert (searched.model.weight_vector.step <= step).all()
+    assert 0.976 * wanted < searched.probe.bits() < 1.024 * wanted
+    assert torch.equal(rounded_latents(searched.model), latents)
+
+
+def test_a_file_that_is_too_large_gets_coarser_steps(searched: Searched) -> None:
+    """As long as these have just been searched, and networks still follow."""
+    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    wanted = 0.97 * searched.bits
+    assert searched.correct(Target("bpp", 1, bits=wanted), is_new=True)
+    assert (searched.model.weight_vector.step >= step).all()
+    assert searched.probe.bits() <= 1.024 * wanted
+    assert torch.equal(rounded_latents(searched.model), latents)
+
+
+@pytest.mark.parametrize(
+    ("share", "is_new"),
+    [(0.97, False), (0.9, False), (0.9, True)],
+    ids=["adapted", "adapted, far", "searched, too far for steps"],
+)
+def test_a_file_that_is_too_large_loses_latents(
+    searched: Searched, share: float, is_new: bool
+) -> None:
+    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    wanted = share * searched.bits
+    assert searched.correct(Target("bpp", 1, bits=wanted), is_new=is_new)
+    assert torch.equal(searched.model.weight_vector.step, step)
+    assert wanted < searched.probe.bits() <= 1.024 * wanted
+    moved = int((rounded_latents(searched.model) != latents).sum())
+    assert 0 < moved < len(latents) // 4
+
+
+def test_what_the_file_has_is_believed(searched: Searched) -> None:
+    """A file that is 5 % larger than the model expects must lose these, too."""
+    wanted = 0.97 * searched.bits
+    target = Target("max_size", wanted / 8, bits=wanted, is_limit=True)
+    assert searched.correct(target, is_new=False, bits=1.05 * searched.bits)
+    assert 0.98 * wanted < 1.05 * searched.probe.bits() <= wanted
