@@ -37,6 +37,7 @@ DEFAULT_LMBDA = 8.0
 _MAX_SECONDS = 1e8  # three years
 UNIT_LMBDA = 6.0  # whose latent step is 1
 _DENSE_LMBDA = 10.0  # up to which latents move at the preset's full rate
+_SMALL_VIEW = 256 * 256  # pixels below which a fit has more steps in the same time
 
 
 class OptionRange(NamedTuple):
@@ -92,12 +93,13 @@ class Preset:
     """Effort of the fit.
 
     Attributes:
-        steps: Of the optimizer.
+        steps: Of the optimizer, for large views; see :meth:`steps_for`.
         views_per_step: Views whose error a step averages.
         latent_rate: Rate of the latents at the start, in latent steps.
         weight_rate: Rate of the networks' weights at the start, in real units.
         square_decay: Adam's decay of the mean square of gradients, per step.
         slopes: Whether colors change with the place of a view, by latents of their own.
+        most_for_small: Times as many steps that the smallest views get.
     """
 
     steps: int
@@ -106,6 +108,17 @@ class Preset:
     weight_rate: float = 1e-2
     square_decay: float = 0.99
     slopes: bool = True
+    most_for_small: float = 1.0
+
+    def steps_for(self, height: int, width: int) -> int:
+        """Steps of a fit of such views: below 256 x 256 pixels more, in about the same time.
+
+        Args:
+            height: Of a view, in pixels.
+            width: Of a view, in pixels.
+        """
+        times = min(self.most_for_small, max(1.0, _SMALL_VIEW / (height * width)))
+        return round(self.steps * times)
 
     def latent_rate_at(self, lmbda: float) -> float:
         """Rate of the latents, less where they are sparse: those that stray cost the most there."""
@@ -126,6 +139,7 @@ PRESETS = {
         weight_rate=5e-3,
         square_decay=0.95,
         slopes=False,
+        most_for_small=4.0,
     ),
     "medium": Preset(steps=16000, views_per_step=4),
     "slow": Preset(steps=40000, views_per_step=4),

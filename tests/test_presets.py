@@ -89,3 +89,27 @@ def test_fast_has_no_latents_for_slopes() -> None:
     for name, preset in PRESETS.items():
         header = make_header(views((3, 3)), preset.model(PROFILES["default"]), Parallax(2.0), 16)
         assert header.has_slopes == (name != "fast")
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "steps"),
+    [
+        (1, 1, 2560), (64, 96, 2560), (128, 128, 2560), (128, 160, 2048), (256, 256, 640),
+        (434, 625, 640), (2048, 2048, 640),
+    ],
+)  # fmt: skip
+def test_small_views_get_more_steps_of_fast(height: int, width: int, steps: int) -> None:
+    assert PRESETS["fast"].steps_for(height, width) == steps
+    assert PRESETS["medium"].steps_for(height, width) == PRESETS["medium"].steps
+
+
+@pytest.mark.parametrize(("asked", "steps"), [(None, 2560), (1, 1), (640, 640), (9000, 9000)])
+def test_steps_that_are_asked_for_are_those_of_the_fit(asked: int | None, steps: int) -> None:
+    pytest.importorskip("torch")
+    from sanrcodec.encoder.options import checked_options
+
+    options = checked_options(
+        views((3, 3)), lmbda=None, bpp=None, psnr=None, max_size=None, quality=None, preset="fast",
+        profile="default", steps=asked, schedule=None, time_budget=None, seed=0,
+    )  # fmt: skip
+    assert options.steps == steps

@@ -94,8 +94,8 @@ class Contest(NamedTuple):
             should_stop: As :func:`~sanrcodec.encoder.fitting.fit` takes it.
         """
         preset = PRESETS[options.preset]
-        whole = options.steps or preset.steps
-        steps = min(whole, max(_LEAST_STEPS, round(CONTEST_SHARE * whole)))
+        share = max(_LEAST_STEPS, round(CONTEST_SHARE * options.steps))
+        steps = min(options.steps, share)
         budget = options.time_budget and CONTEST_SHARE * options.time_budget
         costs = []
         for profile in profiles:

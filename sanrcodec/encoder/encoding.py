@@ -182,7 +182,7 @@ def encode(
                 model, without_dead_pixels(light_field, start.dead_pixels),
                 geometry.to(chosen) if geometry else None,
                 PRESETS[options.preset], exposure=start.exposure,
-                lmbda=options.lmbda, steps=start.n_steps, schedule=options.schedule,
+                lmbda=options.lmbda, steps=options.steps, schedule=options.schedule,
                 time_budget=start.time_budget, seed=options.seed, on_estimate=on_estimate,
                 progress=progress, should_stop=should_stop, control=control, state=start.state,
                 save=save if kept else None, save_seconds=save_seconds, warn=warn,
@@ -230,8 +230,7 @@ class _Start:
         dead_pixels: bool ``[H, W]`` of each view that has some.
         state: Where the fit goes on, or None.
         exposure: Of the light field; None where the model has no gains for it.
-        n_steps: Planned.
-        time_budget: Seconds that are left for them, or None.
+        time_budget: Seconds that are left for the steps, or None.
         outcome: Of the search for geometry, as a result tells it.
         contest: Whether the scene has layers, and how many seconds it took to find that out; None
             if that was no question.
@@ -242,7 +241,6 @@ class _Start:
     dead_pixels: dict[tuple[int, int], Mask]
     state: FitState | None
     exposure: Exposure | None
-    n_steps: int
     time_budget: float | None
     outcome: str
     contest: tuple[bool, float] | None
@@ -263,11 +261,10 @@ def _prepare(
     has_layers = profile["layers"] > 0
     sweeps = has_layers and light_field.grid != (1, 1)
     ranks.each(lambda: check_memory(height * width, has_layers, device, ranks))
-    n_steps = options.steps or PRESETS[options.preset].steps
     exposure = ranks.share(lambda: measure_exposure(light_field))
     geometry, contest, state = ranks.share(
         lambda: _swept_or_kept(
-            light_field, exposure, sweeps, device, checkpoint, n_steps, ranks.size
+            light_field, exposure, sweeps, device, checkpoint, options.steps, ranks.size
         )
     )
     tell(describe_geometry(geometry, light_field.grid, sweeps))
@@ -293,7 +290,7 @@ def _prepare(
     dead = ranks.share(
         lambda: {} if extent is None else find_dead_pixels(light_field, exposure, extent)
     )
-    return _Start(model, geometry, dead, state, used, n_steps, budget, outcome, contest)
+    return _Start(model, geometry, dead, state, used, budget, outcome, contest)
 
 
 def _notes(

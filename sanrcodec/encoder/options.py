@@ -24,7 +24,7 @@ class Options:
         preset, profile: Their names.
         lmbda: Weight of the rate, from which a fit with a target only starts.
         target: What the file shall be like, or None.
-        steps: Instead of those of the preset, or None.
+        steps: Of the fit.
         schedule: What happens when.
         time_budget: Seconds, or None.
         seed: Of the fit.
@@ -34,7 +34,7 @@ class Options:
     profile: str
     lmbda: float
     target: Target | None
-    steps: int | None
+    steps: int
     schedule: Schedule
     time_budget: float | None
     seed: int
@@ -103,12 +103,13 @@ def checked_options(
         raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
     if lmbda is None:
         lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
+    usual = PRESETS[preset].steps_for(*light_field.shape[2:4])
     return Options(
         preset=preset,
         profile=profile,
         lmbda=checked_number("lmbda", lmbda),
         target=target,
-        steps=None if steps is None else checked_whole("steps", steps),
+        steps=usual if steps is None else checked_whole("steps", steps),
         schedule=SCHEDULES[preset] if schedule is None else schedule,
         time_budget=None if time_budget is None else checked_number("time_budget", time_budget),
         seed=checked_whole("seed", seed),
