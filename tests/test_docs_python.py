@@ -58,7 +58,8 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sanrcodec.presets import PRESETS
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(PRESETS, "fast", dataclasses.replace(PRESETS["fast"], steps=3))
+    short = dataclasses.replace(PRESETS["fast"], steps=3, most_for_small=1.0)
+    monkeypatch.setitem(PRESETS, "fast", short)
     fields = {"n_v": 9, "n_u": 9, "margin_x": 12, "margin_y": 12}
     Path("lf.sanr").write_bytes(plane_file((1.5, -0.5), 0.75, **fields))
     write_mosaic(Path("lf.png"), synthetic((9, 9), (16, 16)).samples, (9, 9), 8)

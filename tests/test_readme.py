@@ -40,7 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     for name, preset in PRESETS.items():
-        monkeypatch.setitem(PRESETS, name, dataclasses.replace(preset, steps=3))
+        short = dataclasses.replace(preset, steps=3, most_for_small=1.0)
+        monkeypatch.setitem(PRESETS, name, short)
     monkeypatch.chdir(tmp_path)
     write_mosaic(tmp_path / "lf.png", synthetic(GRID, (16, 16)).samples, GRID, 8)
     return tmp_path
@@ -73,6 +74,7 @@ def test_scripts_are_there(page: str) -> None:
 def test_steps_of_the_presets(page: str) -> None:
     fast, medium, slow = (PRESETS[name].steps for name in ("fast", "medium", "slow"))
     assert f"{fast}, {medium} or {slow} steps" in text_of(page)
+    assert f"more steps of `fast`, up to {PRESETS['fast'].steps_for(1, 1)}" in text_of(page)
 
 
 @pytest.mark.slow
