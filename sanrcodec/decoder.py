@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec import limits
 from sanrcodec.arguments import real, whole
 from sanrcodec.arithmetic.ops import NUMPY, Ops
 from sanrcodec.bitstream import container
@@ -69,7 +70,7 @@ class SanrFile(Renderings):
 
     Raises:
         SanrError: one of its subclasses says what is wrong with the file.
-        LightFieldError: the device is not usable here.
+        LightFieldError: the device is not usable here, or a limit is no number.
         MissingEncoderError: a device is given, but PyTorch is not installed.
         OSError: the file cannot be read.
     """
@@ -82,6 +83,10 @@ class SanrFile(Renderings):
         max_pixels: float | None = None,
         max_work: float | None = None,
     ) -> None:
+        allowed = (
+            limits.given_limit(max_pixels, "max_pixels"),
+            limits.given_limit(max_work, "max_work"),
+        )
         content, self.name = read_source(source)
         self.n_bytes = len(content)
         with located(self.name):
@@ -92,7 +97,7 @@ class SanrFile(Renderings):
         self._content, self._device = content, device
         self._ops: Ops = NUMPY if device is None else _torch_ops(device)
         self._decoding = Decoding(
-            self.name, self.n_bytes, self.sections, self.header, self._ops, max_pixels, max_work
+            self.name, self.n_bytes, self.sections, self.header, self._ops, *allowed
         )
 
     def close(self) -> None:
@@ -317,7 +322,7 @@ def open_sanr(
     Raises:
         SanrError: one of its subclasses says what is wrong with the file; itself, that the source
             is none.
-        LightFieldError: the device is not usable here.
+        LightFieldError: the device is not usable here, or a limit is no number.
         MissingEncoderError: a device is given, but PyTorch is not installed.
         OSError: the file cannot be read.
     """

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import warnings
 
+from sanrcodec.arguments import real
 from sanrcodec.bitstream.grids import grids, level_shape, n_latents
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.errors import LargeFileWarning, LimitError
+from sanrcodec.errors import LargeFileWarning, LightFieldError, LimitError
 from sanrcodec.scene.parts import mac_per_pixel
 from sanrcodec.scene.pyramid import finest_level
 
-__all__ = ["MAX_PIXELS", "MAX_WORK", "check", "pixels", "work"]
+__all__ = ["MAX_PIXELS", "MAX_WORK", "check", "given_limit", "pixels", "work"]
 
 MAX_PIXELS: float = 1 << 26
 """Pixels of the canvases of all layers: two layers of 8K. ``math.inf`` lifts the limit."""
@@ -28,6 +29,24 @@ core does in a minute or two, and for files of few bytes for less."""
 _MOST_WORK, _WORK_OF_ANY, _WORK_PER_BYTE = 1 << 38, 1 << 33, 1 << 27
 # What a pixel costs beside products: rounding, clipping, gathering, and its latent's decoding.
 _WORK_PER_PIXEL = 500
+
+
+def given_limit(value: float | None, name: str) -> float | None:
+    """A limit as a caller gives it, for :func:`check`.
+
+    Args:
+        value: The limit; None stands for the usual one.
+        name: Of the argument, for the message.
+
+    Raises:
+        LightFieldError: it is negative, or no number: none would be above it.
+    """
+    if value is None:
+        return None
+    limit = real(value, name)
+    if not limit >= 0:
+        raise LightFieldError(f"{name} is {value}, expected 0 or more; math.inf lifts the limit")
+    return limit
 
 
 def pixels(header: StreamHeader, level: int = 0) -> int:

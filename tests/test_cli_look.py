@@ -142,6 +142,21 @@ def test_stereo(file: str) -> None:
     assert "baseline" in run("stereo", file, "--baseline", "30", "-o", "c.png", code=1)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e400"])
+def test_numbers_that_are_not_finite(file: str, number: str) -> None:
+    for command in (
+        ["video", "--fps", number, "-o", "x.webp"],
+        ["stereo", "--baseline", number, "-o", "x.png"],
+        ["refocus", "--slope", number, "-o", "x.png"],
+        ["refocus", "--slope", "1", "--aperture", number, "-o", "x.png"],
+        ["epi", "--row", "1", "--v", number, "-o", "x.png"],
+        ["epi", "--column", "1", "--u", number, "-o", "x.png"],
+        ["decode", "--view", f"0,{number}", "-o", "x.png"],
+    ):
+        assert "Invalid value" in run(command[0], file, *command[1:], code=2)
+    assert "expected -16384" in run("refocus", file, "--slope", "1e30", "-o", "x.png", code=1)
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
 def test_video_as_an_animated_picture(file: str, suffix: str) -> None:
     assert "8 frames" in run("video", file, "--frames", "8", "-o", f"a{suffix}")

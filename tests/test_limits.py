@@ -30,7 +30,7 @@ from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import grids
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.decoder import SanrFile
-from sanrcodec.errors import LargeFileWarning, LimitError, SanrError
+from sanrcodec.errors import LargeFileWarning, LightFieldError, LimitError, SanrError
 from sanrcodec.presets import PROFILES
 from sanrcodec.scene.parts import default_weights
 from sanrcodec.scene.scene import Scene
@@ -121,6 +121,16 @@ def test_limits_of_a_call(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LimitError):
         sanrcodec.open(VECTOR).view(0, 0)
     sanrcodec.open(VECTOR, **{name: math.inf}).view(0, 0)
+
+
+@pytest.mark.parametrize("name", ["max_pixels", "max_work"])
+@pytest.mark.parametrize("limit", [math.nan, -1, "5", [5]], ids=str)
+def test_what_is_no_limit_is_refused(name: str, limit: Any) -> None:
+    """Nothing is above NaN, so that it would lift the limit."""
+    with pytest.raises(LightFieldError, match=rf"^{name} is "):
+        sanrcodec.open(VECTOR, **{name: limit})
+    flag = f"--{name.replace('_', '-')}"
+    assert_refused(sanr("info", VECTOR, flag, "nan"), 2, flag)
 
 
 def test_limits_of_the_command(tmp_path: Path) -> None:

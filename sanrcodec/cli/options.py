@@ -28,6 +28,7 @@ __all__ = [
     "SCALE",
     "VIEW_POSITION",
     "FiniteRange",
+    "NumberRange",
     "Parsed",
     "file_argument",
     "force_option",
@@ -92,13 +93,22 @@ class _Scale(click.ParamType):
         self.fail(f"scale {value!r} is not among {', '.join(map(str, SCALES))}", param, ctx)
 
 
-class FiniteRange(click.FloatRange):
-    """A range that holds neither infinity nor what is no number at all."""
+class NumberRange(click.FloatRange):
+    """A range that does not hold NaN, which no comparison with its ends finds outside."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a number and check it."""
-        number = click.FLOAT.convert(value, param, ctx)
-        if not math.isfinite(number):
+        if math.isnan(click.FLOAT.convert(value, param, ctx)):
+            self.fail(f"{value} is no number", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class FiniteRange(NumberRange):
+    """A range that does not hold infinity either."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number and check it."""
+        if math.isinf(click.FLOAT.convert(value, param, ctx)):
             self.fail(f"{value} is no finite number", param, ctx)
         return super().convert(value, param, ctx)
 
@@ -156,7 +166,7 @@ def _set_limit(ctx: click.Context, param: click.Parameter, value: float | None) 
 
 def _limit(name: str, what: str) -> Callable[[Command], Command]:
     return click.option(
-        name, type=click.FloatRange(0), callback=_set_limit, expose_value=False, metavar="N",
+        name, type=NumberRange(0), callback=_set_limit, expose_value=False, metavar="N",
         help=f"Warn of a file that asks for more {what}, refuse it at twice that; inf: no limit.",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import click
 
 from sanrcodec.cli.counter import counted
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import PATH, PIXEL, file_argument, force_option
+from sanrcodec.cli.options import PATH, PIXEL, FiniteRange, file_argument, force_option
 from sanrcodec.cli.outputs import check_image
 from sanrcodec.decoder import SanrFile
 from sanrcodec.io import ANIMATION_SUFFIXES, check_animation, write_animation, write_view
@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 @click.command("refocus", short_help="See the scene through a large lens.")
 @file_argument
-@click.option("--slope", type=float, help="Disparity that is sharp, in pixels per view.")
+@click.option("--slope", type=FiniteRange(), help="Disparity that is sharp, in pixels per view.")
 @click.option("--at", "place", type=PIXEL, help="Row and column of a pixel that is sharp.")
 @click.option("--all-in-focus", is_flag=True, help="Everything sharp, with less noise.")
 @click.option(
@@ -28,7 +28,7 @@ __all__ = ["command"]
     help="N images focused from far to near, in one .tif, .gif, .webp, ...",
 )  # fmt: skip
 @click.option(
-    "--aperture", type=click.FloatRange(min=0),
+    "--aperture", type=FiniteRange(min=0),
     help="Radius of the lens in views.  [default: all views]",
 )  # fmt: skip
 @click.option("--shape", type=click.Choice(SHAPES), default="disk", show_default=True)

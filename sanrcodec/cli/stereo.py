@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import PATH, file_argument, force_option
+from sanrcodec.cli.options import PATH, FiniteRange, file_argument, force_option
 from sanrcodec.cli.outputs import check_image
 from sanrcodec.decoder import SanrFile
 from sanrcodec.io import write_view
@@ -20,7 +20,7 @@ __all__ = ["command"]
 @click.command("stereo", short_help="Write a stereo pair.")
 @file_argument
 @click.option(
-    "--baseline", type=click.FloatRange(min=0),
+    "--baseline", type=FiniteRange(min=0),
     help="Distance of the eyes in views.  [default: half of the grid]",
 )  # fmt: skip
 @click.option("--anaglyph", "as_anaglyph", is_flag=True, help="For red and cyan glasses.")

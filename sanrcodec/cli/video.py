@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sanrcodec.cli.counter import counted
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import PATH, SCALE, file_argument, force_option
+from sanrcodec.cli.options import PATH, SCALE, FiniteRange, file_argument, force_option
 from sanrcodec.cli.outputs import check_image
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import SanrError, located
@@ -34,7 +34,7 @@ __all__ = ["command"]
     "--frames", type=click.IntRange(2, 10000), default=60, show_default=True,
     help="Of orbit and line.",
 )  # fmt: skip
-@click.option("--fps", type=click.FloatRange(1, 100), default=25.0, show_default=True)
+@click.option("--fps", type=FiniteRange(1, 100), default=25.0, show_default=True)
 @click.option("--scale", type=SCALE, default="1", show_default=True, help="1, 1/2, 1/4 or 1/8.")
 @click.option(
     "-o", "--output", type=PATH, required=True, metavar="OUT",
