@@ -7,10 +7,11 @@ import itertools
 
 import numpy as np
 import pytest
-from io_inputs import assert_reads, noise, render, save, save_views, tile
+from io_inputs import assert_reads, noise, refuses, render, save, save_views, tile
 from PIL import Image
 
 from sanrcodec.io import ORDERS, Selection, find_order, read_light_field
+from sanrcodec.io.scan_order import find_line_length
 
 SAID = "the last view of a row resembles the first one of the row"
 
@@ -191,3 +192,66 @@ def test_views_of_one_pixel_and_black_ones(tmp_path):
             tmp_path / "lf.npy", grid=(4, 4), axes="nhwc", notes=lambda line: None
         )
         np.testing.assert_array_equal(light_field.samples, samples)
+
+
+@pytest.mark.parametrize("harm", ["none", "exposure", "dark corners", "noise"])
+@pytest.mark.parametrize("grid", [(4, 6), (6, 4), (2, 12), (12, 2), (5, 5)])
+def test_lines_of_counted_views_suggest_their_grid(tmp_path, grid, harm):
+    samples = render(grid, (48, 64), seed=3, disparity=(-1.0, 0.6))
+    rng = np.random.default_rng(0)
+    if harm == "exposure":
+        samples = (samples * rng.uniform(0.8, 1, (*grid, 1, 1, 1))).astype(np.uint8)
+    elif harm == "dark corners":
+        samples[0, 0] = samples[0, -1] = samples[-1, 0] = samples[-1, -1] = 3
+    elif harm == "noise":
+        samples = np.clip(samples + rng.normal(0, 5, samples.shape), 0, 255).astype(np.uint8)
+    for order, length in (("rows", grid[1]), ("columns", grid[0])):
+        found = find_line_length(scan(samples, order)[None])
+        # Steps within lines of two are about as long as jumps; dark ends of the only jump are mute.
+        assert found == length or (
+            found == 0 and (length == 2 or (harm, min(grid)) == ("dark corners", 2))
+        )
+    assert find_line_length(scan(samples, "serpentine")[None]) in (0, grid[1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("disparity", [(-0.4, 0.3), (-2.0, 1.5), (-5.0, 4.0)])
+def test_one_row_and_random_orders_have_no_lines(seed, disparity):
+    row = render((1, 24), (48, 64), seed=seed, disparity=disparity)
+    assert find_line_length(row) == 0
+    assert find_line_length(row[:, :12].copy()) == 0
+    views = render((4, 5), (48, 64), seed=seed, disparity=disparity).reshape(20, 48, 64, 3)
+    views = views[np.random.default_rng(seed).permutation(20)]
+    assert find_line_length(views[None]) == 0
+
+
+def test_grid_that_is_asked_or_doubted_is_suggested(tmp_path):
+    samples = render((4, 6), (48, 64), seed=3, disparity=(-1.0, 0.6))
+    views = samples.reshape(24, 48, 64, 3)
+    save_views(tmp_path / "lf", samples, "{n:03d}.png")
+    images = [Image.fromarray(view) for view in views]
+    images[0].save(tmp_path / "lf.tif", save_all=True, append_images=images[1:])
+    np.save(tmp_path / "lf.npy", views)
+    asked = "add --grid VxU, rows of views first such as 4x6, since they seem to come in lines of 6"
+    said = "the views seem to come in lines of 6; perhaps --grid 4x6 is meant"
+    for name in ("lf", "lf.tif"):
+        refuses(asked, tmp_path / name)
+        for grid in [(3, 8), (2, 12), (1, 24), (24, 1)]:
+            notes = assert_reads(tmp_path / name, views.reshape(*grid, 48, 64, 3), grid=grid)
+            assert said in notes
+            assert SAID not in notes
+        assert "come in lines" not in assert_reads(tmp_path / name, samples, grid=(4, 6))
+    wrong = views.reshape(2, 12, 48, 64, 3)
+    assert said in assert_reads(tmp_path / "lf.npy", wrong, grid=(2, 12), axes="nhwc")
+    # Rows and columns by mistake: the order is found.
+    swapped = samples.swapaxes(0, 1)
+    assert "come in lines" not in assert_reads(tmp_path / "lf", swapped, grid=(6, 4))
+
+
+def test_images_that_cannot_be_read_suggest_nothing(tmp_path):
+    save_views(tmp_path, render((3, 4), (24, 32), seed=3), "{n:03d}.png")
+    refuses("such as 3x4, since", tmp_path)
+    (tmp_path / "003.png").write_bytes(b"no image")
+    refuses("rows of views first such as 3x4, since", tmp_path)
+    (tmp_path / "000.png").write_bytes(b"no image")
+    refuses("rows of views first, 1x12 if they are one row$", tmp_path)

@@ -75,8 +75,8 @@ class Reading:
         bit_depth: That the file states, or that its type stands for.
         source: How the input was understood, a few words.
         dear: Whether reading a view twice costs much, so that samples are better kept.
-        counted: ``rows`` or ``columns``: the order by which views were arranged that the input only
-            counts; empty where it tells their places.
+        counted: One of `ORDERS`: that by which views were arranged which the input only counts,
+            ``rows`` or ``columns`` as it was read; empty where it tells their places.
         is_sure: Whether something tells that order, or which index in names comes first.
     """
 

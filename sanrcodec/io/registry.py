@@ -12,9 +12,15 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import arrays, foreign, lenslet, mosaic, quilt, stack, stored, views
 from sanrcodec.io.reading import ORDERS, Layout, Reading, Request
 from sanrcodec.io.rearranged import rearranged
-from sanrcodec.io.scan_order import ORDERS_IN_WORDS, find_order, find_row, find_still_axis
+from sanrcodec.io.scan_order import (
+    ORDERS_IN_WORDS,
+    find_line_length,
+    find_order,
+    find_row,
+    find_still_axis,
+)
 from sanrcodec.io.selection import Selection
-from sanrcodec.lightfield import LightField, check_grid
+from sanrcodec.lightfield import LightField, check_grid, format_grid
 
 __all__ = ["LAYOUTS", "Input", "read_input", "read_light_field"]
 
@@ -134,7 +140,8 @@ def read_input(
     try:
         reading = chosen.reads(request)
         reading = _arrange(request, order, reading)
-        _doubt_rows(request, chosen, reading)
+        if not _doubt_lines(request, reading):
+            _doubt_rows(request, chosen, reading)
         _doubt_times(request, chosen, reading)
         return _finish(request, reading, bit_depth)
     except LightFieldError as error:
@@ -178,7 +185,23 @@ def _arrange(request: Request, stated: str | None, reading: Reading) -> Reading:
             others = [other for other in ORDERS if other != order]
             doubt = f"; if not so, add --order {', '.join(others[:-1])} or {others[-1]}"
         request.note(f"{request.path}: {source}{doubt}")
-    return replace(reading, samples=samples, source=source)
+    counted = order if reading.counted else ""
+    return replace(reading, samples=samples, source=source, counted=counted)
+
+
+def _doubt_lines(request: Request, reading: Reading) -> bool:
+    """Say so if counted views come in other lines than those of the stated grid."""
+    if not reading.counted or request.grid is None:
+        return False
+    n_v, n_u = reading.samples.shape[:2]
+    length = find_line_length(reading.samples, reading.counted)
+    if length in (0, n_v, n_u):
+        return False
+    request.note(
+        f"{request.path}: the views seem to come in lines of {length}; "
+        f"perhaps --grid {format_grid((n_v * n_u // length, length))} is meant"
+    )
+    return True
 
 
 def _doubt_times(request: Request, chosen: Layout, reading: Reading) -> None:

@@ -16,8 +16,17 @@ import numpy.typing as npt
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io.reading import ORDERS, Samples
 from sanrcodec.io.reduced import reduce_view
+from sanrcodec.lightfield import format_grid
 
-__all__ = ["ORDERS_IN_WORDS", "Scan", "find_order", "find_row", "find_still_axis"]
+__all__ = [
+    "ORDERS_IN_WORDS",
+    "Scan",
+    "find_line_length",
+    "find_order",
+    "find_row",
+    "find_still_axis",
+    "suggest_grid",
+]
 
 ORDERS_IN_WORDS = {
     "rows": "row by row",
@@ -39,6 +48,8 @@ _ALIKE = 0.6  # of the difference of views above each other; in grids it is 1 an
 _LEAST_GAIN, _LEAST_GAIN_IN_DOUBT = -math.log(0.8), -math.log(0.7)
 _CONTRADICTS = 1.1  # of one pair; up to it, textures may change more along one axis than both
 _LEAST_PAIRS = 2  # that tell two orders apart
+_MOST_FOLLOWED = 40  # views, from the first one, that tell how long a line is
+_JUMP = 1.3  # times any step within a line
 _FEW_VIEWS = 6  # of 2 x 2 and 2 x 3: all pairs are looked at
 # Of the spread of all differences, and of that which the next best order leaves unexplained.
 _MOST_UNEXPLAINED = 0.5
@@ -153,6 +164,54 @@ def find_row(samples: Samples) -> str:
         if max(shares["top"][-1], shares["bottom"][-1]) < _ALIKE:
             return ""  # both ends are alike: every second row is backwards
     return next((way for way, found in shares.items() if found and max(found) < _ALIKE), "")
+
+
+def find_line_length(samples: Samples, order: str = "rows") -> int:
+    """Find after how many views, as they were counted, the camera jumped back to begin a new line.
+
+    Args:
+        samples: Array, or stand-in, ``[V, U, H, W, C]``; of many views only the first are read.
+        order: One of `ORDERS`, by which they are arranged; of one row any.
+
+    Returns:
+        Views in a line, a part of their number; 0 where no regular jumps stand out. Views that
+        cannot be read say nothing.
+    """
+    scan = Scan((samples.shape[0], samples.shape[1]), order)
+    n_views = math.prod(scan.grid)
+    n_followed = min(n_views, _MOST_FOLLOWED)
+    if min(samples.shape[2:4]) < _LEAST_SIDE:
+        return 0
+    look = _looker(samples)
+    steps = np.array([
+        _apart(look, scan.place(k), scan.place(k + 1)) for k in range(n_followed - 1)
+    ])  # fmt: skip
+    for length in range(2, n_views // 2 + 1):
+        is_jump = np.arange(1, n_followed) % length == 0
+        jumps, within = steps[is_jump], steps[~is_jump]
+        jumps, within = jumps[~np.isnan(jumps)], within[~np.isnan(within)]
+        # A single jump of many may be an odd view.
+        if n_views % length or jumps.size < (1 if n_followed == n_views and length > 2 else 2):
+            continue
+        if within.size and jumps.min() > max(_JUMP * within.max(), _FLAT):
+            return length
+    return 0
+
+
+def suggest_grid(samples: Samples) -> str:
+    """Name the grid that jumps between counted views suggest, to go on where it is asked for.
+
+    Args:
+        samples: All views in one row, array or stand-in ``[1, N, H, W, C]``.
+
+    Returns:
+        Such as ``" such as 3x5, since they seem to come in lines of 5"``, or an empty string.
+    """
+    length = find_line_length(samples)
+    if not length:
+        return ""
+    grid = format_grid((samples.shape[1] // length, length))
+    return f" such as {grid}, since they seem to come in lines of {length}"
 
 
 def find_still_axis(samples: Samples) -> str:

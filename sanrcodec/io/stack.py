@@ -12,6 +12,7 @@ from sanrcodec.errors import LightFieldError
 from sanrcodec.io import tiff
 from sanrcodec.io.image import Image, count_frames, read_frames
 from sanrcodec.io.reading import Layout, Reading, Request
+from sanrcodec.io.scan_order import suggest_grid
 from sanrcodec.lightfield import format_grid
 
 __all__ = ["LAYOUT"]
@@ -32,18 +33,21 @@ def _read(request: Request) -> Reading:
         told = told if order == "rows" else told[::-1]
         request.refuse_other_grid(told, "its description says")
         grid = told
+    are_alike = len({(frame.samples.shape, frame.bit_depth) for frame in frames}) == 1
     if grid is None:
+        likely = (
+            suggest_grid(np.stack([frame.samples for frame in frames])[None]) if are_alike else ""
+        )
         raise LightFieldError(
             f"{path}: the file holds {len(frames)} images and does not tell their grid; "
-            "add --grid VxU, rows of views first"
+            f"add --grid VxU, rows of views first{likely}"
         )
     if len(frames) != math.prod(grid):
         raise LightFieldError(
             f"{path}: the file holds {len(frames)} images, "
             f"but --grid {format_grid(grid)} needs {math.prod(grid)}"
         )
-    kinds = {(frame.samples.shape, frame.bit_depth) for frame in frames}
-    if len(kinds) > 1:
+    if not are_alike:
         raise LightFieldError(f"{path}: its images differ in size or depth: views are alike")
     for remark in frames[0].remarks:
         request.note(f"{path}: {remark}")

@@ -27,6 +27,7 @@ from sanrcodec.io.names import (
     natural_key,
 )  # fmt: skip
 from sanrcodec.io.reading import Layout, Reading, Request
+from sanrcodec.io.scan_order import suggest_grid
 from sanrcodec.lightfield import MAX_GRID, MAX_VIEWS, StoredSamples, format_grid
 
 __all__ = ["LAYOUT", "ImageFiles"]
@@ -192,7 +193,9 @@ def _by_number(request: Request, sets: list[NameSet], files: dict[str, list[Path
     if grid is None:
         # As image beside image (1) to image (14), none of these is to be missed.
         names = [*_unnumbered(names, views), *names]
-        raise LightFieldError(f"{request.path}: {_ask_for_grid(request.path, found, names, hint)}")
+        likely = _likely_grid([_one_file(request.path, files[name]) for name in names])
+        ask = _ask_for_grid(request.path, found, names, hint, likely)
+        raise LightFieldError(f"{request.path}: {ask}")
     if len(names) != math.prod(grid):
         lacking = hint.partition(", or ")[2] or "add what is missing"
         names = _fit_to_grid(request.path, grid, names, views, files, lacking)
@@ -216,7 +219,15 @@ def _unnumbered(names: list[str], views: list[str]) -> list[str]:
     ]
 
 
-def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> str:
+def _likely_grid(files: list[Path]) -> str:
+    """Name a grid that the content of counted images suggests, if it does."""
+    try:
+        return suggest_grid(ImageFiles([list(files)], (range(1), range(1))))
+    except LightFieldError:
+        return ""
+
+
+def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str, likely: str) -> str:
     if len(names) == 1:
         ask = (
             f"one image, {names[0]}, is no grid of views; give the file itself if it holds all "
@@ -232,9 +243,10 @@ def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str) -> st
         hint = (
             ", or look for missing views: as row and column, the numbers in their names leave holes"
         )
+    hint = (likely or _suggest(len(names))) + hint + name_larger_folder(path, len(names))
     return (
         f"{len(names)} images, {names[0]} to {names[-1]}, do not tell their grid; add --grid VxU, "
-        f"rows of views first{_suggest(len(names))}{hint}{name_larger_folder(path, len(names))}"
+        f"rows of views first{hint}"
     )
 
 
