@@ -348,7 +348,7 @@ def test_several_pictures_in_a_jpeg_file(tmp_path):
         tmp_path / "lf.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]
     )
     image = reads(tmp_path / "lf.jpg", samples)
-    assert "1 further pictures in the JPEG file are left out" in image.remarks[0]
+    assert "another picture in the JPEG file is left out" in image.remarks[0]
 
 
 # Damage

@@ -294,3 +294,22 @@ def test_folders_of_one_scene_in_several_sizes(tmp_path):
         "light field of its own",
         tmp_path,
     )
+
+
+@pytest.mark.parametrize("name", ["cam{serial}_{n:02d}.png", "{n}-sn{serial}.png"])
+def test_views_are_ordered_by_the_number_that_counts(tmp_path, name):
+    """Not by serial numbers of cameras, which stand before it."""
+    serials = np.random.default_rng(0).permutation(90000)[:9] + 10000
+    for number, (serial, view) in enumerate(zip(serials, SAMPLES.reshape(9, 4, 5, 3), strict=True)):
+        write_view(tmp_path / name.format(serial=serial, n=number), view, 8)
+    notes = assert_reads(tmp_path, SAMPLES, grid=(3, 3))
+    assert ("in the order of number 2 in their names, row by row" in notes) == (name[0] == "c")
+    refuses("do not tell their grid; add --grid VxU, .* such as 3x3, or 1x9 if .* row$", tmp_path)
+
+
+def test_no_number_counts(tmp_path):
+    """Times and numbers with gaps: the order of names, and it is not said to be another."""
+    for k, view in enumerate(SAMPLES.reshape(9, 4, 5, 3)):
+        write_view(tmp_path / f"{100 + 7 * k}_{3 * k + k % 2}.png", view, 8)
+    assert "in the order of" not in assert_reads(tmp_path, SAMPLES, grid=(3, 3))
+    refuses("or look for missing views", tmp_path)

@@ -201,7 +201,8 @@ def test_pages_of_different_sizes(tmp_path):
     Image.new("RGB", (8, 8)).save(
         tmp_path / "lf.tif", save_all=True, append_images=[Image.new("RGB", (9, 8))]
     )
-    refuses("differ in size or depth", tmp_path / "lf.tif", grid=(1, 2))
+    refuses("its 2 images differ in size or depth", tmp_path / "lf.tif", grid=(1, 2))
+    refuses("its 2 images differ in size or depth", tmp_path / "lf.tif")
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "gif"])

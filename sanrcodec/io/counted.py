@@ -53,7 +53,7 @@ def read_count(request: Request, found: NameSet) -> Count:
     """
     numbers = _numbers_of(found)
     if numbers is None:
-        return Count(list(found.names), hint=", or look for missing views")
+        return _read_counting_field(found)
     convention = find_convention(found.names[0].rsplit("/", 1)[-1])
     is_hci = convention is not None and convention.pattern.groups == 1
     if is_hci:
@@ -194,6 +194,29 @@ def _read_part(
     request.refuse_other_grid(grid, f"of {whole} views that {says}, there are")
     remark = f", a regular part of the {whole} views that {says}"
     return Count(names, grid, remark, by_rows=True)
+
+
+def _read_counting_field(found: NameSet) -> Count:
+    """Order names of which several numbers vary by the one that counts without gaps, if one does.
+
+    The others may be serial numbers of cameras, or times.
+    """
+    counting = [
+        field
+        for field, column in enumerate(zip(*found.values, strict=True))
+        if len(set(column)) == len(column) > 2
+        and all(value.denominator == 1 for value in column)
+        and max(column) - min(column) == len(column) - 1
+    ]
+    if len(counting) != 1:
+        return Count(list(found.names), hint=", or look for missing views")
+    field = counting[0]
+    rows = sorted(zip(found.values, found.names, strict=True), key=lambda row: row[0][field])
+    names = [name for _, name in rows]
+    remark = (
+        "" if names == list(found.names) else f", in the order of number {field + 1} in their names"
+    )
+    return Count(names, None, remark)
 
 
 def _find_restart(numbers: Sequence[int]) -> int:

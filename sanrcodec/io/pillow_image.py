@@ -85,7 +85,9 @@ def decode(content: bytes) -> list[Image]:
         n_frames = getattr(image, "n_frames", 1)
         remarks = _remarks(image)
         if image.format == "MPO" and n_frames > 1:  # previews, or what else a phone adds
-            remarks += (f"{n_frames - 1} further pictures in the JPEG file are left out",)
+            more = f"{n_frames - 1} further pictures" if n_frames > 2 else "another picture"
+            verb = "are" if n_frames > 2 else "is"
+            remarks += (f"{more} in the JPEG file {verb} left out",)
             n_frames = 1
         n_bytes = 2 if image.mode.startswith("I;16") else len(_CONVERTED.get(image.mode, "I;32"))
         refuse_bomb(n_frames * image.width * image.height * n_bytes, len(content))

@@ -33,11 +33,14 @@ def _read(request: Request) -> Reading:
         told = told if order == "rows" else told[::-1]
         request.refuse_other_grid(told, "its description says")
         grid = told
-    are_alike = len({(frame.samples.shape, frame.bit_depth) for frame in frames}) == 1
-    if grid is None:
-        likely = (
-            suggest_grid(np.stack([frame.samples for frame in frames])[None]) if are_alike else ""
+    if len({(frame.samples.shape, frame.bit_depth) for frame in frames}) > 1:
+        raise LightFieldError(
+            f"{path}: its {len(frames)} images differ in size or depth, views are alike; "
+            "write the views to a folder, without previews"
         )
+    samples = np.stack([frame.samples for frame in frames])
+    if grid is None:
+        likely = suggest_grid(samples[None])
         raise LightFieldError(
             f"{path}: the file holds {len(frames)} images and does not tell their grid; "
             f"add --grid VxU, rows of views first{likely}"
@@ -47,11 +50,8 @@ def _read(request: Request) -> Reading:
             f"{path}: the file holds {len(frames)} images, "
             f"but --grid {format_grid(grid)} needs {math.prod(grid)}"
         )
-    if not are_alike:
-        raise LightFieldError(f"{path}: its images differ in size or depth: views are alike")
     for remark in frames[0].remarks:
         request.note(f"{path}: {remark}")
-    samples = np.stack([frame.samples for frame in frames])
     if order == "rows":
         samples = samples.reshape(*grid, *samples.shape[1:])
     else:

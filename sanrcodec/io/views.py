@@ -235,7 +235,9 @@ def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str, likel
         )
         return ask + (name_array(path) or name_larger_folder(path, 1))
     varying = sum(len(set(column)) > 1 for column in zip(*found.values, strict=True))
-    if varying > 2:
+    if not hint:  # one of them counts
+        pass
+    elif varying > 2:
         hint = f"; {varying} numbers in their names vary: better give those of one time, size, ..."
     elif varying == 2 and any(counts_time(text) for text in found.texts):
         hint = ", or give the images of one time"
