@@ -90,7 +90,7 @@ export interface Pose {
 
 /** An opened .sanr file, whose views decode on demand. */
 export declare class SanrFile {
-  constructor(content: Uint8Array | ArrayBuffer, options: Options);
+  constructor(content: ArrayBufferView | ArrayBufferLike, options: Options);
   readonly nBytes: number;
   readonly sections: Map<number, { payload: Uint8Array; offset: number }>;
   /** The fields of section 4 of format_spec.md, by their names. */

@@ -8,7 +8,7 @@
  *     const { samples, height, width, channels } = file.view(4, 4);
  */
 import { FORMAT_VERSION, HEADER, LATENTS, METADATA, readSections, WEIGHTS } from "./container.mjs";
-import { LightFieldError } from "./errors.mjs";
+import { LightFieldError, SanrError } from "./errors.mjs";
 import { codingOrder, readHeader, viewShape } from "./header.mjs";
 import { checkCost } from "./limits.mjs";
 import { buildScene, finestLevel } from "./scene.mjs";
@@ -32,7 +32,7 @@ export class SanrFile {
 
   /**
    * Check the sections and the header; nothing is decoded yet.
-   * @param {Uint8Array | ArrayBuffer} content the whole file
+   * @param {ArrayBufferView | ArrayBuffer | SharedArrayBuffer} content the whole file
    * @param {object} options
    * @param {Record<string, unknown>} options.defaultWeights parsed default_weights.json, a part of
    *   the format (section 5.4)
@@ -41,8 +41,18 @@ export class SanrFile {
    * @param {number} [options.maxWork] multiply-accumulates that the first view may take; less by
    *   default for files of few bytes. Both are compared before a view of a new scale is decoded.
    */
-  constructor(content, { defaultWeights, maxSceneBytes = MAX_SCENE_BYTES, maxPixels, maxWork }) {
-    const bytes = content instanceof ArrayBuffer ? new Uint8Array(content) : content;
+  constructor(content, options = {}) {
+    const { defaultWeights, maxSceneBytes = MAX_SCENE_BYTES, maxPixels, maxWork } = options;
+    for (const [name, limit] of Object.entries({ maxSceneBytes, maxPixels, maxWork })) {
+      if (limit !== undefined && !(typeof limit === "number" && limit >= 0)) {
+        const found = typeof limit === "number" ? limit : `a ${typeof limit}`;
+        throw new LightFieldError(`${name} is ${found}, expected 0 or more; Infinity lifts it`);
+      }
+    }
+    if (Object.keys(defaultWeights ?? {}).length === 0 || typeof defaultWeights !== "object") {
+      throw new SanrError("defaultWeights is none, expected the parsed default_weights.json");
+    }
+    const bytes = bytesOf(content);
     this.nBytes = bytes.length;
     this.sections = readSections(bytes);
     this.header = Object.freeze(readHeader(this.sections.get(HEADER).payload));
@@ -106,8 +116,9 @@ export class SanrFile {
   view(v, u, { scale = 1, region } = {}) {
     const level = levelOf(scale);
     const [height, width] = viewShape(this.header, level);
-    const [y0, y1, x0, x1] = region ?? [0, height, 0, width];
-    if (![y0, y1, x0, x1].every(Number.isInteger)
+    const ends = Array.from(region ?? [0, height, 0, width]);
+    const [y0, y1, x0, x1] = ends;
+    if (ends.length !== 4 || !ends.every(Number.isInteger)
         || !(0 <= y0 && y0 < y1 && y1 <= height && 0 <= x0 && x0 < x1 && x1 <= width)) {
       throw new LightFieldError(
         `region ${y0}:${y1},${x0}:${x1} is empty or outside a view of ${height} x ${width} pixels`,
@@ -126,6 +137,9 @@ export class SanrFile {
   /** Place of a view (section 8.1), for `renderView`. */
   pose(v, u, level = 0) {
     const { n_v: nV, n_u: nU } = this.header;
+    if (typeof v !== "number" || typeof u !== "number") {
+      throw new LightFieldError(`v is a ${typeof v} and u a ${typeof u}, expected two numbers`);
+    }
     if (!(v >= 0 && v <= nV - 1 && u >= 0 && u <= nU - 1)) {
       throw new LightFieldError(
         `view ${v},${u} is outside this light field (${nV} x ${nU} views: v runs 0..${nV - 1}, ` +
@@ -137,6 +151,9 @@ export class SanrFile {
 
   /** The canonical scene of a level, decoded once; plain data. */
   scene(level = 0) {
+    if (SCALES[level] === undefined) {
+      throw new LightFieldError(`level is ${level}, expected 0 to ${SCALES.length - 1}`);
+    }
     if (!this.#scenes.has(level)) {
       checkCost(this.header, this.nBytes, level, this.#limits);
       const grids = this.#latentsFrom(finestLevel(level));
@@ -170,6 +187,20 @@ export class SanrFile {
     }
     return this.#grids.slice(0, nWanted);
   }
+}
+
+/** The bytes of the caller, without a copy where no other thread can change them. */
+function bytesOf(content) {
+  // Of another frame these are no instances of the classes of this one.
+  const kind = Object.prototype.toString.call(content).slice(8, -1);
+  if (ArrayBuffer.isView(content)) {
+    return bytesOf(content.buffer).subarray(
+      content.byteOffset, content.byteOffset + content.byteLength,
+    );
+  }
+  if (kind === "ArrayBuffer") return new Uint8Array(content);
+  if (kind === "SharedArrayBuffer") return new Uint8Array(content).slice();
+  throw new SanrError(`content is of type ${kind}, expected an ArrayBuffer or a view of one`);
 }
 
 function levelOf(scale) {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { crc32, readVarint } from "../../sanrcodec/viewer/container.mjs";
 import { DECAY_Q30, frequencyTable } from "../../sanrcodec/viewer/coder.mjs";
 import * as decoder from "../../sanrcodec/viewer/decoder.mjs";
@@ -99,6 +100,49 @@ test("what is outside the light field is refused", () => {
     assert.throws(() => file.view(0, 0, { region }), decoder.LightFieldError);
   }
   assert.throws(() => file.view(0, 0, { scale: 1 / 3 }), decoder.LightFieldError);
+});
+
+test("bytes of any kind and of another frame are read", () => {
+  const { samples } = open(vector).view(0, 0);
+  const buffer = Uint8Array.from(vector).buffer;
+  const shared = new SharedArrayBuffer(vector.length);
+  new Uint8Array(shared).set(vector);
+  const foreign = runInNewContext("new ArrayBuffer(n)", { n: vector.length });
+  new Uint8Array(foreign).set(vector);
+  const within = Buffer.concat([Buffer.alloc(7), vector, Buffer.alloc(3)]).subarray(7, -3);
+  for (const bytes of [
+    buffer, shared, foreign, within, new DataView(buffer), new Int8Array(buffer),
+  ]) {
+    assert.deepEqual(open(bytes).view(0, 0).samples, samples);
+  }
+});
+
+test("arguments of other kinds are refused in one line", () => {
+  const refused = (act, error) => assert.throws(act, (found) => {
+    assert.ok(found instanceof error, String(found));
+    assert.match(found.message, /^.+$/);
+    return true;
+  });
+  for (const content of [null, undefined, 3, [...vector], "text", new Blob([vector])]) {
+    refused(() => open(content), decoder.SanrError);
+  }
+  for (const options of [undefined, {}, { defaultWeights: {} }, { defaultWeights: "{}" }]) {
+    refused(() => new decoder.SanrFile(vector, options), decoder.SanrError);
+  }
+  for (const name of ["maxPixels", "maxWork", "maxSceneBytes"]) {
+    for (const limit of [NaN, -1, "5", null]) { // nothing is above NaN
+      const options = { defaultWeights, [name]: limit };
+      refused(() => new decoder.SanrFile(vector, options), decoder.LightFieldError);
+    }
+  }
+  const file = open(vector);
+  for (const odd of ["1", 1n, [1], null, undefined, {}]) {
+    refused(() => file.view(odd, 0), decoder.LightFieldError);
+  }
+  for (const region of [3, {}, [0, 4], [0, 4, 0, 4, 0], "0404"]) {
+    refused(() => file.view(0, 0, { region }), decoder.LightFieldError);
+  }
+  for (const level of [-1, 4, 0.5, "x"]) refused(() => file.scene(level), decoder.LightFieldError);
 });
 
 test("a scene beyond the caller's limit is refused", () => {
