@@ -85,6 +85,12 @@ def test_adam_is_that_of_torch(square_decay: float) -> None:
     torch.testing.assert_close(ours, theirs.data)
 
 
+def test_lmbda_falls_to_what_was_asked_for() -> None:
+    schedule = Schedule(first_lmbda=4.0, lmbda_until=0.5)
+    progress = torch.tensor([0.0, 0.25, 0.5, 0.9])
+    torch.testing.assert_close(schedule.lmbda_factor(progress), torch.tensor([4.0, 2.0, 1.0, 1.0]))
+
+
 def test_importance_grows_until_the_gap_is_closed() -> None:
     rule = Importance(max_gap_db=1.0, gain=0.1, maximum=4.0)
     views = ViewImportance(torch.zeros(3, dtype=torch.bool), rule, torch.device("cpu"))

@@ -121,14 +121,15 @@ class RateControl:
         )
         self._correction = Correction(target, model, self._few, self._searched, self.lmbda)
         # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
-        # followed, and at which progress; the distance of late; by how many dB the few views differ
-        # from all of them at the size of the last look, and that size, -1 before the first; what
-        # the trial has found (bits left of all but the latents, against what is expected); and by
-        # what factor whole views have more of the latents' bits, 0 while unknown.
-        begin = (math.log(lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0)
+        # followed without the schedule's factor, what they have followed of that factor, and at
+        # which progress; the distance of late; by how many dB the few views differ from all of
+        # them at the size of the last look, and that size, -1 before the first; what the trial has
+        # found (bits left of all but the latents, against what is expected); and by what factor
+        # whole views have more of the latents' bits, 0 while unknown.
+        begin = (math.log(lmbda), math.log(schedule.first_lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0)
         self._kept = [torch.tensor(value).double() for value in begin]
-        self._followed, self._seen, self._recent, self._offset, self._level = self._kept[:5]
-        self._left, self._growth = self._kept[5:]
+        self._followed, self._raised, self._seen, self._recent, self._offset = self._kept[:5]
+        self._level, self._left, self._growth = self._kept[5:]
 
     @property
     def reached(self) -> float:
@@ -179,6 +180,7 @@ class RateControl:
         self._level.fill_(look.level)
         distance = self._distance(outlook, look.is_full)
         distance /= min(1.0, (lmbda / _SENSITIVE) ** _SENSITIVE_EXPONENT)
+        distance += float(self._raised)  # which the schedule takes back
         if math.isfinite(distance):
             latest = 1.0 if look.is_first else _LATEST
             self._recent.lerp_(torch.tensor(distance).double(), latest)
@@ -231,8 +233,9 @@ class RateControl:
     def _follow(self, progress: float, planned: int) -> None:
         """What the latents have followed by now."""
         lags = planned * self._lags.between(float(self._seen), progress)
-        missing = math.log(float(self.lmbda)) - self._followed
-        self._followed.add_(missing * (1 - math.exp(-lags)))
+        factor = self._schedule.lmbda_factor(torch.tensor(progress))
+        for followed, present in ((self._followed, self.lmbda), (self._raised, factor)):
+            followed.lerp_(present.cpu().double().log(), 1 - math.exp(-lags))
         self._seen.fill_(progress)
 
     def _bounds(self, progress: float) -> tuple[float, float]:

@@ -114,6 +114,10 @@ class Schedule:
         color_weight: Of color outliers in the cost, at the start, see
             :func:`~sanrcodec.encoder.loss.color_outliers`.
         color_until: Progress at which this weight has fallen to 0, linearly.
+        first_lmbda: Factor of lmbda at the start. Where bits are dear, few latents come up, all of
+            them of use; networks that know few latents let more of them come up in order. What is
+            too much at first hardly ever goes away again.
+        lmbda_until: Progress at which this factor has fallen to 1, geometrically.
         latent_epsilon: Adam's epsilon for the latents, in gradients that lmbda gives to one bit.
             Without it the latents that nothing pulls at wander at full rate, and each that strays
             over a threshold costs bits.
@@ -132,6 +136,8 @@ class Schedule:
     guide_until: float = 0.1
     color_weight: float = 2.0
     color_until: float = 1.0
+    first_lmbda: float = 4.0
+    lmbda_until: float = 0.5
     latent_epsilon: float = 1.0
     weight_epsilon: float = 1e-12
     coarsens: bool = True
@@ -187,6 +193,11 @@ class Schedule:
         """What is left of the weight of color outliers while they count for more."""
         return 1 - progress / self.color_until
 
+    def lmbda_factor(self, progress: Tensor) -> Tensor:
+        """What lmbda is multiplied by."""
+        ahead = (1 - progress / self.lmbda_until).clamp(min=0.0)
+        return torch.exp(ahead * math.log(self.first_lmbda))
+
     def work(self, begin: float, end: float, costs: Sequence[float] = USUAL_COSTS) -> float:
         """Share of the work between two progresses, if all of a fit of whole views were 1.
 
@@ -219,6 +230,7 @@ SCHEDULES = {
             Phase("soft", until=0.95, rate=0.6, rate_floor=0.02),
             DEFAULT_SCHEDULE.phases[-1],
         ),
+        first_lmbda=1.0,
         latent_epsilon=2.5,
     ),
     "medium": DEFAULT_SCHEDULE,

@@ -229,8 +229,8 @@ class Steps:
         if stage.colored:
             color_weight = schedule.color_weight * schedule.color_share(progress)
         loss, figures, scene = self.model.loss(
-            index, self.views.targets(), quantize, self.lmbda, self.importance.of(index),
-            color_weight,
+            index, self.views.targets(), quantize, self.lmbda * schedule.lmbda_factor(progress),
+            self.importance.of(index), color_weight,
         )  # fmt: skip
         if stage.guided:
             assert self.guide is not None
