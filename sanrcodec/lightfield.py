@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_VIEWS",
     "LightField",
     "StoredSamples",
+    "as_grid",
     "check_grid",
     "format_grid",
     "parse_grid",
@@ -206,6 +207,26 @@ def parse_grid(text: str) -> tuple[int, int]:
     grid = int(match[1]), int(match[2])
     check_grid(grid)
     return grid
+
+
+def as_grid(grid: Iterable[int] | str) -> tuple[int, int]:
+    """A grid as a caller gives it: two numbers of any kind, as from a JSON file, or text.
+
+    Args:
+        grid: Number of views, ``(V, U)`` or ``"9x9"``.
+
+    Raises:
+        LightFieldError: it is none, or outside the limits.
+    """
+    if isinstance(grid, str):
+        return parse_grid(grid)
+    try:
+        n_v, n_u = grid
+    except (TypeError, ValueError):
+        raise LightFieldError("grid has another form, expected (V, U) such as (9, 9)") from None
+    whole_grid = whole(n_v, "V of the grid"), whole(n_u, "U of the grid")
+    check_grid(whole_grid)
+    return whole_grid
 
 
 def check_grid(grid: tuple[int, int]) -> None:

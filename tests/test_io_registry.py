@@ -62,3 +62,31 @@ def test_summary(tmp_path):
     )
     np.save(tmp_path / "lf.npy", noise((2, 3, 8, 9, 3)))
     assert read_input(tmp_path / "lf.npy").summary().startswith("array lf.npy, axes vuhwc: 2 x 3")
+
+
+@pytest.mark.parametrize(
+    "grid", [[2, 3], "2x3", (np.uint8(2), np.int64(3)), np.array([2, 3])], ids=str
+)
+def test_grids_of_any_kind(tmp_path, grid):
+    """As JSON, YAML and numpy have them."""
+    views = noise((2, 3, 4, 4, 3))
+    write_mosaic(tmp_path / "lf.png", views, (2, 3))
+    np.save(tmp_path / "lf.npy", views)
+    for name in ("lf.png", "lf.npy"):
+        np.testing.assert_array_equal(read_light_field(tmp_path / name, grid).samples, views)
+
+
+@pytest.mark.parametrize(
+    "grid", [3, (2,), (2, 3, 4), (2.5, 3), ("2", "3"), "2x", [None, 3]], ids=str
+)
+def test_what_is_no_grid_is_refused(tmp_path, grid):
+    np.save(tmp_path / "lf.npy", noise((2, 3, 4, 4, 3)))
+    with pytest.raises(LightFieldError, match=r"^[^\n]*grid[^\n]*$"):
+        read_light_field(tmp_path / "lf.npy", grid)
+
+
+@pytest.mark.parametrize("bit_depth", ["8", 0, 8.5])
+def test_what_is_no_bit_depth_is_refused(tmp_path, bit_depth):
+    np.save(tmp_path / "lf.npy", noise((2, 3, 4, 4, 3)))
+    with pytest.raises(LightFieldError, match="bit depth is"):
+        read_light_field(tmp_path / "lf.npy", bit_depth=bit_depth)

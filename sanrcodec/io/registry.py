@@ -20,7 +20,7 @@ from sanrcodec.io.scan_order import (
     find_still_axis,
 )
 from sanrcodec.io.selection import Selection
-from sanrcodec.lightfield import LightField, check_grid, format_grid
+from sanrcodec.lightfield import LightField, as_grid, check_grid, format_grid
 
 __all__ = ["LAYOUTS", "Input", "read_input", "read_light_field"]
 
@@ -127,7 +127,7 @@ def read_input(
     if not (path.is_file() or path.is_dir()):
         raise LightFieldError(f"{path}: a device or a pipe, expected a file or a folder")
     if grid is not None:
-        check_grid(grid)
+        grid = as_grid(grid)
     if order is not None and order not in ORDERS:
         raise LightFieldError(f"order {order!r} is unknown, expected {' or '.join(ORDERS)}")
     told = selection or Selection()
@@ -243,7 +243,7 @@ def _finish(request: Request, reading: Reading, bit_depth: int | None) -> Input:
     samples = reading.samples
     check_grid((samples.shape[0], samples.shape[1]))
     samples = stored.settle(request.selection.of(samples), str(request.path), reading.dear)
-    light_field = LightField(samples, bit_depth or reading.bit_depth)
+    light_field = LightField(samples, reading.bit_depth if bit_depth is None else bit_depth)
     if bit_depth is None and reading.bit_depth == 16:
         needed = light_field.largest_sample().bit_length()
         if 0 < needed <= _MOST_LIKELY_DEPTH:
