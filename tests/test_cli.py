@@ -4,20 +4,24 @@ from __future__ import annotations
 import errno
 import io
 import os
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
-from conftest import assert_ok, assert_refused, sanr
+from conftest import ROOT, assert_ok, assert_refused, sanr
 
 import sanrcodec
 from sanrcodec import cli
 from sanrcodec.cli import main
 from sanrcodec.cli.messages import harmless, note, result
 from sanrcodec.cli.progress import ProgressLine
+
+VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 
 
 def test_help_and_version() -> None:
@@ -147,3 +151,25 @@ def test_lost_reader_of_the_progress(stream: str, monkeypatch: pytest.MonkeyPatc
     note("nobody reads this")
     with pytest.raises(BrokenPipeError) if stream == "stdout" else nullcontext():
         result("the result must not be lost in silence")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
+@pytest.mark.parametrize(
+    "command",
+    [["info", VECTOR], ["decode", VECTOR, "--view", "0,0", "-o", "-"]],
+    ids=["text", "png"],
+)
+@pytest.mark.parametrize(("stream", "text"), [("/dev/full", "No space left"), ("&-", "closed")])
+def test_stdout_that_takes_nothing(command: list[Any], stream: str, text: str) -> None:
+    line = ["sh", "-c", f'exec "$@" >{stream}', "sh", sys.executable, "-m", "sanrcodec"]
+    done = subprocess.run(
+        [*line, *map(str, command)], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
+    )
+    if stream == "&-" and command[0] == "info":
+        assert (done.returncode, done.stderr) == (0, "")  # as the shell was told
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: ")
+        assert "stdout" in done.stderr
+        assert text in done.stderr
+        assert done.stderr.count("\n") == 1

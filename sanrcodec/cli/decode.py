@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from fractions import Fraction
 from itertools import islice
@@ -15,7 +14,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.cli.messages import result
+from sanrcodec.cli.messages import binary_result, result
 from sanrcodec.cli.options import PATH, SCALE, VIEW_POSITION, file_argument
 from sanrcodec.cli.outputs import check_image, check_images
 from sanrcodec.decoder import SanrFile
@@ -79,7 +78,7 @@ def command(
             raise click.UsageError("only one view fits on stdout: give one --view V,U with -o -")
         opened = SanrFile(file, device=device)
         content = encode_view(opened.view(*positions[0], scale=scale), opened.bit_depth)
-        sys.stdout.buffer.write(content)
+        binary_result(content)
         return
     begun = time.monotonic()
     job = _Job(file, device, scale, output, force)

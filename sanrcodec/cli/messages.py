@@ -6,21 +6,54 @@ File names and metadata come from strangers: a terminal must not obey what is in
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import click
 
-__all__ = ["LineHandler", "describe", "harmless", "note", "result"]
+from sanrcodec.errors import SanrError
+
+__all__ = ["LineHandler", "binary_result", "describe", "harmless", "note", "result"]
 
 
 def result(*lines: str) -> None:
-    """Print lines of the result on stdout."""
-    for line in lines:
-        click.echo(harmless(line, _encoding(sys.stdout)))
+    """Print lines of the result on stdout.
+
+    Raises:
+        SanrError: they cannot be written; that nobody reads a pipe any more stays an OSError.
+    """
+    with _told():
+        for line in lines:
+            click.echo(harmless(line, _encoding(sys.stdout)))
+
+
+def binary_result(content: bytes) -> None:
+    """Write bytes of the result to stdout.
+
+    Raises:
+        SanrError: there is no stdout, or it cannot be written, as for :func:`result`.
+    """
+    stdout: TextIO | None = sys.stdout  # None where the process began without it
+    if stdout is None:
+        raise SanrError("stdout is closed, so the result goes nowhere; name a file with -o")
+    with _told():
+        stdout.buffer.write(content)
+        stdout.buffer.flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Name stdout in the errors of writing to it, which name no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise SanrError(f"cannot write the result to stdout: {error.strerror}") from None
 
 
 def note(line: str) -> None:
