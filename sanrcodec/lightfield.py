@@ -17,9 +17,11 @@ from sanrcodec.array_interface import ViewArray
 from sanrcodec.errors import LightFieldError
 
 __all__ = [
+    "MAX_BIT_DEPTH",
     "MAX_GRID",
     "MAX_SIZE",
     "MAX_VIEWS",
+    "MIN_BIT_DEPTH",
     "LightField",
     "StoredSamples",
     "as_grid",

@@ -9,11 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
-from sanrcodec.errors import SanrError
-from sanrcodec.io import read_light_field, write_atomically
+from sanrcodec.errors import LightFieldError, SanrError
+from sanrcodec.io import (
+    encode_view,
+    read_light_field,
+    write_animation,
+    write_atomically,
+    write_mosaic,
+    write_quilt,
+    write_view,
+)
+from sanrcodec.io.image import read_image
 
 SYNTHETIC = ROOT / "examples" / "synthetic.py"
 
@@ -67,3 +77,68 @@ def test_pillow_is_imported_lazily():
     code = "import sys, sanrcodec.io; sys.exit('PIL' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(SYNTHETIC.parents[1])}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+VIEW = np.arange(8 * 9 * 3).reshape(8, 9, 3)
+BAD = {
+    "floats": (VIEW / 255, 8, "float64"),
+    "integers": (VIEW, 8, "int64"),
+    "negative": (VIEW.astype(np.int16) - 50, 8, "int16"),
+    "bool": (VIEW > 3, 8, "bool"),
+    "list": (VIEW.tolist(), 8, "int64"),
+    "plane": (VIEW[..., 0].astype(np.uint8), 8, "shape"),
+    "alpha": (np.zeros((4, 4, 4), np.uint8), 8, "shape"),
+    "two channels": (np.zeros((4, 4, 2), np.uint8), 8, "shape"),
+    "empty": (np.zeros((0, 4, 3), np.uint8), 8, "shape"),
+    "too large": (VIEW.astype(np.uint16) + 100, 8, "a sample is 315, but 8 bits hold"),
+    "10 bit of bytes": (VIEW.astype(np.uint8), 10, "needs uint16"),
+    "17 bit": (VIEW.astype(np.uint16), 17, "bit depth is 17"),
+    "text": (VIEW.astype(np.uint8), "8", "bit depth is '8'"),
+}
+
+
+def writers(tmp_path):
+    yield lambda samples, depth: write_view(tmp_path / "x.png", samples, depth)
+    yield lambda samples, depth: write_view(tmp_path / "x.ppm", samples, depth)
+    yield encode_view
+    yield lambda samples, depth: write_animation(tmp_path / "x.gif", [samples], depth)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_a_file_cannot_hold_is_refused(tmp_path, bad):
+    """Casts would write black or wrapped samples, and nobody would know."""
+    samples, depth, text = BAD[bad]
+    for write in writers(tmp_path):
+        with pytest.raises(LightFieldError, match=text):
+            write(samples, depth)
+    if bad != "list":
+        with pytest.raises(LightFieldError, match=text):
+            write_mosaic(tmp_path / "x.png", samples[None, None], (1, 1), depth)
+        with pytest.raises(LightFieldError, match=text):
+            write_quilt(tmp_path / "x.png", lambda n: samples, (1, 1), depth)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+@pytest.mark.parametrize("depth", [8, 10, 16, np.uint8(10), np.int8(16)])
+def test_samples_of_any_order_of_bytes_and_in_memory(tmp_path, dtype, depth):
+    samples = VIEW.astype(dtype)[::-1, ::2]
+    for name in ("x.png", "x.ppm"):
+        write_view(tmp_path / name, samples, depth)
+        found = read_image(tmp_path / name)
+        np.testing.assert_array_equal(found.samples, samples)
+        assert found.bit_depth == depth
+
+
+def test_animations_of_nothing_or_of_unequal_frames_are_refused(tmp_path):
+    frame = VIEW.astype(np.uint8)
+    for frames, rate, text in [
+        ([], 25, "no frames"),
+        ([frame, frame[:4]], 25, "shape"),
+        ([frame], 0, "frames per second"),
+        ([frame], float("nan"), "frames per second"),
+        ([frame], "x", "frames per second"),
+    ]:
+        with pytest.raises(LightFieldError, match=text):
+            write_animation(tmp_path / "x.gif", frames, 8, rate)
+    assert not list(tmp_path.iterdir())

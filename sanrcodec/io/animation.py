@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arguments import real
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.io.atomic import write_atomically
+from sanrcodec.io.pixels import checked_samples
 
 __all__ = ["ANIMATION_SUFFIXES", "check_animation", "write_animation"]
 
@@ -73,19 +76,29 @@ def write_animation(
         Number of frames.
 
     Raises:
-        LightFieldError: as for :func:`check_animation`.
+        LightFieldError: as for :func:`check_animation`; or there are no frames, or they are none.
         SanrError: ffmpeg failed, or the file cannot be written.
     """
     check_animation(path)
+    rate = real(frames_per_second, "frames per second")
+    if not 0 < rate < math.inf:
+        raise LightFieldError(f"frames per second are {rate:g}, expected more than 0")
     images = _eight_bit(frames, bit_depth)
     if Path(path).suffix.lower() in _BY_FFMPEG:
-        return _write_video(Path(path), images, frames_per_second)
-    return _write_picture(Path(path), images, frames_per_second)
+        return _write_video(Path(path), images, rate)
+    return _write_picture(Path(path), images, rate)
 
 
 def _eight_bit(frames: Iterable[npt.NDArray[Any]], bit_depth: int) -> Iterator[npt.NDArray[Any]]:
+    shape = None
     for frame in frames:
-        yield frame if bit_depth == 8 else (frame >> (bit_depth - 8)).astype(np.uint8)
+        samples, depth = checked_samples(frame, bit_depth)
+        shape = shape or samples.shape
+        if samples.shape != shape:
+            raise LightFieldError(f"a frame has shape {samples.shape}, the first one {shape}")
+        yield samples if depth == 8 else (samples >> (depth - 8)).astype(np.uint8)
+    if shape is None:
+        raise LightFieldError("there are no frames to write")
 
 
 def _write_picture(path: Path, images: Iterator[npt.NDArray[Any]], frames_per_second: float) -> int:

@@ -92,7 +92,7 @@ def write_view(path: str | os.PathLike[str], samples: np.ndarray, bit_depth: int
         bit_depth: Significant bits of a sample, 8..16.
 
     Raises:
-        LightFieldError: the file name has another ending.
+        LightFieldError: the file name has another ending, or samples or depth are others.
         SanrError: the file cannot be written.
     """
     suffix = Path(path).suffix.lower()

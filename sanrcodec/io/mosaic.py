@@ -150,6 +150,8 @@ def write_mosaic(
     first = next(rows, None)
     if first is None:
         raise LightFieldError("there are no views to write")
+    if first.ndim != 4:
+        raise LightFieldError(f"a row of views has shape {first.shape}, expected [U, H, W, C]")
     expected = (n_u, *first.shape[1:])
 
     def bands() -> Iterable[np.ndarray]:
@@ -157,7 +159,7 @@ def write_mosaic(
         for n_rows, row in enumerate(itertools.chain([first], rows), 1):
             if row.shape != expected or n_rows > n_v:
                 break
-            yield row.swapaxes(0, 1).reshape(row.shape[1], -1, row.shape[3])
+            yield row.swapaxes(0, 1).reshape(row.shape[1], n_u * row.shape[2], row.shape[3])
         else:
             if n_rows == n_v:
                 return

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sanrcodec.arguments import whole
 from sanrcodec.errors import LightFieldError
+from sanrcodec.lightfield import MAX_BIT_DEPTH, MIN_BIT_DEPTH
 
-__all__ = ["Image", "orient", "without_alpha"]
+__all__ = ["Image", "checked_samples", "orient", "without_alpha"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,37 @@ class Image:
     bit_depth: int
     text: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+
+def checked_samples(samples: np.ndarray, bit_depth: int) -> tuple[np.ndarray, int]:
+    """Samples that an image file of some depth can hold; what a cast would spoil is refused.
+
+    Args:
+        samples: uint8 or uint16 array ``[H, W, C]``, C is 1 or 3, in any order of bytes.
+        bit_depth: Significant bits of a sample, 8..16.
+
+    Returns:
+        The samples, uint8 if they have 8 bits and else uint16 of this machine; and the depth.
+
+    Raises:
+        LightFieldError: dtype, shape, depth or range are others.
+    """
+    found = np.asarray(samples)
+    depth = whole(bit_depth, "bit depth")
+    if found.dtype.kind != "u" or found.dtype.itemsize > 2:
+        raise LightFieldError(f"samples are {found.dtype}, expected uint8 or uint16")
+    if found.ndim != 3 or found.shape[2] not in (1, 3) or not found.size:
+        raise LightFieldError(f"samples have shape {found.shape}, expected [H, W, 1 or 3]")
+    if not MIN_BIT_DEPTH <= depth <= MAX_BIT_DEPTH:
+        raise LightFieldError(f"bit depth is {depth}, expected {MIN_BIT_DEPTH}..{MAX_BIT_DEPTH}")
+    if found.dtype == np.uint8:
+        if depth > MIN_BIT_DEPTH:
+            raise LightFieldError(f"bit depth {depth} needs uint16 samples, found uint8")
+        return found, depth
+    largest = int(found.max())
+    if largest >> depth:
+        raise LightFieldError(f"a sample is {largest}, but {depth} bits hold 0..{2**depth - 1}")
+    return found.astype(np.uint8 if depth == MIN_BIT_DEPTH else np.uint16, copy=False), depth
 
 
 def without_alpha(samples: np.ndarray, bit_depth: int) -> np.ndarray:

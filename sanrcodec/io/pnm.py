@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sanrcodec.errors import LightFieldError
+from sanrcodec.io.pixels import checked_samples
 
 __all__ = ["MAGICS", "read_pnm", "write_pnm"]
 
@@ -53,7 +54,12 @@ def read_pnm(content: bytes) -> tuple[np.ndarray, int]:
 
 
 def write_pnm(file: BinaryIO, samples: np.ndarray, bit_depth: int) -> None:
-    """Write uint8 or uint16 samples ``[H, W, C]`` as P5 (C is 1) or P6 (C is 3)."""
+    """Write uint8 or uint16 samples ``[H, W, C]`` as P5 (C is 1) or P6 (C is 3).
+
+    Raises:
+        LightFieldError: samples or depth are others.
+    """
+    samples, bit_depth = checked_samples(samples, bit_depth)
     height, width, channels = samples.shape
     magic = {n: name for name, n in MAGICS.items()}[channels]
     file.write(b"%s\n%d %d\n%d\n" % (magic, width, height, 2**bit_depth - 1))
