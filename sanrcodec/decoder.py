@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +30,7 @@ from sanrcodec.errors import (
     MissingEncoderError,
     located,
 )
+from sanrcodec.parallel import in_order
 from sanrcodec.rendering.methods import Renderings
 from sanrcodec.scene.scene import Scene
 
@@ -252,7 +250,8 @@ class SanrFile(Renderings):
         """Decode all views and hand each to a task, in several threads; a few are ahead.
 
         Args:
-            task: Called with ``v``, ``u`` and the view, in the thread that decoded it.
+            task: Called with ``v``, ``u`` and the view, in the thread that decoded it; in that of
+                the caller where no thread can be started.
             scale: Of each view, as for :meth:`view`.
 
         Yields:
@@ -261,26 +260,11 @@ class SanrFile(Renderings):
         n_threads = n_workers() if self._device is None else 1
         self._decoding.scene(_level(scale))  # once, not in every thread
 
-        def decode(v: int, u: int) -> T:
+        def decode(place: tuple[int, ...]) -> T:
+            v, u = place
             return task(v, u, self.view(v, u, scale=scale))
 
-        places, ahead = iter(np.ndindex(self.grid)), deque[tuple[int, int, Future[T]]]()
-        pool, process = ThreadPoolExecutor(n_threads), os.getpid()
-        try:
-            while os.getpid() == process:
-                for v, u in islice(places, 1 + n_threads - len(ahead)):
-                    ahead.append((v, u, pool.submit(decode, v, u)))
-                if not ahead:
-                    return
-                yield ahead.popleft()[2].result()
-            # A fork has no threads but one: what they had begun is decoded again.
-            for v, u in [*((v, u) for v, u, _ in ahead), *places]:
-                yield decode(v, u)
-        finally:
-            if os.getpid() == process:
-                for _, _, future in ahead:
-                    future.cancel()
-                pool.shutdown()
+        yield from in_order(decode, np.ndindex(self.grid), n_threads)
 
 
 def open_sanr(

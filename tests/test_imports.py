@@ -16,9 +16,9 @@ VECTOR = ROOT / "tests" / "vectors" / "default.sanr"
 
 # A package or module may import those before it, and no others; LAYERS_INSIDE refines some of them.
 ORDER = (
-    "errors arguments color array_interface lightfield arithmetic bitstream presets scene limits "
-    "decoding rendering decoder viewer metrics compare conformance io pillow_plugin napari_plugin "
-    "__init__ cli __main__"
+    "errors arguments parallel color array_interface lightfield arithmetic bitstream presets scene "
+    "limits decoding rendering decoder viewer metrics compare conformance io pillow_plugin "
+    "napari_plugin __init__ cli __main__"
 ).split()
 LAYERS_INSIDE = {
     "rendering": "source resample refocus paths pictures methods",
