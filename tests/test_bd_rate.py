@@ -55,16 +55,6 @@ def test_tables_stand_in_the_pages(file: str) -> None:
 def test_figures_in_the_text() -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
-    def mean(selection: Selection, codec: str) -> str:
-        ours = our_curves(selection)
-        found = [
-            bd_rate.bd_rate(bd_rate.ANCHOR_CURVES[scene][codec], ours[scene]).percent
-            for scene in bd_rate.SCENES
-        ]
-        return f"{sum(found) / len(found):.1f}"
-
-    slow = [mean(Selection(preset="slow"), codec) for codec in ("x265-paper", "x265", "vvenc")]
-    assert f"the means are {slow[0]}, {slow[1]} and {slow[2]} %" in readme
     flat = our_curves(bd_rate.FLAT)["lytro2067_9x9"]
     anchors = bd_rate.ANCHOR_CURVES["lytro2067_9x9"]
     paper = bd_rate.bd_rate(anchors["x265-paper"], flat)

@@ -230,7 +230,6 @@ SCHEDULES = {
             Phase("soft", until=0.95, rate=0.6, rate_floor=0.02),
             DEFAULT_SCHEDULE.phases[-1],
         ),
-        first_lmbda=1.0,
         latent_epsilon=2.5,
     ),
     "medium": DEFAULT_SCHEDULE,
