@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -177,8 +177,8 @@ class SanrFile(Renderings):
 
     def view(
         self,
-        v: float,
-        u: float,
+        v: SupportsFloat,
+        u: SupportsFloat,
         *,
         region: Region | None = None,
         scale: Scale = 1,
@@ -217,7 +217,7 @@ class SanrFile(Renderings):
         """A region of a view, for numpy's indexing of the file."""
         return self.view(v, u, region=region)
 
-    def position(self, v: float, u: float) -> tuple[float, float]:
+    def position(self, v: SupportsFloat, u: SupportsFloat) -> tuple[float, float]:
         """The place of a view as two numbers of Python.
 
         Raises:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, SupportsFloat, get_type_hints
 
 import numpy as np
 import pytest
@@ -113,3 +113,10 @@ def test_numbers_of_torch() -> None:
     assert real(torch.tensor(1.5), "v") == 1.5
     with pytest.raises(LightFieldError, match="expected a number"):
         real(torch.tensor([1.5]), "v")
+
+
+@pytest.mark.parametrize("name", ["view", "disparity", "layer_disparities", "offset", "position"])
+def test_type_checkers_take_numbers_of_numpy_for_a_position(name: str) -> None:
+    """``float`` would have them refuse numpy.int64, which is a subclass of nothing in Python."""
+    hints = get_type_hints(getattr(sanrcodec.SanrFile, name))
+    assert hints["v"] is hints["u"] is SupportsFloat

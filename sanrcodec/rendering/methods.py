@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
@@ -49,21 +49,21 @@ class Renderings(ViewArray):
         """The canonical scene for views of a scale."""
 
     @abstractmethod
-    def position(self, v: float, u: float) -> tuple[float, float]:
+    def position(self, v: SupportsFloat, u: SupportsFloat) -> tuple[float, float]:
         """The place of a view as two numbers; refuses one outside the grid."""
 
     @abstractmethod
     def view(
         self,
-        v: float,
-        u: float,
+        v: SupportsFloat,
+        u: SupportsFloat,
         *,
         region: tuple[int, int, int, int] | tuple[slice, slice] | None = None,
         scale: float | Fraction | str = 1,
     ) -> npt.NDArray[Any]:
         """Decode one view."""
 
-    def offset(self, v: float, u: float) -> tuple[float, float, float, float]:
+    def offset(self, v: SupportsFloat, u: SupportsFloat) -> tuple[float, float, float, float]:
         """How a view stands to the middle of the grid.
 
         What the canvas has at ``(y, x)`` with disparity ``d`` is in the view at
@@ -84,7 +84,7 @@ class Renderings(ViewArray):
         return a_v, a_u, dy, dx
 
     def layer_disparities(
-        self, v: float, u: float, *, scale: float | Fraction | str = 1
+        self, v: SupportsFloat, u: SupportsFloat, *, scale: float | Fraction | str = 1
     ) -> LayerDisparities:
         """Disparity of every layer in a view, and what the layers share of its pixels.
 
@@ -115,7 +115,7 @@ class Renderings(ViewArray):
         return LayerDisparities(disparity, np.stack([*share, rest]))
 
     def disparity(
-        self, v: float, u: float, *, scale: float | Fraction | str = 1
+        self, v: SupportsFloat, u: SupportsFloat, *, scale: float | Fraction | str = 1
     ) -> npt.NDArray[np.float32]:
         """Disparity of a view: how many pixels its content moves from one view to the next.
 
