@@ -119,6 +119,11 @@ class StreamHeader:
         return self.height + 2 * self.margin_y, self.width + 2 * self.margin_x
 
     @property
+    def reversed(self) -> bool:
+        """Whether both axes run the other way, as :attr:`axes_reversed` has it."""
+        return bool(self.axes_reversed)
+
+    @property
     def has_slopes(self) -> bool:
         """Whether the color of the front layer changes linearly with the place of a view."""
         return self.layers > 0 and self.slope_levels > 0

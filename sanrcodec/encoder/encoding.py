@@ -286,7 +286,7 @@ def _prepare(
     model = new_model(light_field, profile, geometry, exposure, options.lmbda, device, ranks)
     used = exposure if model.header.per_view else None
     # Without a geometry nothing tells where another view shows the same.
-    extent = geometry.parallax.extent if geometry else None
+    extent = geometry.extent if geometry else None
     dead = ranks.share(
         lambda: {} if extent is None else find_dead_pixels(light_field, exposure, extent)
     )
@@ -354,7 +354,7 @@ def _warn_of_start(start: _Start, light_field: LightField, warn: Callable[[str],
         )
     if line := describe_order(light_field):
         warn(line)
-    for line in limits_of(geometry.parallax.extent if geometry else 0.0, header):
+    for line in limits_of(geometry.extent if geometry else 0.0, header):
         warn(line)
     if start.dead_pixels:
         warn(describe_dead_pixels(start.dead_pixels))

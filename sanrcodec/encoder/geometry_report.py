@@ -53,7 +53,7 @@ def inspect_geometry(
         geometry = estimate_geometry(reduced, usable_device(device), exposure)
     dead = {}
     if geometry is not None:
-        dead = find_dead_pixels(light_field, exposure, factor * geometry.parallax.extent)
+        dead = find_dead_pixels(light_field, exposure, factor * geometry.extent)
         geometry = replace(geometry, near=factor * geometry.near, far=factor * geometry.far)
     lines = [
         describe_exposure(exposure),

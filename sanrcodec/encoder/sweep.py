@@ -56,6 +56,21 @@ class Geometry:
     is_certain: bool = True
     is_checked: bool = True
 
+    @property
+    def extent(self) -> float:
+        """Largest ``abs(disparity)``, in pixels per view."""
+        return self.parallax.extent
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the u axis runs against the v axis."""
+        return self.parallax.mirrored
+
+    @property
+    def reversed(self) -> bool:
+        """Whether both run the other way, so that the smallest disparity is the nearest."""
+        return self.parallax.axes_reversed
+
     def to(self, device: torch.device | str) -> Geometry:
         """Return the same on another device."""
         return replace(self, near=self.near.to(device), far=self.far.to(device))
