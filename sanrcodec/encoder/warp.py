@@ -70,7 +70,8 @@ class Warp(Part):
         Returns:
             ``[L, Hc, Wc]``, without gradient.
         """
-        planes: Any = disparities.detach().permute(1, 2, 0)  # to a type checker arrays are numpy's
+        # To a type checker all arrays are numpy's.
+        planes: Any = disparities.detach().permute(1, 2, 0)
         least: Any = minimum_filter(planes, self.margins, _OPS)
         nearest: Tensor = least.permute(2, 0, 1)
         return nearest
@@ -102,8 +103,7 @@ class Warp(Part):
             return disparities.index_select(0, pixel.flatten()).reshape(pixel.shape)
 
         with torch.no_grad():
-            plane: Any = disparity  # to a type checker all arrays are numpy's
-            nearest: Any = minimum_filter(plane, self.margins, _OPS).flatten()
+            nearest = self.nearest(disparity[None]).flatten()
             q = base
             # The last of the steps is the one that has a gradient.
             for disparities in (nearest, *(warp.N_DISPARITY_STEPS - 1) * [flat]):
