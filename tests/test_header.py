@@ -17,6 +17,11 @@ def test_header_round_trip(header: StreamHeader) -> None:
     assert StreamHeader.unpack(header.pack()) == header
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_header_tells_whether_its_axes_are_reversed(value: int) -> None:
+    assert dataclasses.replace(HEADER, axes_reversed=value).reversed is bool(value)
+
+
 @pytest.mark.parametrize("name", FIELD_RANGES)
 def test_header_refuses_fields_out_of_range(name: str) -> None:
     low, high = FIELD_RANGES[name]

@@ -117,7 +117,7 @@ class Schedule:
         first_lmbda: Factor of lmbda at the start. Where bits are dear, few latents come up, all of
             them of use; networks that know few latents let more of them come up in order. What is
             too much at first hardly ever goes away again.
-        lmbda_until: Progress at which this factor has fallen to 1, geometrically.
+        lmbda_until: Progress above 0 at which this factor has fallen to 1, geometrically.
         latent_epsilon: Adam's epsilon for the latents, in gradients that lmbda gives to one bit.
             Without it the latents that nothing pulls at wander at full rate, and each that strays
             over a threshold costs bits.
