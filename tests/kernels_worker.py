@@ -18,15 +18,22 @@ from conftest import synthetic
 from torch import Tensor
 
 from sanrcodec.bitstream.grids import level_shape
-from sanrcodec.encoder import functions, kernels, rate, scene, views, warp
+from sanrcodec.encoder import functions, kernels, scene, warp
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.quantize import straight_through
+from sanrcodec.encoder.quantize import noisy_round, straight_through
 from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene
 from sanrcodec.encoder.views import Pose, Views, coordinates
 from sanrcodec.presets import PROFILES, Parallax, make_header
 
 Compute = Callable[[], Sequence[Tensor]]
+TWINS = [
+    module
+    for name, module in sys.modules.items()
+    if name.startswith("sanrcodec.encoder.")
+    and module is not kernels
+    and hasattr(module, "runs_on")
+]
 
 
 def random_model(profile: str, device: str, height: int = 11, spread: float = 2.0) -> SceneModel:
@@ -43,7 +50,7 @@ def compare(compute: Compute, parameters: Sequence[Tensor]) -> None:
     """Values and gradients, with kernels and without."""
     found = []
     for runs_on in (kernels.runs_on, lambda x, *n: False):
-        for module in (functions, scene, rate, views):
+        for module in TWINS:
             module.runs_on = runs_on  # type: ignore[attr-defined]
         values = compute()
         # Neighbors differ, or an error that all share would vanish.
@@ -89,6 +96,20 @@ def whole(device: str) -> None:
         for level in levels:
             model.set_level(level)
             compare(compute, parameters)
+
+
+def rounded(device: str) -> None:
+    """Latents with noise, near zero and far from it."""
+    random = torch.Generator().manual_seed(1)
+    for n, spread, temperature, width in ((700, 2.0, 0.1, 1.0), (300, 400.0, 0.35, 0.2)):
+        x = (torch.randn(n, generator=random) * spread).to(device).requires_grad_()
+        annealing = [torch.tensor(value, device=device) for value in (temperature, width)]
+
+        def compute(x: Tensor = x, annealing: list[Tensor] = annealing) -> Sequence[Tensor]:
+            torch.manual_seed(1)
+            return [noisy_round(x, *annealing)]
+
+        compare(compute, [x])
 
 
 def rows(device: str) -> None:
@@ -183,6 +204,7 @@ if __name__ == "__main__":
     assert kernels.runs_on(torch.zeros(1, device=sys.argv[2]), 1)
     {
         "whole": whole,
+        "rounded": rounded,
         "rows": rows,
         "shares": shares,
         "doubled": doubled,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import synthetic
+from test_kernels import COMPARISONS, compare
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -105,9 +106,7 @@ def test_several_gpus_do_what_one_does() -> None:
     assert stdout == "2 ranks agree\n"
 
 
-@pytest.mark.parametrize("what", ["whole", "rows", "shares", "doubled", "layers", "filtered"])
+@pytest.mark.parametrize("what", COMPARISONS)
 def test_fused_kernels_give_what_torch_gives(what: str) -> None:
     pytest.importorskip("triton")
-    from test_kernels import compare
-
     assert compare(what, "cuda") == "the same\n"

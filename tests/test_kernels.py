@@ -20,6 +20,15 @@ torch = pytest.importorskip("torch")
 from sanrcodec.encoder import kernels  # noqa: E402
 
 WORKER = Path(__file__).parent / "kernels_worker.py"
+COMPARISONS = (
+    "whole",
+    "rounded",
+    "rows",
+    "shares",
+    "doubled",
+    "layers",
+    "filtered",
+)
 
 
 def compare(what: str, device: str, **environment: str) -> str:
@@ -38,7 +47,7 @@ def compare(what: str, device: str, **environment: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["whole", "rows", "shares", "doubled", "layers", "filtered"])
+@pytest.mark.parametrize("what", COMPARISONS)
 def test_kernels_give_what_torch_gives(what: str) -> None:
     # Older interpreters fail with numpy 2.4.
     pytest.importorskip("triton", "3.7")

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.bitstream.tables import MAX_RESIDUAL  # noqa: E402
-from sanrcodec.encoder.quantize import laplace_bits, soft_round  # noqa: E402
+from sanrcodec.encoder.quantize import laplace_bits, noisy_round, soft_round  # noqa: E402
 
 
 @pytest.mark.parametrize("scale", [0.0526, 0.5, 3.0, 45.0])
@@ -57,3 +57,15 @@ def test_soft_rounding_keeps_whole_and_half_steps():
     assert 0 < float(y[5]) < 0.1
     inner = x[[3, 5]].requires_grad_()
     assert torch.autograd.gradcheck(lambda x: soft_round(x, 0.2), inner)
+
+
+def test_noisy_rounding_has_the_gradient_of_its_values():
+    x = torch.linspace(-3.3, 2.9, 40, dtype=torch.float64, requires_grad=True)
+    temperature, width = torch.tensor([0.3, 0.7], dtype=torch.float64)
+
+    def rounded(x):
+        torch.manual_seed(0)
+        return noisy_round(x, temperature, width)
+
+    assert torch.autograd.gradcheck(rounded, x)
+    assert (rounded(x) - x).abs().max() > 0.3

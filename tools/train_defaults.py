@@ -38,7 +38,7 @@ from torch import Tensor
 from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.encoder.graphs import capture
 from sanrcodec.encoder.guide import GeometryGuide
-from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.model import Quantizer, SceneModel
 from sanrcodec.encoder.optimizer import Adam
 from sanrcodec.encoder.quantize import noisy_round, straight_through
 from sanrcodec.encoder.schedule import Phase, Schedule, Stage
@@ -183,14 +183,10 @@ class Training:
         with torch.no_grad():
             model.weights[: self.n_weights].copy_(self.networks.parameter)
         index = torch.randint(0, len(scene.targets), (2,), device=self.device)
-        if phase.latents_rest:
-            quantize = straight_through
-        else:
+        quantize: Quantizer = straight_through
+        if not phase.latents_rest:
             temperature, width = _SCHEDULE.annealing(phase, progress)
-
-            def quantize(x: Tensor) -> Tensor:
-                return noisy_round(x, temperature, width * (torch.rand_like(x) - 0.5))
-
+            quantize = partial(noisy_round, temperature=temperature, width=width)
         loss, figures, planes = model.loss(
             index, scene.targets.index_select(0, index), quantize, scene.lmbda
         )

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from sanrcodec.bitstream.tables import MAX_RESIDUAL
+from sanrcodec.encoder.kernels import runs_on
+from sanrcodec.encoder.kernels.launch import spread
 
 __all__ = ["laplace_bits", "noisy_round", "soft_round", "straight_through"]
 
@@ -40,32 +42,58 @@ class _StraightThrough(Function):
 
 def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
     """Smooth staircase, sharper at lower temperature (Agustsson and Theis, NeurIPS 2020)."""
-    return _stairs(x, temperature, _height(temperature))
+    stairs, _ = _stairs(x, torch.as_tensor(temperature))
+    return stairs
 
 
-def _height(temperature: Tensor | float) -> Tensor:
-    """Factor of the hyperbolic tangent between two steps, with which they meet."""
-    return 0.5 / torch.tanh(0.5 / torch.as_tensor(temperature))
-
-
-def _stairs(x: Tensor, temperature: Tensor | float, height: Tensor) -> Tensor:
+def _stairs(x: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    """A smooth staircase, and its slope."""
     middle = torch.floor(x.detach()) + 0.5
-    return torch.addcmul(middle, torch.tanh((x - middle) / temperature), height)
+    # Factor of the hyperbolic tangent between two steps, with which they meet.
+    height = 0.5 / torch.tanh(0.5 / temperature)
+    t = torch.tanh((x - middle) / temperature)
+    return torch.addcmul(middle, t, height), (1 - t * t) * (height / temperature)
 
 
-def noisy_round(x: Tensor, temperature: Tensor | float, noise: Tensor) -> Tensor:
+def noisy_round(x: Tensor, temperature: Tensor, width: Tensor) -> Tensor:
     """Soft round, add noise, soft round again.
 
     After C3 (Kim et al., CVPR 2024), with uniform instead of Kumaraswamy noise: noise as wide as a
     step keeps the estimated rate honest, since no latent can rest between two integers.
 
     Args:
-        x: Latents.
-        temperature: Of both soft roundings.
-        noise: Of the shape of ``x``, uniform and up to one step wide.
+        x: Latents ``[N]``.
+        temperature: ``[]``, of both soft roundings.
+        width: ``[]``, of the noise, up to one step.
     """
-    height = _height(temperature)
-    return _stairs(_stairs(x, temperature, height) + noise, temperature, height)
+    rounded: Tensor = _NoisyRound.apply(x, torch.rand_like(x), temperature, width)  # type: ignore[no-untyped-call]
+    return rounded
+
+
+class _NoisyRound(Function):
+    """:func:`noisy_round`. Op by op its gradient would take as many kernels once more."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, noise: Tensor, temperature: Tensor, width: Tensor) -> Tensor:
+        """Round, and keep the slopes."""
+        if runs_on(x):
+            from sanrcodec.encoder.kernels.device import rounding
+
+            n, rounded, slopes = len(x), torch.empty_like(x), torch.empty_like(x)
+            spread(rounding.noisy_round, x, 1, n, x, noise, temperature, width, rounded, slopes, n)
+        else:
+            first, slope = _stairs(x, temperature)
+            noisy = torch.addcmul(first, noise - 0.5, width)
+            rounded, again = _stairs(noisy, temperature)
+            slopes = slope * again
+        ctx.save_for_backward(slopes)
+        return rounded
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Multiply by the slopes."""
+        (slopes,) = ctx.saved_tensors
+        return gradients[0] * slopes, None, None, None
 
 
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:

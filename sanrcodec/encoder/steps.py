@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypedDict
 
 import torch
@@ -21,7 +22,7 @@ from sanrcodec.encoder.graphs import StepGraphs
 from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.importance import ViewImportance
 from sanrcodec.encoder.last_good import LastGood
-from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.model import Quantizer, SceneModel
 from sanrcodec.encoder.optimizer import Adam
 from sanrcodec.encoder.process import restore_random_state
 from sanrcodec.encoder.quantize import noisy_round, straight_through
@@ -217,14 +218,10 @@ class Steps:
     def _backward(self, stage: Stage, progress: Tensor) -> None:
         """This rank's share of the gradients, and its views' figures."""
         schedule, phase, index = self.schedule, stage.phase, self.views.index
-        if phase.latents_rest:
-            quantize = straight_through
-        else:
+        quantize: Quantizer = straight_through
+        if not phase.latents_rest:
             temperature, width = schedule.annealing(phase, progress)
-
-            def quantize(x: Tensor) -> Tensor:
-                return noisy_round(x, temperature, width * (torch.rand_like(x) - 0.5))
-
+            quantize = partial(noisy_round, temperature=temperature, width=width)
         color_weight = None
         if stage.colored:
             color_weight = schedule.color_weight * schedule.color_share(progress)
