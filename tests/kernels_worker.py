@@ -20,6 +20,7 @@ from torch import Tensor
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.encoder import functions, kernels, scene, warp
 from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.optimizer import Adam
 from sanrcodec.encoder.quantize import noisy_round, straight_through
 from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene
@@ -57,7 +58,7 @@ def compare(compute: Compute, parameters: Sequence[Tensor]) -> None:
         weights = [torch.linspace(0.1, 1, v.numel(), device=v.device).sin() for v in values]
         total = sum((v.flatten() * w).sum() for v, w in zip(values, weights, strict=True))
         assert isinstance(total, Tensor)
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True) if parameters else ()
         found.append(([v.detach() for v in values], gradients))
     (values, gradients), (expected_values, expected_gradients) = found
     for value, expected in zip(values, expected_values, strict=True):
@@ -142,6 +143,22 @@ def shares(device: str) -> None:
         compare(lambda part=part: [part(parameters[0], weights)], parameters)  # type: ignore[misc]
 
 
+def adam(device: str) -> None:
+    """Some steps, with epsilon as a number and as a tensor."""
+    random = torch.Generator().manual_seed(1)
+    start, *gradients = torch.randn(6, 1300, generator=random).to(device)
+    for epsilon in (1e-3, torch.tensor(0.1, device=device)):
+
+        def compute(epsilon: float | Tensor = epsilon) -> Sequence[Tensor]:
+            found = Adam(start.clone(), epsilon)
+            for i, gradient in enumerate(gradients):
+                rate, count = torch.tensor([0.1, i + 1], device=device)
+                found.step(gradient, rate, count)
+            return found.state()
+
+        compare(compute, [])
+
+
 def doubled(device: str) -> None:
     """Twice the samples of an axis, short ones too, all and a part."""
     filters = [
@@ -207,6 +224,7 @@ if __name__ == "__main__":
         "rounded": rounded,
         "rows": rows,
         "shares": shares,
+        "adam": adam,
         "doubled": doubled,
         "layers": layers,
         "filtered": filtered,

@@ -25,6 +25,7 @@ COMPARISONS = (
     "rounded",
     "rows",
     "shares",
+    "adam",
     "doubled",
     "layers",
     "filtered",

@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sanrcodec.encoder.kernels import runs_on
+from sanrcodec.encoder.kernels.launch import spread
+
 __all__ = ["Adam"]
 
 _MEAN_DECAY = 0.9
@@ -46,6 +49,16 @@ class Adam:
             rate: ``[]``, in units of the parameter.
             count: ``[]``, number of this step, counted from 1.
         """
+        if runs_on(gradient):
+            from sanrcodec.encoder.kernels.device import adam
+
+            n = len(gradient)
+            spread(
+                adam.step, gradient, 1, n,
+                *self.state(), gradient, rate, count, self._decays, self.epsilon, n,
+                is_tensor=isinstance(self.epsilon, Tensor),
+            )  # fmt: skip
+            return
         b1, b2 = self.betas
         self.mean.lerp_(gradient, 1 - b1)
         self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
