@@ -134,6 +134,23 @@ def filtered(device: str) -> None:
         compare(lambda part=part: [part()], [x, *taps])  # type: ignore[misc]
 
 
+def weights(device: str) -> None:
+    """Real weights and their bits, some beyond what can be coded, and of coarser steps."""
+    model = random_model("default", device)
+    random = torch.Generator().manual_seed(1)
+    step = model.weight_vector.step
+    for wide, shifts in ((1.0, 1), (2.0, 1), (300.0, 5)):
+        with torch.no_grad():
+            model.weights.mul_(wide)
+            step.copy_(2.0 ** torch.randint(shifts, step.shape, generator=random))
+
+        def compute() -> Sequence[Tensor]:
+            real, bits = model.quantized_weights()
+            return [bits, *real.values()]
+
+        compare(compute, [model.weights])
+
+
 def shares(device: str) -> None:
     """A share of the latents' bits, of latents beyond what contexts and codes hold."""
     model = random_model("default", device, spread=300.0)
@@ -223,6 +240,7 @@ if __name__ == "__main__":
         "whole": whole,
         "rounded": rounded,
         "rows": rows,
+        "weights": weights,
         "shares": shares,
         "adam": adam,
         "doubled": doubled,

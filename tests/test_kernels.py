@@ -24,6 +24,7 @@ COMPARISONS = (
     "whole",
     "rounded",
     "rows",
+    "weights",
     "shares",
     "adam",
     "doubled",

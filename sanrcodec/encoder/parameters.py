@@ -20,6 +20,7 @@ from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import WEIGHT_MAX
 from sanrcodec.encoder.functions import clamp
+from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.quantize import laplace_bits, straight_through
 from sanrcodec.scene.parts import default_weights, tensor_specs
@@ -94,6 +95,7 @@ class WeightVector(Part):
     """
 
     step: Tensor
+    _bounds: Tensor
     _segment: Tensor
     _segment_size: Tensor
     _unit: Tensor
@@ -110,6 +112,7 @@ class WeightVector(Part):
         segment = np.repeat(np.arange(len(sizes)), sizes)
         exponents = np.array([spec.exponent for spec in self.specs])
         self.constant("step", np.ones(self.size), device)
+        self.constant("_bounds", np.cumsum([0, *sizes]), device, torch.int32)
         self.constant("_segment", segment, device, torch.int64)
         self.constant("_segment_size", np.array(sizes), device)
         self.constant("_unit", 2.0 ** np.maximum(7, exponents)[segment], device)
@@ -118,17 +121,26 @@ class WeightVector(Part):
 
     def forward(self, weights: Tensor) -> tuple[FloatWeights, Tensor]:
         """Real weights after rounding (straight-through) by their tensors, and their bits."""
-        steps = self._coded(weights)
-        real = torch.addcmul(self._default, steps, self.step) * self._exponent_step
-        magnitude = steps.detach().abs()
-        total = torch.zeros_like(self._segment_size).index_add_(0, self._segment, magnitude)
-        scale = (total / self._segment_size).clamp(*_WIDTHS).index_select(0, self._segment)
-        bits = laplace_bits(steps, torch.zeros_like(steps), scale).sum()
+        real, bits = self._flat(weights)
         parts = real.split([part.stop - part.start for part in self.slices])
         return {
             spec.name: part.reshape(spec.shape)
             for spec, part in zip(self.specs, parts, strict=True)
         }, bits
+
+    def _flat(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as one vector."""
+        if runs_on(weights):
+            from sanrcodec.encoder.kernels.weights import real_weights
+
+            constants = self.step, self._unit, self._exponent_step, self._default
+            return real_weights(weights, self._bounds, constants, _WIDTHS)
+        steps = self._coded(weights)
+        real = torch.addcmul(self._default, steps, self.step) * self._exponent_step
+        magnitude = steps.detach().abs()
+        total = torch.zeros_like(self._segment_size).index_add_(0, self._segment, magnitude)
+        scale = (total / self._segment_size).clamp(*_WIDTHS).index_select(0, self._segment)
+        return real, laplace_bits(steps, torch.zeros_like(steps), scale).sum()
 
     def vector(self, weights: Weights) -> Tensor:
         """The parameters that some integers of a file stand for, float32 on the device."""

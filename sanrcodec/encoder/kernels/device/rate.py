@@ -11,7 +11,7 @@ import triton.language as tl
 
 from sanrcodec.encoder.kernels.device.sums import add_row
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "laplace"]
 
 
 @triton.jit
@@ -101,7 +101,7 @@ def _expm1(x):
 
 
 @triton.jit
-def _laplace(x, location, log_scale, max_residual):
+def laplace(x, location, log_scale, max_residual):
     """Bits of :func:`sanrcodec.encoder.quantize.laplace_bits`, and their derivatives.
 
     By the location, and by the logarithm of the scale in octaves.
@@ -153,7 +153,7 @@ def forward(
             g_bias, n_latents, limit, N_CONTEXT, n_hidden, BLOCK,
         )  # fmt: skip
         x = tl.load(latents + places, mask=is_row, other=0.0)
-        bits, _, _ = _laplace(x, location, log_scale, max_residual)
+        bits, _, _ = laplace(x, location, log_scale, max_residual)
         total += tl.where(is_row, bits, 0.0)
     tl.atomic_add(sums + tl.program_id(0) % n_copies, tl.sum(total, 0), sem="relaxed")
 
@@ -190,7 +190,7 @@ def backward(
             k_shortcut, p_bias + kind * 2, g_bias, n_latents, limit, N_CONTEXT, n_hidden, BLOCK,
         )  # fmt: skip
         x = tl.load(latents + places, mask=is_row, other=0.0)
-        _, of_location, of_scale = _laplace(x, location, log_scale, max_residual)
+        _, of_location, of_scale = laplace(x, location, log_scale, max_residual)
         factor = tl.where(is_row, tl.load(gradient), 0.0)
         of_location *= factor
         of_scale *= factor
