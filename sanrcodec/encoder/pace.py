@@ -19,9 +19,9 @@ _FEWEST_STEPS = 60  # of whole views; a shorter fit is over before it pays to tr
 _N_TIMES, _SHORT_SECONDS = 3, 0.2  # a step is tried again while it is short
 # Of a step on an H100: however small it is, and per pixel of a view, of the scene and of each view
 # that it looks at; and what its memory copies.
-_CUDA_SECONDS, _CUDA_BYTES_PER_SECOND = 1.4e-3, 1.3e12
+_CUDA_SECONDS, _CUDA_BYTES_PER_SECOND = 1.0e-3, 1.3e12
 _CUDA_SECONDS_PER_PIXEL, _CUDA_SECONDS_PER_PIXEL_OF_VIEW = 6.3e-9, 1.4e-9
-_WITHOUT_KERNELS = 2.8  # times as long
+_WITHOUT_KERNELS = 3.0  # times as long
 _COPIED_BYTES = 1 << 27
 
 
