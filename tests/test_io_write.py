@@ -142,3 +142,28 @@ def test_animations_of_nothing_or_of_unequal_frames_are_refused(tmp_path):
         with pytest.raises(LightFieldError, match=text):
             write_animation(tmp_path / "x.gif", frames, 8, rate)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no limit of file sizes")
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".pfm", ".png"])
+def test_a_disk_that_gets_full_never_cuts_a_map(tmp_path, suffix):
+    path = tmp_path / f"map{suffix}"
+    script = (
+        "import resource, signal, sys\n"
+        "import numpy as np\n"
+        "from sanrcodec.errors import SanrError\n"
+        "from sanrcodec.io import write_float_map\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "values = np.random.default_rng(0).random((48, 64))\n"
+        "try:\n"
+        "    write_float_map(sys.argv[1], values)\n"
+        "except SanrError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, path],
+        check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == f"{path}: cannot write: {os.strerror(errno.EFBIG)}\n"
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from sanrcodec.errors import SanrError
 
@@ -29,7 +29,8 @@ def write_atomically(
 
     Args:
         path: File to create or to replace; a symbolic link keeps pointing to its target.
-        content: The bytes, or a function that writes them to the open binary file.
+        content: The bytes, or a function that writes them to the open binary file, which has no
+            number for the system.
         overwrite: Replace an older file; otherwise refuse, even if it came a moment ago.
 
     Raises:
@@ -80,8 +81,24 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
         temporary.unlink()
 
 
+class _Unnumbered:
+    """A file without ``fileno``.
+
+    Libraries write to the number of a file past Python, and pillow does not notice if the system
+    takes a part only: a disk that gets full would cut the file, and nobody would know.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "fileno":
+            raise AttributeError(name)
+        return getattr(self._file, name)
+
+
 def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:
     if callable(content):
-        content(file)
+        content(cast(BinaryIO, _Unnumbered(file)))
     else:
         file.write(content)
