@@ -47,6 +47,55 @@ def test_every_command_is_in_the_group() -> None:
         assert command.name == name
 
 
+def test_help_of_every_command_is_as_it_was_written() -> None:
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        text = assert_ok(sanr(name, "--help"))
+        assert "\\b" not in text
+        assert "None" not in text
+        command = main.get_command(context, name)
+        assert command is not None
+        _, *kept = (command.help or "").split("\b\n")
+        for line in "".join(kept).splitlines():
+            assert line.strip() in [shown.strip() for shown in text.splitlines()]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "--help"]])
+def test_help_for_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sanrcodec", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert os.strerror(errno.ENOSPC) in done.stderr
+
+
+PATHS = [
+    ["encode", "{}", "-o", "new.sanr"], ["encode", "lf.sanr", "-o", "{}"], ["inspect", "{}"],
+    ["inspect", "lf.sanr", "-o", "{}"], ["compare", "{}", "lf.sanr"], ["info", "{}"],
+    ["compare", "lf.sanr", "{}"], ["decode", "{}", "--all"], ["export", "lf.sanr", "-o", "{}"],
+    ["conformance", "{}"], ["encode", "lf.sanr", "-o", "x.sanr", "--checkpoint", "{}"],
+    ["disparity", "lf.sanr", "-o", "{}"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["", "-"])
+@pytest.mark.parametrize("arguments", PATHS, ids=" ".join)
+def test_a_path_that_says_nothing_is_refused(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = sanr(*(argument.format(path) for argument in arguments))
+    expected = "- stands for no file here" if path else "the name is empty"
+    assert_refused(result, 2, expected)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 READERS = pytest.mark.parametrize(
     "command", [["info"], ["verify"], ["decode", "--view", "1,1", "-o", "x.png"]], ids=" ".join
 )

@@ -143,6 +143,19 @@ def test_decode_all_overwrites_only_if_told(tmp_path: Path, file: Path) -> None:
     assert (folder / "view_02_02.png").read_bytes() != b"old"
     assert (folder / "other.txt").read_text() == "kept"
     assert_refused(sanr("decode", file, "--all", "-o", file), 2, "is a file")
+    assert_refused(sanr("decode", file, "--all", "-o", file / "views"), 2, "is a file")
+
+
+@pytest.mark.parametrize("views", [["--all"], ["--view", "0,0", "--view", "1,1"]], ids=len)
+def test_views_go_to_a_folder_that_can_be_written(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, views: list[str]
+) -> None:
+    told = sanr("decode", file, *views, "-o", tmp_path / "lf.PNG")
+    assert_refused(told, 2, "is named like one image, expected a folder")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may do all
+    told = sanr("decode", file, *views, "-o", tmp_path / "new" / "views")
+    assert_refused(told, 2, f"{tmp_path}: no permission to write to this folder")
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def read_png(source: Any) -> np.ndarray:

@@ -44,6 +44,16 @@ def test_a_failure_is_told_and_the_rest_goes_on() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("folder")
+def test_several_inputs_do_not_go_to_a_folder_that_is_named_like_a_file() -> None:
+    told = sanr("encode", "a.png", "b.png", "-o", "all.sanr", *QUICK)
+    assert_refused(told, 2, "all.sanr is named like one file; several INPUTs need a folder")
+    assert not Path("all.sanr").exists()
+    Path("all.sanr").mkdir()
+    assert sanr("encode", "a.png", "nothing.png", "-o", "all.sanr", *QUICK).exit_code == 1
+    assert [path.name for path in Path("all.sanr").iterdir()] == ["a.sanr"]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_done_ones_are_skipped() -> None:

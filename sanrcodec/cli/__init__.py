@@ -9,6 +9,7 @@ written in both.
 from __future__ import annotations
 
 import errno
+import sys
 import warnings
 from importlib import import_module
 from typing import Any
@@ -31,6 +32,15 @@ _COMMANDS = (
 
 class _Group(click.Group):
     """Finds the commands, and turns the errors of bad data into one line and exit code 1."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **options)
+        except OSError as error:  # of the help and the version, which no command prints
+            if error.errno == errno.EPIPE:
+                raise
+            note(f"Error: cannot write to stdout: {describe(error)}")
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -37,7 +37,7 @@ def command(
     decoded: Path, source: Path, as_json: bool, picture: Path | None, device: str | None,
     force: bool, **options: Any,
 ) -> None:  # fmt: skip
-    r"""Measure DECODED, a .sanr file or decoded views in any layout, against ORIGINAL.
+    """Measure DECODED, a .sanr file or decoded views in any layout, against ORIGINAL.
 
     The options about the input are those of ORIGINAL, as `sanr encode` takes them; give those that
     the encoding had. Decoded views that are no .sanr file are read in the grid and with the bit
@@ -55,7 +55,7 @@ def command(
     worst      The view of least PSNR-YUV, and the block of 16 x 16 pixels whose PSNR-YUV is
                the furthest below that of its own view. Blocks start at every 16th row and
                column; the last ones are moved to lie inside.
-    """
+    """  # noqa: D301 - the escape is meant, click keeps the lines after it as they are
     if picture is not None:
         check_image(picture, (".png",), force)
     tell = (lambda line: None) if as_json else note

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.cli.messages import binary_result, result
-from sanrcodec.cli.options import PATH, SCALE, VIEW_POSITION, file_argument
+from sanrcodec.cli.options import SCALE, VIEW_POSITION, FilePath, file_argument
 from sanrcodec.cli.outputs import check_image, check_images
 from sanrcodec.decoder import SanrFile
 from sanrcodec.io import (
@@ -50,7 +50,7 @@ STDOUT = Path("-")
 )  # fmt: skip
 @click.option("--device", help="Decode with PyTorch, on cuda for example; the same samples.")
 @click.option(
-    "-o", "--output", type=PATH, metavar="PATH",
+    "-o", "--output", type=FilePath(path_type=Path, allow_dash=True), metavar="PATH",
     help="Image, or folder for --all and several --view; - is a PNG of one view on stdout.  "
     "[default: FILE_vVV_uUU.png, FILE_views, FILE_mosaic.png or FILE_qs...png here]",
 )  # fmt: skip
@@ -186,8 +186,7 @@ def _view_paths(
         raise click.UsageError("a view is given twice")
     if output is None:
         return names
-    if output.exists() and not output.is_dir():
-        raise click.UsageError(f"{output} is a file, expected a folder for several views")
+    check_images(output, (), force=True)  # the images themselves are looked at by the caller
     output.mkdir(parents=True, exist_ok=True)
     return [output / name for name in names]
 

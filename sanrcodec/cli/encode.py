@@ -14,7 +14,7 @@ from sanrcodec.cli.encoding import ENDED_EARLY, MISSED, Job, check_paths, encode
 from sanrcodec.cli.input_options import inputs_options
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.many import encode_many
-from sanrcodec.cli.options import OUTPUT_FILE, Parsed, number_option, parse_size
+from sanrcodec.cli.options import OUTPUT_FILE, FilePath, Parsed, number_option, parse_size
 from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES
 
 __all__ = ["command"]
@@ -26,7 +26,7 @@ _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
 @click.command("encode", short_help="Compress a light field.")
 @inputs_options
 @click.option(
-    "-o", "--output", required=True, metavar="OUT.sanr|FOLDER/",
+    "-o", "--output", type=FilePath(), required=True, metavar="OUT.sanr|FOLDER/",
     help="File to write, or the folder for the files of several inputs.",
 )  # fmt: skip
 @number_option(
@@ -108,6 +108,8 @@ def command(
     if len(sources) > 1 or output.endswith(("/", os.sep)):
         if checkpoint is not None:
             raise click.UsageError("--checkpoint is the state of one fit; give one INPUT")
+        if output.lower().endswith(".sanr") and not os.path.isdir(output):
+            raise click.UsageError(f"{output} is named like one file; several INPUTs need a folder")
         jobs = [Job(s, Path(output), None, options, force, quiet, as_json) for s in sources]
         with stop_at_signals(_STOPPING) as stop:
             code = encode_many(jobs, Path(output), rank, n_ranks, stop)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import PATH, FiniteRange, file_argument, force_option
+from sanrcodec.cli.options import FINITE, PATH, file_argument, force_option
 from sanrcodec.cli.outputs import check_image
 from sanrcodec.decoder import SanrFile
 from sanrcodec.io import write_view
@@ -20,12 +20,8 @@ __all__ = ["command"]
 @file_argument
 @click.option("--row", type=int, help="Row of pixels, seen by a row of views.")
 @click.option("--column", type=int, help="Column of pixels instead, seen by a column of views.")
-@click.option(
-    "--v", "v", type=FiniteRange(), help="Row of views, for --row.  [default: the middle]"
-)
-@click.option(
-    "--u", "u", type=FiniteRange(), help="Column of views, for --column.  [default: the middle]"
-)
+@click.option("--v", "v", type=FINITE, help="Row of views, for --row.  [default: the middle]")
+@click.option("--u", "u", type=FINITE, help="Column of views, for --column.  [default: the middle]")
 @click.option("--lines", type=click.IntRange(1, 4096), help="Lines.  [default: one for each view]")
 @click.option("-o", "--output", type=PATH, required=True, metavar="OUT.png")
 @force_option

@@ -21,12 +21,14 @@ from sanrcodec.lightfield import parse_grid
 from sanrcodec.presets import OPTION_RANGES
 
 __all__ = [
+    "FINITE",
     "GRID",
     "OUTPUT_FILE",
     "PATH",
     "PIXEL",
     "SCALE",
     "VIEW_POSITION",
+    "FilePath",
     "FiniteRange",
     "NumberRange",
     "Parsed",
@@ -113,6 +115,29 @@ class FiniteRange(NumberRange):
         return super().convert(value, param, ctx)
 
 
+class _Finite(click.ParamType):
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return FiniteRange().convert(value, param, ctx)
+
+
+class FilePath(click.Path):
+    """A path that says something: not empty, as a variable of a shell that was never set is.
+
+    ``-`` is refused where it would be a file of that name, unless ``allow_dash`` gives it a
+    meaning.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check the text before it is a path; an empty one would be the current folder."""
+        if value == "":
+            self.fail("the name is empty, expected that of a file or a folder", param, ctx)
+        if value == "-" and not self.allow_dash:
+            self.fail("- stands for no file here; give a name, ./- if it is this one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def number_option(
     flag: str, name: str, *, is_whole: bool = False, **settings: Any
 ) -> Callable[[Command], Command]:
@@ -152,8 +177,9 @@ def parse_size(text: str) -> int:
 
 
 GRID, PIXEL, SCALE, VIEW_POSITION = Parsed("VxU", parse_grid), _Pixel(), _Scale(), _ViewPosition()
-PATH = click.Path(path_type=Path)
-OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False)
+FINITE = _Finite()  # unlike a range without ends, which click's help would tell as x<=None
+PATH = FilePath(path_type=Path)
+OUTPUT_FILE = FilePath(path_type=Path, dir_okay=False)
 
 
 def _set_limit(ctx: click.Context, param: click.Parameter, value: float | None) -> None:

@@ -15,6 +15,7 @@ import click
 from sanrcodec.cli.interrupt import Stop
 from sanrcodec.errors import SanrError
 from sanrcodec.io import write_atomically
+from sanrcodec.io.image import SUFFIXES
 
 __all__ = ["check_image", "check_images", "check_output", "check_space", "write_or_rescue"]
 
@@ -41,8 +42,12 @@ def check_output(path: Path, force: bool) -> None:
     what = "" if not path.is_symlink() else f"{path} is a link into "
     if not target.parent.is_dir():
         raise click.UsageError(f"{what}{target.parent}: no such folder; create it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise click.UsageError(f"{what}{target.parent}: no permission to write to this folder")
+    _check_folder(target.parent, what)
+
+
+def _check_folder(folder: Path, what: str = "") -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise click.UsageError(f"{what}{folder}: no permission to write to this folder")
 
 
 def check_space(path: Path, n_bytes: int) -> None:
@@ -129,9 +134,16 @@ def check_image(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
 
 
 def check_images(folder: Path, paths: Iterable[Path], force: bool) -> None:
-    """Refuse a folder that is none, or that has one of these images already."""
-    if folder.exists() and not folder.is_dir():
-        raise click.UsageError(f"{folder} is a file, expected a folder")
+    """Refuse a folder that is none or cannot be written, or that has one of these images already.
+
+    A folder that is not there is not created yet, and must not have the name of an image.
+    """
+    if not folder.exists() and folder.suffix.lower() in SUFFIXES:
+        raise click.UsageError(f"{folder} is named like one image, expected a folder")
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise click.UsageError(f"{there} is a file, expected a folder")
+    _check_folder(there)
     existing = [path for path in paths if path.exists()]
     if existing and not force:
         raise click.UsageError(f"{existing[0]} exists; add --force to overwrite it")

@@ -9,7 +9,7 @@ import click
 
 from sanrcodec.cli.counter import counted
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import PATH, PIXEL, FiniteRange, file_argument, force_option
+from sanrcodec.cli.options import FINITE, PATH, PIXEL, FiniteRange, file_argument, force_option
 from sanrcodec.cli.outputs import check_image
 from sanrcodec.decoder import SanrFile
 from sanrcodec.io import ANIMATION_SUFFIXES, check_animation, write_animation, write_view
@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 @click.command("refocus", short_help="See the scene through a large lens.")
 @file_argument
-@click.option("--slope", type=FiniteRange(), help="Disparity that is sharp, in pixels per view.")
+@click.option("--slope", type=FINITE, help="Disparity that is sharp, in pixels per view.")
 @click.option("--at", "place", type=PIXEL, help="Row and column of a pixel that is sharp.")
 @click.option("--all-in-focus", is_flag=True, help="Everything sharp, with less noise.")
 @click.option(
