@@ -222,9 +222,10 @@ def test_metadata(fit: Fit, light_field: LightField) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"preset": "best"}, {"profile": "best"}, {"lmbda": 0.0}, {"lmbda": float("nan")}],
+    [{"preset": "best"}, {"profile": "best"}, {"lmbda": 0.0}, {"lmbda": float("nan")},
+     {"metadata": {"camera": "mine"}}],
     ids=str,
-)
+)  # fmt: skip
 def test_unusable_options_are_refused(
     fit: Fit, light_field: LightField, options: dict[str, Any]
 ) -> None:
@@ -255,6 +256,8 @@ def test_unusable_samples_are_refused(fit: Fit) -> None:
         fit(np.zeros((3, 3, 8, 8), np.uint8))
     with pytest.raises(LightFieldError):
         fit(np.zeros((1, 1, 8, 8, 3), np.float32))
+    with pytest.raises(LightFieldError, match="'views' is a path"):
+        fit("views")
 
 
 def test_the_caller_s_samples_are_left_alone(fit: Fit) -> None:

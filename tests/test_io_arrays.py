@@ -127,7 +127,7 @@ def test_alpha_in_an_array(tmp_path):
     assert_reads(tmp_path / "lf.npy", samples)
     opaque[1, 1, 0, 0, 3] = 0
     np.save(tmp_path / "lf.npy", opaque)
-    refuses("1 pixels are transparent", tmp_path / "lf.npy")
+    refuses("1 pixel is transparent", tmp_path / "lf.npy")
 
 
 def test_npy_refused(tmp_path):

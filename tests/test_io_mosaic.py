@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from io_inputs import SHAPES, assert_reads, interleave, noise, refuses, render, save, tile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sanrcodec.errors import LightFieldError
 from sanrcodec.io import read_light_field, write_mosaic
@@ -43,6 +44,16 @@ def test_write_mosaic_refuses_contradictions(tmp_path):
     with pytest.raises(LightFieldError, match="no views"):
         write_mosaic(tmp_path / "lf.png", [], (2, 3))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_grid_of_another_image_in_a_text_chunk(tmp_path):
+    write_mosaic(tmp_path / "lf.png", noise((2, 3, 4, 4, 3)), (2, 3))
+    with Image.open(tmp_path / "lf.png") as image:
+        told = PngInfo()
+        told.add_text("sanr:grid", image.info["sanr:grid"])
+        image.crop((0, 0, 11, 8)).save(tmp_path / "cut.png", pnginfo=told)
+    said = "says 2x3 views, into which 8 rows .* without the chunk"
+    refuses(said, tmp_path / "cut.png")
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -61,7 +61,7 @@ def test_alpha_of_16_bits(tmp_path):
     np.testing.assert_array_equal(read_image(path).samples, samples[..., :3])
     samples[0, 0, 3] = 65534
     tifffile.imwrite(path, samples, photometric="rgb", extrasamples=["unassalpha"])
-    refuses("1 pixels are transparent", path, grid=(1, 1))
+    refuses("1 pixel is transparent", path, grid=(1, 1))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

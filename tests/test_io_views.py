@@ -154,6 +154,23 @@ def test_a_grid_around_zero(tmp_path, name, low):
     refuses("1 view is missing: row -1 column 0", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name", ["cam{v:+d}{u:+d}.png", "{v:+d}{u:+.2f}.png", "x{u:+d}y{v:+d}.png"]
+)
+def test_signs_one_after_the_other(tmp_path, name):
+    # As hyphens after a digit, the signs split the views into sets, of which one made a grid alone.
+    samples = noise((3, 5, 4, 5, 3))
+    for v, u in np.ndindex(3, 5):
+        write_view(tmp_path / name.format(v=v - 1, u=u - 2), samples[v, u], 8)
+    assert "left out" not in assert_reads(tmp_path, samples)
+
+
+def test_hyphens_of_a_date_are_no_signs_beside_a_plus(tmp_path):
+    samples = noise((3, 4, 4, 5, 3))
+    save_views(tmp_path, samples, "a+b 2024-01-15 {v}-{u}.png")
+    assert_reads(tmp_path, samples)
+
+
 @pytest.mark.parametrize("name", ["cam-{v}-{u}.png", "lf-{v}_{u}.png", "2024-01-15-{v}-{u}.png"])
 def test_hyphens_that_join_words_are_no_signs(tmp_path, name):
     samples = noise((3, 4, 4, 5, 3))

@@ -48,7 +48,7 @@ from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.selfcheck import checked_quality
 from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.errors import SanrError, located
+from sanrcodec.errors import LightFieldError, SanrError, located
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, checked_number
 from sanrcodec.scene.parts import tensor_specs
@@ -134,7 +134,14 @@ def encode(
 
     device = None if device is None else str(device)  # a torch.device does too
     if not isinstance(light_field, LightField):
+        if isinstance(light_field, str | bytes | os.PathLike):
+            raise LightFieldError(
+                f"{light_field!r} is a path, expected a light field; read it first, by "
+                "sanrcodec.io.read_light_field"
+            )
         light_field = LightField(np.asarray(light_field), 8)
+    if metadata not in (True, False):
+        raise LightFieldError(f"metadata is {metadata!r}, expected True or False")
     options = checked_options(
         light_field, lmbda=lmbda, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality,
         preset=preset or default_preset(device), profile=profile, steps=steps, schedule=schedule,

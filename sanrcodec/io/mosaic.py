@@ -39,6 +39,7 @@ def _read(request: Request) -> Reading:
         found = "one view" if grid == (1, 1) else f"{format_grid(grid)} views"
         request.note(f"{request.path}: the content looks like {found}; if not so, add --grid VxU")
     n_v, n_u = grid
+    _check_chunk(request.path, image, grid)
     height, width = split(request.path, image.samples, grid)
     if png.GRID_KEY not in image.text and request.grid is not None:
         if request.layout is None and is_lenslet_image(image.samples, grid):
@@ -108,6 +109,17 @@ def stated_grid(request: Request, image: Image) -> tuple[int, int] | None:
         raise LightFieldError(f"{request.path}: text chunk {png.GRID_KEY}: {error}") from None
     request.refuse_other_grid(grid, f"its text chunk {png.GRID_KEY} says")
     return grid
+
+
+def _check_chunk(path: Path, image: Image, grid: tuple[int, int]) -> None:
+    """Refuse a text chunk that is of another image, since no option can correct it."""
+    height, width = image.samples.shape[:2]
+    if png.GRID_KEY in image.text and (height % grid[0] or width % grid[1]):
+        raise LightFieldError(
+            f"{path}: its text chunk {png.GRID_KEY} says {format_grid(grid)} views, into which "
+            f"{height} rows and {width} columns of pixels do not divide; if the image was changed, "
+            "save it without the chunk, and say --grid VxU"
+        )
 
 
 def split(path: Path, samples: np.ndarray, grid: tuple[int, int]) -> tuple[int, int]:

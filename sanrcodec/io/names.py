@@ -26,6 +26,7 @@ __all__ = [
 _SIGN = r"(?:(?<![^_\s/,=(\[-])[-+])?"  # a sign where a number begins, else a hyphen between words
 _NUMBER = re.compile(rf"{_SIGN}\d+(?:\.\d+)?")
 _SIGNED = re.compile(r"(?:(?<!\d)[-+])?\d+(?:\.\d+)?")  # a sign stands after letters, too
+_PLUS = re.compile(r"[-+]?\d+(?:\.\d+)?")  # where a name has a plus, signs stand after digits, too
 _INTEGER = re.compile(rf"{_SIGN}\d+")
 _LEAST_FILL = 0.5  # of a grid; with more holes two numbers are no grid but, say, a date and a time
 _LEAST_SIGNED_FILL = 0.8  # likewise, where only signs make it one grid
@@ -75,8 +76,10 @@ def group_names(names: Sequence[str]) -> list[NameSet]:
 
     A hyphen after a letter joins words, as in ``cam-1``. It is a sign if other views have none in
     its place and both together make one set with hardly a hole: ``x-0.05``, ``x0.00``, ``x0.05``.
+    So is one after a digit, if a name has a plus: ``cam+0-1``.
     """
-    joined, signed = _group(names, _NUMBER), _group(names, _SIGNED)
+    joined = _group(names, _NUMBER)
+    signed = _group(names, _PLUS if any("+" in name for name in names) else _SIGNED)
     return signed if signed and _is_better(signed[0], joined) else joined
 
 

@@ -79,9 +79,8 @@ def without_alpha(samples: np.ndarray, bit_depth: int) -> np.ndarray:
         raise LightFieldError(f"the image has {channels} channels, expected 1 (gray) or 3 (RGB)")
     n_transparent = int(np.count_nonzero(samples[..., -1] != (1 << bit_depth) - 1))
     if n_transparent:
-        raise LightFieldError(
-            f"{n_transparent} pixels are transparent; views are opaque: remove the alpha channel"
-        )
+        pixels = "1 pixel is" if n_transparent == 1 else f"{n_transparent} pixels are"
+        raise LightFieldError(f"{pixels} transparent; views are opaque: remove the alpha channel")
     return np.ascontiguousarray(samples[..., :-1])
 
 

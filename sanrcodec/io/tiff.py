@@ -118,7 +118,10 @@ def _decode(file: Any, n_file_bytes: int) -> list[Image]:
             "convert it to gray or RGB first"
         )
     if series.dtype not in (np.uint8, np.uint16):
-        raise LightFieldError(f"TIFF samples are {series.dtype}, expected 8 to 16 unsigned bits")
+        raise LightFieldError(
+            f"TIFF samples are {series.dtype}, expected 8 to 16 unsigned bits; convert the images "
+            "first, for example by numpy: np.rint(255 * image).astype(np.uint8), if it runs 0..1"
+        )
     refuse_bomb(math.prod(series.shape) * series.dtype.itemsize, n_file_bytes)
     # Of what lies in one piece, pages need not be listed; else they and their parts are read alone.
     if series.dataoffset is None and any(
