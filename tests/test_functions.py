@@ -9,7 +9,6 @@ from sanrcodec.encoder import functions  # noqa: E402
 from sanrcodec.encoder.functions import (  # noqa: E402
     clamp,
     clamp_inward,
-    context_inputs,
     dense,
     smooth_axis,
     upsample_axis,
@@ -91,23 +90,3 @@ def test_clamp_inward_keeps_the_gradient_that_points_back():
     # Gradient descent moves against the gradient: outward ones are dropped.
     (gradient,) = torch.autograd.grad(y, x, torch.tensor([1.0, 1.0, 1.0, -1.0]))
     assert gradient.tolist() == [0.0, 1.0, 1.0, 0.0]
-
-
-def test_inputs_of_entropy_networks_follow_their_formula_and_have_its_gradient():
-    torch.manual_seed(0)
-    x = torch.randn(50, 3, dtype=torch.float64) * 4
-    x[0] = torch.tensor([0.0, 5.0, -5.0])  # the logarithm's corner, and just not clamped
-    x.requires_grad_()
-
-    def formula(x):
-        near = x.clamp(-5, 5)
-        return torch.cat([near, torch.log2(1 + near.abs())], 1)
-
-    expected = formula(x)
-    assert (expected[:, :3] != x).any()
-    weight = torch.randn_like(expected)
-    found = context_inputs(x, 5)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, x, weight), torch.autograd.grad(expected, x, weight)
-    )

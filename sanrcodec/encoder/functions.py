@@ -17,7 +17,7 @@ from torch.autograd.function import Function
 
 from sanrcodec.encoder.kernels import runs_on
 
-__all__ = ["clamp", "clamp_inward", "context_inputs", "dense", "smooth_axis", "upsample_axis"]
+__all__ = ["clamp", "clamp_inward", "dense", "smooth_axis", "upsample_axis"]
 
 
 def clamp(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
@@ -64,40 +64,6 @@ class _ClampInward(Function):
         """Drop what points outward from outside."""
         (excess,), (gradient,) = ctx.saved_tensors, gradients
         return gradient.masked_fill(excess * gradient < 0, 0.0), None, None
-
-
-def context_inputs(x: Tensor, limit: float) -> Tensor:
-    """What entropy networks see of contexts: the latents, and a logarithm of their magnitudes.
-
-    Args:
-        x: ``[n, N]``.
-        limit: Latents beyond are clamped to it.
-
-    Returns:
-        ``[n, 2 N]``: the clamped ones, and ``log2(1 + abs())`` of them.
-    """
-    inputs: Tensor = _ContextInputs.apply(x, limit)  # type: ignore[no-untyped-call]
-    return inputs
-
-
-class _ContextInputs(Function):
-    """:func:`context_inputs`. Op by op it would be one of the largest costs of a step."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, limit: float) -> Tensor:
-        """Clamp, and take logarithms."""
-        near = x.clamp(-limit, limit)
-        # Where x is clamped, the gradient is that of a constant.
-        ctx.save_for_backward(near, x == near)
-        return torch.cat([near, near.abs().add_(1).log2_()], 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Both gradients, where nothing was clamped."""
-        near, inside = ctx.saved_tensors
-        direct, of_logarithm = gradients[0].tensor_split(2, 1)
-        slope = near.sign().div_(near.abs().add_(1).mul_(math.log(2)))
-        return slope.mul_(of_logarithm).add_(direct).mul_(inside), None
 
 
 def dense(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:

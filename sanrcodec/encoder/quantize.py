@@ -14,7 +14,7 @@ from sanrcodec.bitstream.tables import MAX_RESIDUAL
 from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.kernels.launch import spread
 
-__all__ = ["laplace_bits", "noisy_round", "soft_round", "straight_through"]
+__all__ = ["laplace_bits", "laplace_terms", "noisy_round", "soft_round", "straight_through"]
 
 _EDGE = MAX_RESIDUAL + 0.5  # largest distance without an escape
 _BITS = -1 / math.log(2)  # of the logarithm of a mass
@@ -112,47 +112,62 @@ def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
 
 
 class _LaplaceBits(Function):
-    """:func:`laplace_bits`. Op by op its gradient would take twice as many kernels.
-
-    With ``d`` the distance, ``i = min(d, 0.5)`` and ``r = 1 / scale``, a step has the mass
-    ``1 - (exp((i - 0.5) r) + exp(-(i + 0.5) r)) / 2``, times ``exp(-(d - i) r)``.
-    """
+    """:func:`laplace_bits`. Op by op its gradient would take twice as many kernels."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         """Bits, and their slopes."""
-        offset = x - location
-        distance = offset.abs()
-        inner, r = distance.clamp(max=0.5), scale.reciprocal()
-        # Less one: what is left of 1 by wide distributions would be lost to rounding.
-        before, behind = torch.expm1((inner - 0.5) * r), torch.expm1((-0.5 - inner) * r)
-        total = before + behind
-        is_escape = distance > _EDGE
-        # An escape has the mass of both tails, then a sign and an Exp-Golomb code.
-        escape = (distance - MAX_RESIDUAL).clamp_(min=1).mul_(2).pow_(-2)
-        outer = (distance - inner).masked_fill_(is_escape, _EDGE)
-        mass = torch.where(is_escape, escape, -0.5 * total)
-        bits = torch.addcmul(torch.log(mass), outer, r, value=-1).mul_(_BITS)
-        slope = widening = None
-        if any(ctx.needs_input_grad):
-            share = (behind - before).div_(total)
-            code = 4 * torch.sqrt(escape) * (distance >= MAX_RESIDUAL + 1)
-            slope = torch.where(is_escape, code, share * r).copysign_(offset)
-        if ctx.needs_input_grad[2]:
-            of_mass = torch.addcmul(total.reciprocal(), inner, share).add_(0.5)
-            widening = of_mass.masked_fill_(is_escape, 0.0).add_(outer).mul_(r).mul_(r)
-        ctx.save_for_backward(slope, widening)
+        bits, *slopes = laplace_terms(x, location, scale, any(ctx.needs_input_grad))
+        ctx.save_for_backward(*slopes)
         return bits
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Multiply by the slopes."""
-        slope, widening = ctx.saved_tensors
-        scaled = gradients[0] * _BITS
-        of_location = scaled * slope
+        (gradient,), (of_location, of_scale) = gradients, ctx.saved_tensors
         needs_x, needs_location, needs_scale = ctx.needs_input_grad
+        slope = gradient * of_location
         return (
-            -of_location if needs_x else None,
-            of_location if needs_location else None,
-            scaled.mul_(widening) if needs_scale else None,
+            -slope if needs_x else None,
+            slope if needs_location else None,
+            gradient * of_scale if needs_scale else None,
         )
+
+
+def laplace_terms(
+    x: Tensor, location: Tensor, scale: Tensor, with_slopes: bool = True
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """:func:`laplace_bits`, and its derivatives.
+
+    With ``d`` the distance, ``i = min(d, 0.5)`` and ``r = 1 / scale``, a step has the mass
+    ``1 - (exp((i - 0.5) r) + exp(-(i + 0.5) r)) / 2``, times ``exp(-(d - i) r)``.
+
+    Args:
+        x: ``[N]``.
+        location: ``[N]``.
+        scale: ``[N]``, above 0.
+        with_slopes: Whether the derivatives are wanted.
+
+    Returns:
+        Bits ``[N]``, their derivatives by location (by x it is the negative) and by scale, or None.
+    """
+    offset = x - location
+    distance = offset.abs()
+    inner, r = distance.clamp(max=0.5), scale.reciprocal()
+    # Less one: what is left of 1 by wide distributions would be lost to rounding.
+    before, behind = torch.expm1((inner - 0.5) * r), torch.expm1((-0.5 - inner) * r)
+    total = before + behind
+    is_escape = distance > _EDGE
+    # An escape has the mass of both tails, then a sign and an Exp-Golomb code.
+    escape = (distance - MAX_RESIDUAL).clamp_(min=1).mul_(2).pow_(-2)
+    outer = (distance - inner).masked_fill_(is_escape, _EDGE)
+    mass = torch.where(is_escape, escape, -0.5 * total)
+    bits = torch.addcmul(torch.log(mass), outer, r, value=-1).mul_(_BITS)
+    if not with_slopes:
+        return bits, None, None
+    share = (behind - before).div_(total)
+    code = 4 * torch.sqrt(escape) * (distance >= MAX_RESIDUAL + 1)
+    of_location = torch.where(is_escape, code, share * r).copysign_(offset).mul_(_BITS)
+    of_mass = torch.addcmul(total.reciprocal(), inner, share).add_(0.5)
+    of_scale = of_mass.masked_fill_(is_escape, 0.0).add_(outer).mul_(r).mul_(r).mul_(_BITS)
+    return bits, of_location, of_scale

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sanrcodec.bitstream.entropy_network import CONTEXT_MAX, network_names
+from sanrcodec.bitstream.entropy_network import network_names
 from sanrcodec.bitstream.grids import (
     N_CONTEXT,
     PAD,
@@ -22,17 +21,19 @@ from sanrcodec.bitstream.grids import (
     passes,
 )
 from sanrcodec.bitstream.header import StreamHeader
-from sanrcodec.encoder.functions import clamp, context_inputs
 from sanrcodec.encoder.kernels import runs_on
+from sanrcodec.encoder.latent_bits import Block, Network, bits_of, distributions, seen
 from sanrcodec.encoder.parameters import LatentVector
 from sanrcodec.encoder.part import FloatWeights, Part
-from sanrcodec.encoder.quantize import laplace_bits
+from sanrcodec.encoder.quantize import laplace_terms
 
 __all__ = ["LatentRate"]
 
 # Unknown neighbors point at zeros behind the latents: many, or the atomic additions of the
 # backward pass would all queue for one address.
 _N_ZEROS = 1 << 16
+
+_BLOCK = 1 << 15  # latents that a CPU works on at once
 
 # Tensors of an entropy network.
 _TENSORS = "hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias"
@@ -53,6 +54,7 @@ class LatentRate(Part):
     _context: Tensor
     _coded: Tensor
     _grid: Tensor
+    _blocks: list[Block] | None = None  # of the same latents
 
     def __init__(
         self,
@@ -64,7 +66,8 @@ class LatentRate(Part):
     ) -> None:
         super().__init__()
         self.names, self.share = network_names(header), share
-        self._kind_sizes = []
+        self._kind_sizes: list[int] = []
+        self._n_grids: list[int] = []
         index = [
             np.arange(part.start, part.stop).reshape(grid.shape)
             for grid, part in zip(vector.grids, vector.slices, strict=True)
@@ -72,6 +75,7 @@ class LatentRate(Part):
         all_contexts, all_places, all_numbers = [], [], []
         for name in self.names:
             all_grids = [grid for grid in vector.grids if grid.network == name]
+            self._n_grids.append(len(all_grids))
             # Coarse to fine, so that those left out are the last.
             mine = [grid for grid in all_grids if grid.level >= level]
             tables, kinds = zip(
@@ -84,9 +88,8 @@ class LatentRate(Part):
             self._kind_sizes += np.bincount(all_kinds[order], minlength=len(PassKind)).tolist()
             all_contexts.append(np.concatenate(tables)[order].ravel())
             all_places.append(np.concatenate([index[grid.index].ravel() for grid in mine])[order])
-            numbers = np.repeat(np.arange(len(mine)), [index[g.index].size for g in mine])[order]
-            all_numbers.append(numbers)
-            self.constant(f"_number_{name}", np.eye(len(all_grids))[numbers], device)
+            sizes = [index[grid.index].size for grid in mine]
+            all_numbers.append(np.repeat(np.arange(len(mine)), sizes)[order])
         contexts = np.concatenate(all_contexts)
         unknown = np.flatnonzero(contexts == vector.size)
         contexts[unknown] += np.arange(len(unknown)) % _N_ZEROS
@@ -102,9 +105,8 @@ class LatentRate(Part):
             networks = [weights[f"arm.{name}.{key}"] for name in self.names for key in _TENSORS]
             tables = self._context, self._coded, self._grid
             return latent_bits(latents, *tables, self._kind_sizes, networks) * self.share[1]
-        location, scale = self._distributions(latents, weights)
-        coded = latents.index_select(0, self._coded)
-        return laplace_bits(coded, location, scale).sum() * self.share[1]
+        bits = bits_of(latents, self._all_blocks(), self._networks(weights), _N_ZEROS)
+        return bits * self.share[1]
 
     def moves(self, latents: Tensor, weights: FloatWeights) -> tuple[Tensor, Tensor]:
         """What each latent saves if it alone moves by one step to what its context predicts.
@@ -121,43 +123,45 @@ class LatentRate(Part):
             The step ``[N]``, -1, 0 or 1, and the bits ``[N]``.
         """
         x = latents.detach().clone().requires_grad_()
-        location, scale = self._distributions(x, weights)
-        coded = latents.index_select(0, self._coded)
-        offset = (location - coded).detach()
-        nearer = torch.where(offset.abs() > 0.5, offset.sign(), torch.zeros_like(offset))
-        bits = laplace_bits(coded, location, scale)
-        moved = laplace_bits(coded + nearer, location, scale)
-        zeros = torch.zeros_like(latents)
-        saved = zeros.index_add(0, self._coded, (bits - moved).detach())
-        step = zeros.index_add(0, self._coded, nearer)
-        (slope,) = torch.autograd.grad(bits.sum(), x)
-        return step, (saved - (slope * step).clamp(min=0)) * self.share[1]
+        (slope,) = torch.autograd.grad(self(x, weights), x)
+        step, saved, own = torch.zeros_like(latents).expand(3, -1).clone()
+        table, networks = seen(latents, _N_ZEROS), self._networks(weights)
+        for block in self._all_blocks():
+            values = distributions(block, networks[block.network], table)
+            coded, scale = latents.index_select(0, block.coded), values.scale()
+            offset = values.location - coded
+            nearer = torch.where(offset.abs() > 0.5, offset.sign(), torch.zeros_like(offset))
+            bits, of_location, _ = laplace_terms(coded, values.location, scale)
+            moved, *_ = laplace_terms(coded + nearer, values.location, scale)
+            step.index_add_(0, block.coded, nearer)
+            saved.index_add_(0, block.coded, bits - moved)
+            own.index_add_(0, block.coded, of_location)  # by the latent it has the other sign
+        of_others = slope / self.share[1] + own
+        return step, (saved - (of_others * step).clamp(min=0)) * self.share[1]
 
-    def _distributions(self, latents: Tensor, weights: FloatWeights) -> tuple[Tensor, Tensor]:
-        """Location and scale of the latents at ``_coded``."""
-        padded = torch.cat([latents, latents.new_zeros(_N_ZEROS)])
-        # index_select, since the backward pass of fancy indexing sorts its indices.
-        contexts = padded.index_select(0, self._context)
-        inputs = context_inputs(contexts.reshape(-1, N_CONTEXT), CONTEXT_MAX)
-        inputs_of_kinds = iter(inputs.split(self._kind_sizes))
-        outputs = []
-        for name in self.names:
-            hidden, hidden_bias, output, shortcut, pass_bias, grid_bias = (
-                weights[f"arm.{name}.{key}"] for key in _TENSORS
-            )
-            # Hidden units and shortcut share their inputs, hence one product.
-            sizes = [hidden.shape[1], shortcut.shape[1]]
-            first, bias = torch.cat([hidden, shortcut], 1), torch.cat([hidden_bias, pass_bias], 1)
-            of_kinds = []
-            # Unbound, since the gradient of each indexing would be a tensor of all kinds.
-            for w, b, v in zip(first.unbind(), bias.unbind(), output.unbind(), strict=True):
-                h, y = torch.addmm(b, next(inputs_of_kinds), w.T).split(sizes, 1)
-                of_kinds.append(torch.addmm(y, F.relu(h), v.T))
-            number = getattr(self, f"_number_{name}")
-            outputs.append(torch.addmm(torch.cat(of_kinds), number, grid_bias))
-        # Scale index = 4 * output, width = 2**(index / 4 - 4.25).
-        location, log_scale = torch.cat(outputs).unbind(1)
-        return location, torch.exp2(clamp(log_scale, 0.0, 9.75) - 4.25)
+    def _networks(self, weights: FloatWeights) -> list[Network]:
+        return [
+            Network.of(*(weights[f"arm.{name}.{key}"] for key in _TENSORS)) for name in self.names
+        ]
+
+    def _all_blocks(self) -> list[Block]:
+        """The tables by blocks; made once, and not where a kernel goes without them."""
+        if self._blocks is None:
+            self._blocks = []
+            # A GPU would wait for many small kernels; a CPU has the values of a block in its cache.
+            n_at_once = len(self._coded) if self._coded.is_cuda else _BLOCK
+            begin = 0
+            for i, size in enumerate(self._kind_sizes):
+                network, kind = divmod(i, len(PassKind))
+                grid_of = torch.eye(self._n_grids[network], device=self._coded.device)
+                for first in range(begin, begin + size, n_at_once):
+                    rows = slice(first, min(first + n_at_once, begin + size))
+                    contexts = self._context.view(-1, N_CONTEXT)[rows].T.flatten()
+                    is_of_grid = grid_of.index_select(1, self._grid[rows])
+                    coded = self._coded[rows]
+                    self._blocks.append(Block(network, kind, contexts, coded, is_of_grid))
+                begin += size
+        return self._blocks
 
 
 def _contexts(grid: Grid, index: list[np.ndarray], unknown: int) -> tuple[np.ndarray, np.ndarray]:
