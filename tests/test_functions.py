@@ -18,6 +18,13 @@ TAPS = ((0.0, 1.0, 0.0, 0.0), (-0.25, 0.5, 1.0, -0.125))
 BEFORE = 1
 
 
+@pytest.fixture(params=["all at once", "plane by plane"])
+def blocks(request, monkeypatch):
+    if request.param == "plane by plane":
+        monkeypatch.setattr(functions, "_BLOCK", 1)
+
+
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("axis", [-2, -1])
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
 def test_doubling_follows_its_formula(axis, n):
@@ -35,6 +42,7 @@ def test_doubling_follows_its_formula(axis, n):
     torch.testing.assert_close(cut, doubled.narrow(axis, 0, 2 * n - 1))
 
 
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("axis", [-2, -1])
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
 def test_doubling_has_the_gradient_of_its_formula(axis, n):

@@ -19,6 +19,8 @@ from sanrcodec.encoder.kernels import runs_on
 
 __all__ = ["clamp", "clamp_inward", "dense", "smooth_axis", "upsample_axis"]
 
+_BLOCK = 1 << 21  # numbers that a CPU works on at once: what fits its cache
+
 
 def clamp(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     """The clamp of torch, whose gradient would be five kernels."""
@@ -127,53 +129,75 @@ class _Upsampling(Function):
     def forward(ctx: Any, x: Tensor, taps: Taps, axis: int, before: int) -> Tensor:
         """Upsample."""
         ctx.arguments = taps, axis, before
-        return _along(_upsample, x, *ctx.arguments)
+        return _along(_upsample, x, 2 * x.shape[axis], *ctx.arguments)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Apply the transposed filters."""
-        return _along(_upsample_transposed, gradients[0], *ctx.arguments), None, None, None
+        (gradient,), (taps, axis, before) = gradients, ctx.arguments
+        size = gradient.shape[axis] // 2
+        return _along(_upsample_transposed, gradient, size, taps, axis, before), None, None, None
 
 
 def _along(
-    function: Callable[[Tensor, Taps, int], Tensor], x: Tensor, taps: Taps, axis: int, before: int
+    function: Callable[[Tensor, Tensor, Taps, int], None],
+    x: Tensor,
+    size: int,
+    taps: Taps,
+    axis: int,
+    before: int,
 ) -> Tensor:
-    """Apply a function of ``[A, n, B]`` along an axis."""
+    """Apply a function of ``[A, n, B]`` along an axis, which has so many samples afterwards.
+
+    The function writes ``[A, size, B]``. It goes over its arrays many times, hence block by block,
+    which a CPU then has in its cache.
+    """
     axis += x.ndim
     outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    result = function(x.reshape(outer, x.shape[axis], inner), taps, before)
-    return result.reshape(*x.shape[:axis], -1, *x.shape[axis + 1 :])
+    result = x.new_empty(*x.shape[:axis], size, *x.shape[axis + 1 :])
+    n_at_once = max(1, _BLOCK // (max(size, x.shape[axis]) * inner))
+    parts = (y.reshape(outer, -1, inner).split(n_at_once) for y in (x, result))
+    for source, target in zip(*parts, strict=True):
+        function(source, target, taps, before)
+    return result
 
 
-def _upsample(x: Tensor, taps: Taps, before: int) -> Tensor:
+def _upsample(x: Tensor, doubled: Tensor, taps: Taps, before: int) -> None:
     """``[A, n, B]`` -> ``[A, 2 n, B]``."""
     outer, n, inner = x.shape
     after = len(taps[0]) - 1 - before
     padded = torch.cat([x[:, :1].expand(-1, before, -1), x, x[:, -1:].expand(-1, after, -1)], 1)
-    doubled = x.new_empty(outer, n, 2, inner)
-    for phase, filter_taps in zip(doubled.unbind(2), taps, strict=True):
+    phases = []
+    for filter_taps in taps:
         (first, tap), *others = _non_zero(filter_taps)
-        total = padded.narrow(1, first, n) * tap
+        total = padded.narrow(1, first, n)
+        if others or tap != 1:
+            total = total * tap
         for k, tap in others:
             total.add_(padded.narrow(1, k, n), alpha=tap)
-        phase.copy_(total)
-    return doubled.reshape(outer, 2 * n, inner)
+        phases.append(total)
+    pairs = doubled.view(outer, n, 2, inner)
+    if inner == 1:
+        # Pairs of single samples are interleaved many times faster as complex numbers.
+        torch.complex(*phases, out=torch.view_as_complex(pairs.transpose(2, 3)))
+    else:
+        torch.stack(phases, 2, out=pairs)
 
 
-def _upsample_transposed(gradient: Tensor, taps: Taps, before: int) -> Tensor:
+def _upsample_transposed(gradient: Tensor, result: Tensor, taps: Taps, before: int) -> None:
     """``[A, 2 n, B]`` -> ``[A, n, B]``."""
-    outer, doubled, inner = gradient.shape
-    n, reach = doubled // 2, len(taps[0]) - 1
+    outer, n, inner = result.shape
+    reach = len(taps[0]) - 1
     full = gradient.new_zeros(outer, n + reach, inner)
     phases = gradient.reshape(outer, n, 2, inner).unbind(2)
     for phase, filter_taps in zip(phases, taps, strict=True):
         phase = phase.contiguous()  # each tap reads it
         for k, tap in _non_zero(filter_taps):
             full.narrow(1, k, n).add_(phase, alpha=tap)
+    result.copy_(full.narrow(1, before, n))
     # What reached the replicated border belongs to the edge samples.
-    full[:, before] += full[:, :before].sum(1)
-    full[:, before + n - 1] += full[:, before + n :].sum(1)
-    return full[:, before : before + n]
+    result[:, 0] += full[:, :before].sum(1)
+    result[:, -1] += full[:, before + n :].sum(1)
 
 
 def smooth_axis(x: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
@@ -233,4 +257,4 @@ def _non_zero(taps: tuple[float, ...]) -> list[tuple[int, float]]:
 @lru_cache(maxsize=64)
 def _matrix(taps: Taps, before: int, n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """``[2 n, n]``: what doubles an axis of ``n`` samples."""
-    return _upsample(torch.eye(n, dtype=dtype)[None], taps, before)[0].to(device)
+    return _along(_upsample, torch.eye(n, dtype=dtype), 2 * n, taps, -2, before).to(device)
