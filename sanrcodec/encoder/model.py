@@ -26,7 +26,7 @@ from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors, plane_
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights
 from sanrcodec.encoder.rate import LatentRate
-from sanrcodec.encoder.scene import FloatScene, Scene
+from sanrcodec.encoder.scene import FloatScene, Known, Scene
 from sanrcodec.encoder.views import Views
 
 __all__ = ["Quantizer", "SceneModel", "StepChoices"]
@@ -114,17 +114,29 @@ class SceneModel(nn.Module):
         scene: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights)
         return scene
 
-    def joint_scene(self, latents: Tensor, weights: FloatWeights) -> FloatScene:
+    def joint_scene(
+        self, latents: Tensor, weights: FloatWeights, known: Known | None = None
+    ) -> FloatScene:
         """The same scene, of which each rank computes a band of rows; see :class:`Bands`.
 
-        Collective: latents and weights must be the same on all ranks.
+        Collective: latents and weights must be the same on all ranks, and so must the parts that
+        are known.
+
+        Args:
+            latents: Quantized, ``[N]``.
+            weights: Real weights per tensor.
+            known: Of the same latents.
         """
-        bands = self._bands
-        band: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights, bands.rows)
-        textures, *others = band
-        return FloatScene(
-            bands.join(textures), *(None if part is None else bands.join(part) for part in others)
-        )
+        bands, known = self._bands, Known() if known is None else known
+
+        def joined() -> FloatScene:
+            planes = self.latent_vector.planes(latents)
+            band: FloatScene = self.scene_part(planes, weights, bands.rows, known)
+            textures, *others = band
+            rest = (None if part is None else bands.join(part) for part in others)
+            return FloatScene(bands.join(textures), *rest)
+
+        return known.once("scene", joined)
 
     def views(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
         """Colors ``[B, C, H, W]`` of the views ``v * U + u``, see :class:`Views`."""
@@ -211,15 +223,12 @@ class SceneModel(nn.Module):
         step = self.weight_vector.step
 
         def evaluate(
-            mse: Tensor | None = None,
-            latent_bits: Tensor | None = None,
-            scene: FloatScene | None = None,
+            known: Known, mse: Tensor | None = None, latent_bits: Tensor | None = None
         ) -> Tensor:
             """Cost, distortion and bits of the latents, unless known, and all bits per pixel."""
             weights, weight_bits = self.quantized_weights()
             if mse is None:
-                scene = scene or self.joint_scene(latents, weights)
-                views = self.views(scene, weights, index)
+                views = self.views(self.joint_scene(latents, weights, known), weights, index)
                 mse = mse_yuv(plane_errors(views, target).mean(0))
             if latent_bits is None:
                 latent_bits = self.latent_bits(latents, weights)
@@ -228,24 +237,23 @@ class SceneModel(nn.Module):
             self.ranks.average_(figures)
             return figures
 
-        best, mse, latent_bits, rate = evaluate()
+        known = Known()
+        best, mse, latent_bits, rate = evaluate(known)
         choices: StepChoices = []
         for spec, part in zip(self.weight_vector.specs, self.weight_vector.slices, strict=True):
+            group = spec.name.split(".")[0]
             # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
-            entropy_only = spec.name.startswith("arm.")
-            # Those of views cannot change the scene, which takes three quarters of the time.
-            scene = None
-            if spec.name.startswith("view") or spec.name == "per_view":
-                scene = self.joint_scene(latents, self.quantized_weights()[0])
+            entropy_only = group == "arm"
             kept, failures, before = 1.0, 0, (mse, rate)
             tried = [(0.0, 0.0)]
             for shift in range(1, SHIFT_MAX + 1):
                 step[part] = 2.0**shift
-                found = evaluate(mse) if entropy_only else evaluate(None, latent_bits, scene)
+                parts = known.without(group)
+                found = evaluate(parts, mse) if entropy_only else evaluate(parts, None, latent_bits)
                 tried.append((float(found[1] - before[0]), float(found[3] - before[1])))
                 if found[0] < best:
                     best, mse, latent_bits, rate = found
-                    kept, failures = 2.0**shift, 0
+                    kept, failures, known = 2.0**shift, 0, parts
                 elif (failures := failures + 1) == _STEP_FAILURES:
                     break
             step[part] = kept

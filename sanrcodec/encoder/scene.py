@@ -7,9 +7,9 @@ of it can be computed for some rows of the canvas alone. Must not quantize, nor 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,9 @@ from sanrcodec.encoder.part import FloatWeights, Part
 from sanrcodec.encoder.warp import HALF_AFTER, HALF_BEFORE, half_samples
 from sanrcodec.scene import color_filter, pyramid, trunk, warp
 
-__all__ = ["ColorFilter", "FloatScene", "Pyramids", "Scene", "Trunk", "layer_of"]
+__all__ = ["ColorFilter", "FloatScene", "Known", "Pyramids", "Scene", "Trunk", "layer_of"]
+
+T = TypeVar("T")
 
 _LEAK = 2.0**-LEAK_BITS
 # A pair of filters: a quarter to either side.
@@ -35,6 +37,13 @@ _QUARTER_TAPS = (
 )
 _QUARTER_REACH = len(pyramid.UPSAMPLING_TAPS) // 2  # samples to either side
 _MAX_WEIGHTS = 96  # of a tap of the color filter: a kernel has their gradients in registers
+# By the group of a tensor, the parts of a scene that follow from it.
+_BEHIND = {
+    "texture": ("texture", "color_filter", "scene"),
+    "color_filter": ("color_filter", "scene"),
+    "geometry": ("geometry", "scene"),
+    "slope": ("slope", "scene"),
+}
 _SMOOTHING_TAPS = tuple(t / 256 for t in pyramid.SMOOTHING_TAPS)
 
 
@@ -232,6 +241,29 @@ class FloatScene(NamedTuple):
     slopes: Tensor | None = None
 
 
+class Known:
+    """What parts of a scene have given, for weights that change one tensor at a time.
+
+    Attributes:
+        found: By the name of a part, which is that of its tensors; ``scene`` is the whole.
+    """
+
+    def __init__(self, found: dict[str, Any] | None = None) -> None:
+        self.found = found or {}
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What a part has given, or gives now."""
+        if name not in self.found:
+            self.found[name] = make()
+        result: T = self.found[name]
+        return result
+
+    def without(self, group: str) -> Known:
+        """What stays true when a tensor of a group changes."""
+        behind = _BEHIND.get(group, ())
+        return Known({name: x for name, x in self.found.items() if name not in behind})
+
+
 class Scene(Part):
     """Twin of :class:`sanrcodec.scene.scene.Scene` up to its layers.
 
@@ -251,10 +283,22 @@ class Scene(Part):
             self.slope_trunk = Trunk(header, "slope")
 
     def forward(
-        self, planes: Planes, weights: FloatWeights, rows: range | None = None
+        self,
+        planes: Planes,
+        weights: FloatWeights,
+        rows: range | None = None,
+        known: Known | None = None,
     ) -> FloatScene:
-        """The scene of quantized latents and weights, or some rows of it."""
+        """The scene of quantized latents and weights, or some rows of it.
+
+        Args:
+            planes: Quantized latents.
+            weights: Real weights per tensor.
+            rows: Of the canvas.
+            known: What an earlier call with the same latents and rows has found.
+        """
         header, (height, width) = self.header, self.canvas
+        known = Known() if known is None else known
         rows = range(height) if rows is None else rows
         # What the steps behind look at is computed as well. Rows beyond that are missing, hence
         # wrong at the edge of what is computed, and nothing looks at them.
@@ -262,15 +306,19 @@ class Scene(Part):
         reach = self.color_filter.reach if header.color_filter else 0
         filtered = _widened(wide, reach, reach, height)
         inner = _within(wide, filtered)
-        upsampled = self.pyramids(planes, filtered)
-        features = self.trunk(upsampled["texture"], weights)
+        upsampled = known.once("pyramids", lambda: self.pyramids(planes, filtered))
+        features = known.once("texture", lambda: self.trunk(upsampled["texture"], weights))
         features = features.reshape(header.n_textures, header.features, len(filtered), width)
         if header.color_filter:
-            features = self.color_filter(features, weights)
+            uncorrected = features
+            features = known.once("color_filter", lambda: self.color_filter(uncorrected, weights))
             features = _of_rows(features, inner)
         if not header.layers:
             return FloatScene(features, None)
-        geometry = self.geometry_trunk(_of_rows(upsampled["geometry"], inner), weights)
+        geometry = known.once(
+            "geometry",
+            lambda: self.geometry_trunk(_of_rows(upsampled["geometry"], inner), weights),
+        )
         geometry = geometry.reshape(-1, len(wide), width)
         disparities, visibility = geometry.split([header.layers, header.layers - 1])
         kept = _within(rows, wide)
@@ -281,7 +329,9 @@ class Scene(Part):
             features = torch.cat([features, visibility[:, None]], 1)
         slopes = None
         if header.has_slopes:
-            found = self.slope_trunk(_of_rows(upsampled["slope"], inner), weights)
+            found = known.once(
+                "slope", lambda: self.slope_trunk(_of_rows(upsampled["slope"], inner), weights)
+            )
             slopes = half_samples(found.reshape(-1, len(wide), width), kept)
         return FloatScene(half_samples(features, kept), disparities, slopes)
 

@@ -25,7 +25,7 @@ from sanrcodec.encoder.last_good import LastGood
 from sanrcodec.encoder.model import Quantizer, SceneModel
 from sanrcodec.encoder.optimizer import Adam
 from sanrcodec.encoder.process import restore_random_state
-from sanrcodec.encoder.quantize import noisy_round, straight_through
+from sanrcodec.encoder.quantize import noisy_round
 from sanrcodec.encoder.schedule import Schedule, Stage
 from sanrcodec.encoder.sweep import Geometry
 from sanrcodec.errors import SanrError
@@ -218,7 +218,7 @@ class Steps:
     def _backward(self, stage: Stage, progress: Tensor) -> None:
         """This rank's share of the gradients, and its views' figures."""
         schedule, phase, index = self.schedule, stage.phase, self.views.index
-        quantize: Quantizer = straight_through
+        quantize: Quantizer = _resting
         if not phase.latents_rest:
             temperature, width = schedule.annealing(phase, progress)
             quantize = partial(noisy_round, temperature=temperature, width=width)
@@ -262,3 +262,8 @@ class Steps:
         late = progress >= schedule.importance.lost_from
         self.importance.observe(total, times, progress >= schedule.guide_until, late)
         self.figures.lerp_(figures, (self.count <= 1).float().clamp(min=0.1))
+
+
+def _resting(x: Tensor) -> Tensor:
+    """Latents that no step changes: none of what leads to them is differentiated."""
+    return torch.round(x.detach())
