@@ -205,7 +205,7 @@ class ColorFilter(Part):
             names = "linear", "hidden.weight", "hidden.bias", "output"
             linear, hidden, bias, output = (weights[f"color_filter.{name}"] for name in names)
             return filtered(features, linear, hidden, bias, output, _LEAK)
-        padded = F.pad(features, self.border, mode="replicate")
+        padded = F.pad(self._by_pixels(features), self.border, mode="replicate")
         linear = self._taps(weights, "linear")
         if self.n_hidden:
             # Hidden units and linear part share their inputs, hence one convolution.
@@ -218,11 +218,18 @@ class ColorFilter(Part):
         else:
             correction = F.conv2d(padded, linear)
         colors, others = features.split([n, features.shape[1] - n], 1)
-        return torch.cat([colors + correction, others], 1)
+        return torch.cat([colors + correction.contiguous(), others], 1)
 
     def _taps(self, weights: FloatWeights, name: str) -> Tensor:
         taps = weights[f"color_filter.{name}"]
-        return taps.sum((2, 3), keepdim=True) if self.level else taps
+        return taps.sum((2, 3), keepdim=True) if self.level else self._by_pixels(taps)
+
+    def _by_pixels(self, x: Tensor) -> Tensor:
+        """The same ``[n, C, H, W]``, with all channels of a pixel side by side.
+
+        So a CPU takes half the time for convolutions of more than single pixels.
+        """
+        return x if self.level or x.is_cuda else x.contiguous(memory_format=torch.channels_last)
 
 
 class FloatScene(NamedTuple):
