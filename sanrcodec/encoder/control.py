@@ -119,7 +119,7 @@ class RateControl:
         self._few, self._all, self._searched, self._rested = (
             Probe(model, light_field, n, exposure) for n in n_views
         )
-        self._correction = Correction(target, model, self._few, self._searched, self.lmbda)
+        self._correction = Correction(target, model, self._few, self.lmbda)
         # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
         # followed without the schedule's factor, what they have followed of that factor, and at
         # which progress; the distance of late; by how many dB the few views differ from all of

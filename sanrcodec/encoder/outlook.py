@@ -24,7 +24,7 @@ _GROWTH_FORESEEN = 1.18, 0.04
 # of the size: where a bit is cheap; what this falls by with the logarithm of its price, which is
 # lmbda by the pixels of a view; and the least.
 _LEFT_AT_BEGIN, _LEFT_AT_END, _LEFT_AT_QUARTER = (
-    (0.78, 0.052, 0.35), (0.8, 0.03, 0.5), (0.8, 0.055, 0.25),
+    (0.68, 0.052, 0.3), (0.8, 0.03, 0.5), (0.8, 0.055, 0.25),
 )  # fmt: skip
 _CHEAP = 1.7e-6
 _STEPS_SEEN = 640

@@ -40,7 +40,7 @@ def settle(
     write: Callable[[], tuple[bytes, int, SanrFile]],
     measure: Callable[[SanrFile], Quality],
 ) -> Written:
-    """Write the model, and correct it as long as the file has more bits or quality than asked for.
+    """Write the model, and correct it as long as the file is off to a side that can be corrected.
 
     Collective, if a control is given.
 
@@ -63,8 +63,11 @@ def settle(
             best = found
         elif not target.breaks_limit(bits):
             break  # the correction went too far
+        # What was taken away is not given back.
+        is_short = tries == 0 and target.falls_short(bits, psnr_yuv)
         spare = tries**2 * _SPARE_BITS
-        if not (target.exceeds(bits, psnr_yuv) and control.correct(bits + spare, psnr_yuv)):
+        is_off = is_short or target.exceeds(bits, psnr_yuv)
+        if not (is_off and control.correct(bits + spare, psnr_yuv)):
             break
         written = write()
     assert best is not None

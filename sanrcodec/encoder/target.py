@@ -75,10 +75,15 @@ class Target:
             psnr_yuv: Expected of it, in dB.
         """
         if self.bits is not None:
-            aim = self.bits * (1 - _SIZE_TOLERANCE / 2) if self.is_limit else self.bits
-            return math.log(max(bits, 1.0) / aim) / _RATE_EXPONENT
+            return math.log(max(bits, 1.0) / self._aim) / _RATE_EXPONENT
         assert self.psnr_yuv is not None
         return (psnr_yuv - self.psnr_yuv) / _DB_PER_OCTAVE * math.log(2)
+
+    @property
+    def _aim(self) -> float:
+        """Bits in the middle of those that are near enough."""
+        assert self.bits is not None
+        return self.bits * (1 - _SIZE_TOLERANCE / 2) if self.is_limit else self.bits
 
     def exceeds(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
         """Whether a file has more than it shall.
@@ -102,8 +107,8 @@ class Target:
         """
         if self.bits is None:
             return False
-        tolerance = _SIZE_TOLERANCE if self.is_limit else _BPP_TOLERANCE * slack
-        return bits < self.bits * (1 - _CORRECTED * tolerance)
+        tolerance = _SIZE_TOLERANCE / 2 if self.is_limit else _BPP_TOLERANCE
+        return bits < self._aim * (1 - _CORRECTED * tolerance * slack)
 
     def miss(self, bits: float, psnr_yuv: float) -> float:
         """How far a file is off, 0 where it is exact: of two the one with less is kept.
