@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from sanrcodec.bitstream.weights import SHIFT_MAX
 from sanrcodec.encoder.loss import mse_yuv, plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.scene import Known
 
 __all__ = ["move_steps"]
 
@@ -79,27 +81,31 @@ def _moves(model: SceneModel, probe: Probe, finer: bool) -> list[_Move]:
     index, targets = probe.views()
     latents = rounded_latents(model)
 
-    def measure() -> tuple[float, float]:
-        """Squared error in levels, and bits."""
+    def measure(known: Known, error: Tensor | None = None) -> Tensor:
+        """Squared error in levels, unless known, and bits."""
         weights, weight_bits = model.quantized_weights()
-        views = model.views(model.scene(latents, weights), weights, index)
-        error = mse_yuv(plane_errors(views, targets).mean(0))
+        if error is None:
+            views = model.views(model.joint_scene(latents, weights, known), weights, index)
+            error = mse_yuv(plane_errors(views, targets).mean(0))
         figures = torch.stack([error, model.latent_bits(latents, weights) + weight_bits])
         model.ranks.average_(figures)
-        return float(figures[0]), float(figures[1])
+        return figures
 
     step = model.weight_vector.step
-    error, bits = measure()
+    known = Known()
+    error, bits = measure(known)
     moves = []
-    for part in model.weight_vector.slices:
+    for spec, part in zip(model.weight_vector.specs, model.weight_vector.slices, strict=True):
         kept = float(step[part.start])
+        group = spec.name.split(".")[0]
         for factor in _FINER if finer else _COARSER:
             if not 1.0 <= kept * factor <= 2.0**SHIFT_MAX:
                 continue
             step[part] = kept * factor
-            moved_error, moved_bits = measure()
-            gained = (moved_bits - bits) if finer else (bits - moved_bits)
+            # The entropy networks' tensors cannot change a sample.
+            moved = measure(known.without(group), error if group == "arm" else None)
+            gained = float(moved[1] - bits) if finer else float(bits - moved[1])
             if gained > 0:
-                moves.append(_Move(part, kept * factor, (moved_error - error) / gained))
+                moves.append(_Move(part, kept * factor, float(moved[0] - error) / gained))
         step[part] = kept
     return sorted(moves, key=lambda move: move.price)
