@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import read_light_field, write_mosaic
+from sanrcodec.io import Selection, read_light_field, write_mosaic
 from sanrcodec.io.mosaic_grid import RepeatedContentError, infer_grid
 
 
@@ -44,6 +44,24 @@ def test_write_mosaic_refuses_contradictions(tmp_path):
     with pytest.raises(LightFieldError, match="no views"):
         write_mosaic(tmp_path / "lf.png", [], (2, 3))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("lines", [(1, 0), (2, 2), (0, 4)])
+def test_lines_that_separate_views_are_said(tmp_path, lines):
+    samples = render((3, 4), (48, 64), seed=2)
+    (rows, columns), (height, width) = lines, samples.shape[2:4]
+    sizes = ((0, 0), (0, 0), (0, rows), (columns, 0), (0, 0))
+    framed = np.pad(samples, sizes, constant_values=255)
+    save(tmp_path / "lf.png", tile(framed))
+    crop = f"--crop 0:{height},{columns}:{columns + width}"
+    assert crop in assert_reads(tmp_path / "lf.png", framed, grid=(3, 4))
+    kept = Selection(crop=((0, height), (columns, columns + width)))
+    assert "--crop" not in assert_reads(tmp_path / "lf.png", samples, grid=(3, 4), selection=kept)
+    save(tmp_path / "lf.png", tile(samples))
+    assert "--crop" not in assert_reads(tmp_path / "lf.png", samples, grid=(3, 4))
+    background = np.pad(samples, ((0, 0), (0, 0), (20, 20), (20, 20), (0, 0)))
+    save(tmp_path / "lf.png", tile(background))
+    assert "--crop" not in assert_reads(tmp_path / "lf.png", background, grid=(3, 4))
 
 
 def test_the_grid_of_another_image_in_a_text_chunk(tmp_path):

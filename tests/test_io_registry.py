@@ -34,6 +34,12 @@ def test_wrong_paths(tmp_path):
         write_view(tmp_path / "lf.tif", noise((4, 4, 3)), 8)
 
 
+@pytest.mark.parametrize("path", ["", None, 5, b"lf.png", np.zeros((2, 2, 8, 8, 3), np.uint8)])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(LightFieldError, match=r"expected the path of a file or folder$"):
+        read_light_field(path)
+
+
 def test_options_that_say_nothing_are_refused(tmp_path):
     write_mosaic(tmp_path / "lf.png", noise((1, 2, 4, 4, 3)), (1, 2))
     for name, value in [("axes", "vuhwc"), ("dataset", "LF"), ("order", "rows")]:
@@ -46,7 +52,9 @@ def test_options_that_say_nothing_are_refused(tmp_path):
 def test_raw_captures_name_what_decodes_them(tmp_path, name):
     content = b"\x89LFP\r\n\x1a\n" + bytes(64)
     (tmp_path / name).write_bytes(content)
-    refuses("raw capture of a camera; decode it to views first, with LFToolbox", tmp_path / name)
+    advice = "raw capture of a camera; decode it to views first, with LFToolbox"
+    refuses(advice, tmp_path / name)
+    refuses(advice, tmp_path / name, grid=(9, 9))
     refuses("no images in this folder, but .* raw capture", tmp_path)
 
 

@@ -147,7 +147,9 @@ def _lister(path: Path) -> _Lister:
     for magic, lister in _BY_MAGIC.items():
         if head.startswith(magic):
             return lister
-    raise LightFieldError(f"{path}: this is no file of arrays that is known")
+    raise LightFieldError(
+        f"{path}: this is no file of arrays that is known, expected {', '.join(_BY_SUFFIX)}"
+    )
 
 
 def _accepts(path: Path) -> bool:

@@ -16,9 +16,12 @@ from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.image import Image, read_image
 from sanrcodec.io.mosaic_grid import RepeatedContentError, infer_grid, is_lenslet_image
 from sanrcodec.io.reading import Layout, Reading, Request
+from sanrcodec.io.selection import Selection
 from sanrcodec.lightfield import format_grid, parse_grid
 
 __all__ = ["LAYOUT", "doubt", "read_whole", "split", "stated_grid", "write_mosaic"]
+
+_MOST_LINES = 8  # of pixels, between views; more is rather a background
 
 
 def _read(request: Request) -> Reading:
@@ -49,6 +52,7 @@ def _read(request: Request) -> Reading:
             )
         doubt(request, image, (height, width))
     tiles = image.samples.reshape(n_v, height, n_u, width, -1)
+    _doubt_lines(request, tiles)
     return Reading(tiles.transpose(0, 2, 1, 3, 4), image.bit_depth, "mosaic, from the top left")
 
 
@@ -109,6 +113,31 @@ def stated_grid(request: Request, image: Image) -> tuple[int, int] | None:
         raise LightFieldError(f"{request.path}: text chunk {png.GRID_KEY}: {error}") from None
     request.refuse_other_grid(grid, f"its text chunk {png.GRID_KEY} says")
     return grid
+
+
+def _doubt_lines(request: Request, tiles: np.ndarray) -> None:
+    """Say so if lines of one color seem to separate the views ``[V, H, U, W, C]``."""
+    n_v, height, n_u, width, _ = tiles.shape
+    if n_v * n_u == 1 or request.selection.crop != Selection().crop:
+        return
+    top, bottom = _count_lines(tiles.min((0, 2, 3)), tiles.max((0, 2, 3)))
+    left, right = _count_lines(tiles.min((0, 1, 2)), tiles.max((0, 1, 2)))
+    if top or bottom or left or right:
+        request.note(
+            f"{request.path}: at their edges all views have the same lines of one color; if these "
+            "separate the views, leave them out with "
+            f"--crop {top}:{height - bottom},{left}:{width - right}"
+        )
+
+
+def _count_lines(low: np.ndarray, high: np.ndarray) -> tuple[int, int]:
+    """Count lines of one color at both ends of an axis; 0 if they are more than a separation."""
+    is_varied = (low != high).any(axis=1)
+    most = min(_MOST_LINES, len(is_varied) // 8)
+    if not is_varied.any():
+        return 0, 0
+    first, last = int(is_varied.argmax()), int(is_varied[::-1].argmax())
+    return first if first <= most else 0, last if last <= most else 0
 
 
 def _check_chunk(path: Path, image: Image, grid: tuple[int, int]) -> None:

@@ -63,7 +63,8 @@ class RepeatedContentError(LightFieldError):
         )
         advice = (
             "; if it is a mosaic of which a part is lost, give a whole one, or the views in a "
-            "folder; if not, add --grid VxU (one ordinary image is 1x1)"
+            "folder, also if there are lines between them; if not, add --grid VxU (one ordinary "
+            "image is 1x1)"
         )
         if n_v and n_u:
             advice = (

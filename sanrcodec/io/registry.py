@@ -121,6 +121,9 @@ def read_input(
     Raises:
         LightFieldError: the input is missing, damaged, ambiguous or no light field.
     """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        what = "an empty path" if isinstance(path, str) else f"of type {type(path).__name__}"
+        raise LightFieldError(f"the input is {what}, expected the path of a file or folder")
     path = Path(path)
     if not path.exists():
         raise LightFieldError(f"{path}: no such file or folder")
@@ -135,7 +138,8 @@ def read_input(
     request = Request(path, note, grid, _DIRECTIONS.get(order), axes, dataset, layout, told)
     chosen = _choose(path, layout)
     for name in ("grid", "order", "axes", "dataset"):
-        if getattr(request, name) is not None and name not in chosen.options:
+        is_idle = getattr(request, name) is not None and name not in chosen.options
+        if is_idle and chosen is not foreign.LAYOUT:  # which tells first what the file is
             raise LightFieldError(f"{path}: --{name} says nothing about layout {chosen.name}")
     try:
         reading = chosen.reads(request)
@@ -160,7 +164,10 @@ def _choose(path: Path, name: str | None) -> Layout:
         raise LightFieldError(f"layout {name!r} is unknown, expected {', '.join(LAYOUTS)}")
     if path.is_dir() != layout.folder:
         kind = "folder" if path.is_dir() else "file"
-        raise LightFieldError(f"{path}: layout {name!r} cannot be read from a {kind}")
+        raise LightFieldError(
+            f"{path}: layout {name!r} cannot be read from a {kind}; leave out --layout, or give a "
+            f"{'file' if path.is_dir() else 'folder'}"
+        )
     return layout
 
 

@@ -47,7 +47,7 @@ def _read(request: Request) -> Reading:
         )
     if len(frames) != math.prod(grid):
         raise LightFieldError(
-            f"{path}: the file holds {len(frames)} images, "
+            f"{path}: the file holds {len(frames)} image{'s' if len(frames) > 1 else ''}, "
             f"but --grid {format_grid(grid)} needs {math.prod(grid)}"
         )
     for remark in frames[0].remarks:
