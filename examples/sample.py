@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import synthetic
@@ -20,6 +21,8 @@ def sample_light_field() -> sanrcodec.LightField:
 def sample_file(argument: list[str]) -> Path:
     """The file named on the command line, else ``sample.sanr`` here, encoded if it is not there."""
     if argument:
+        if not Path(argument[0]).is_file():
+            sys.exit(f"{argument[0]} is no file, expected a .sanr file; leave it out to make one")
         return Path(argument[0])
     path = Path("sample.sanr")
     if not path.exists():

@@ -292,8 +292,10 @@ def test_torch_gives_the_same_samples(content: bytes) -> None:
 
 
 def test_an_unknown_device_is_refused(content: bytes) -> None:
-    pytest.importorskip("torch")
-    with pytest.raises(LightFieldError, match="device nonsense is not usable here"):
+    torch = pytest.importorskip("torch")
+    advice = "cpu or cuda" if torch.cuda.is_available() else "cpu"
+    message = rf"device nonsense is not usable here .*; use {advice}$"
+    with pytest.raises(LightFieldError, match=message):
         SanrFile(content, device="nonsense")
 
 

@@ -97,3 +97,16 @@ def test_the_example_on_disparity_is_right(tmp_path: Path, axes_reversed: int) -
     )  # fmt: skip
     moved, as_it_is = map(float, re.findall(r"differs by ([\d.]+)", done.stdout))
     assert moved < 0.5 * as_it_is
+
+
+@pytest.mark.parametrize("script", ["disparity.py", "embed.py", "refocus.py", "video.py"])
+def test_an_example_without_its_file_is_refused_in_one_line(tmp_path: Path, script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / script, "absent.sanr"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        done.stderr == "absent.sanr is no file, expected a .sanr file; leave it out to make one\n"
+    )

@@ -191,8 +191,8 @@ def test_size_of_a_file_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_folder(tmp_path: Path) -> None:
-    assert_refused(sanr("info", tmp_path), 1, "Is a directory")
-    with pytest.raises((OSError, SanrError)):
+    assert_refused(sanr("info", tmp_path), 1, f"{tmp_path}: a folder, expected a .sanr file")
+    with pytest.raises(IsADirectoryError):
         sanrcodec.open(tmp_path)
 
 

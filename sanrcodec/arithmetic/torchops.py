@@ -110,7 +110,8 @@ def usable_device(name: str) -> torch.device:
         torch.zeros(1, dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
+        others = "cpu or cuda" if torch.cuda.is_available() else "cpu"
         raise LightFieldError(
-            f"device {name} is not usable here ({reason}); use cpu or cuda"
+            f"device {name} is not usable here ({reason}); use {others}"
         ) from None
     return device

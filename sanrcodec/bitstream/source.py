@@ -7,6 +7,7 @@ another kind costs nothing.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -55,6 +56,8 @@ def read_source(source: Source) -> tuple[bytes, str]:
         return source, "<bytes>"
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
+        if os.path.isdir(source):
+            raise IsADirectoryError(errno.EISDIR, "a folder, expected a .sanr file", name)
         with open(source, "rb", buffering=0, opener=_open_at_once) as file, located(name):
             status = os.fstat(file.fileno())
             return _read(file, status.st_size if stat.S_ISREG(status.st_mode) else 0), name
