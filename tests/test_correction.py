@@ -76,42 +76,16 @@ def test_a_limit_is_kept_at_any_price(model: tuple[SceneModel, LightField]) -> N
         model_.latents.copy_(kept)
 
 
-def test_steps_chosen_again_are_those_that_were_searched(
-    model: tuple[SceneModel, LightField],
-) -> None:
-    model_, light_field = model
-    step = model_.weight_vector.step
-    views = Probe(model_, light_field, 2).views()
-    with torch.no_grad():
-        model_.weights.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
-    try:
-        choices = model_.coarsen(*views, 8.0)
-        found = step.clone()
-        assert (found > 1).any()
-        model_.choose_steps(choices, 8.0)
-        assert torch.equal(step, found)
-        totals = []
-        for lmbda in (0.0, 8.0, 1e4):
-            model_.choose_steps(choices, lmbda)
-            totals.append(float(model_.quantized_weights()[1].detach()))
-        assert totals[0] > totals[1] > totals[2]
-    finally:
-        step.fill_(1.0)
-        model_.weights.data.zero_()
-
-
 class Searched(NamedTuple):
     """A model with weights whose steps have been searched."""
 
     model: SceneModel
     probe: Probe
-    choices: list
     bits: float
 
-    def correct(self, target: Target, *, is_new: bool, bits: float | None = None) -> bool:
+    def correct(self, target: Target, bits: float | None = None) -> bool:
         correction = Correction(target, self.model, self.probe, torch.tensor(_LMBDA))
-        choices = self.choices if is_new else None
-        return correction.run(self.bits if bits is None else bits, 0.0, choices, 1.0)
+        return correction.run(self.bits if bits is None else bits, 0.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +95,9 @@ def search(model: tuple[SceneModel, LightField]) -> tuple[Searched, list]:
     probe = Probe(model_, light_field, 2)
     with torch.no_grad():
         model_.weights.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
-    choices = model_.coarsen(*probe.views(), _LMBDA)
+    model_.coarsen(*probe.views(), _LMBDA)
     state = [model_.weight_vector.step, model_.weights.detach(), model_.latents.detach()]
-    found = Searched(model_, probe, choices, probe.bits()), [part.clone() for part in state]
+    found = Searched(model_, probe, probe.bits()), [part.clone() for part in state]
     model_.weight_vector.step.fill_(1.0)
     model_.weights.data.zero_()
     return found
@@ -141,47 +115,67 @@ def searched(search: tuple[Searched, list]) -> Iterator[Searched]:
     model.latents.data.copy_(latents)
 
 
-@pytest.mark.parametrize("is_new", [True, False], ids=["searched", "adapted"])
-def test_a_file_near_enough_is_left_alone(searched: Searched, is_new: bool) -> None:
+def test_a_file_near_enough_is_left_alone(searched: Searched) -> None:
     step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
-    assert not searched.correct(Target("bpp", 1, bits=0.99 * searched.bits), is_new=is_new)
+    assert not searched.correct(Target("bpp", 1, bits=0.99 * searched.bits))
     assert torch.equal(searched.model.weight_vector.step, step)
     assert torch.equal(rounded_latents(searched.model), latents)
 
 
-@pytest.mark.parametrize("is_new", [True, False], ids=["searched", "adapted"])
-def test_a_file_that_is_too_small_gets_finer_steps(searched: Searched, is_new: bool) -> None:
+def test_a_file_that_is_too_small_gets_finer_steps(searched: Searched) -> None:
     step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
     wanted = 1.03 * searched.bits
-    assert searched.correct(Target("bpp", 1, bits=wanted), is_new=is_new)
+    assert searched.correct(Target("bpp", 1, bits=wanted))
     assert (searched.model.weight_vector.step <= step).all()
     assert 0.976 * wanted < searched.probe.bits() < 1.024 * wanted
     assert torch.equal(rounded_latents(searched.model), latents)
 
 
-@pytest.mark.parametrize("is_new", [True, False], ids=["searched", "adapted"])
-def test_a_file_that_is_too_large_gets_coarser_steps(searched: Searched, is_new: bool) -> None:
+def test_a_file_that_is_too_large_gets_coarser_steps(searched: Searched) -> None:
     step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
     wanted = 0.97 * searched.bits
-    assert searched.correct(Target("bpp", 1, bits=wanted), is_new=is_new)
+    assert searched.correct(Target("bpp", 1, bits=wanted))
     assert (searched.model.weight_vector.step >= step).all()
     assert searched.probe.bits() <= 1.024 * wanted
     assert torch.equal(rounded_latents(searched.model), latents)
 
 
-@pytest.mark.parametrize(
-    ("share", "is_new"), [(0.8, False), (0.9, True)], ids=["adapted", "searched"]
-)
-def test_a_file_that_is_too_large_for_steps_loses_latents(
-    searched: Searched, share: float, is_new: bool
-) -> None:
+def test_a_file_that_is_too_large_for_steps_loses_latents(searched: Searched) -> None:
     step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
-    wanted = share * searched.bits
-    assert searched.correct(Target("bpp", 1, bits=wanted), is_new=is_new)
+    wanted = 0.8 * searched.bits
+    assert searched.correct(Target("bpp", 1, bits=wanted))
     assert (searched.model.weight_vector.step >= step).all()
     assert wanted < searched.probe.bits() <= 1.024 * wanted
     moved = int((rounded_latents(searched.model) != latents).sum())
     assert 0 < moved < len(latents) // 4
+
+
+def test_a_file_that_lacks_much_is_not_filled(searched: Searched) -> None:
+    model, probe = searched.model, searched.probe
+    psnr = probe.psnr_yuv()
+    wanted = 3 * searched.bits
+    searched.correct(Target("max_size", wanted / 8, bits=wanted, is_limit=True))
+    price = _LMBDA / (model.header.height * model.header.width)
+    gained = 255**2 * (10 ** (-psnr / 10) - 10 ** (-probe.psnr_yuv() / 10))
+    assert gained >= 0.1 * price * (probe.bits() - searched.bits)
+
+
+@pytest.mark.parametrize("missing_db", [-0.5, 0.5])
+def test_quality_is_met_by_steps(searched: Searched, missing_db: float) -> None:
+    """If a file has too little of it, only as long as that is cheap."""
+    model, probe = searched.model, searched.probe
+    step, psnr = model.weight_vector.step.clone(), probe.psnr_yuv()
+    target = Target("psnr", 30, psnr_yuv=psnr + missing_db)
+    correction = Correction(target, model, probe, torch.tensor(_LMBDA))
+    changed = correction.run(0.0, psnr, 1.0)
+    finer, coarser = model.weight_vector.step < step, model.weight_vector.step > step
+    if missing_db < 0:
+        assert changed
+        assert not finer.any()
+        assert -0.17 < probe.psnr_yuv() - target.psnr_yuv < 0.17
+    else:
+        assert not coarser.any()
+        assert changed == bool(finer.any())
 
 
 @pytest.mark.parametrize("finer", [True, False])
@@ -218,5 +212,5 @@ def test_what_the_file_has_is_believed(searched: Searched) -> None:
     """A file that is 5 % larger than the model expects must lose these, too."""
     wanted = 0.97 * searched.bits
     target = Target("max_size", wanted / 8, bits=wanted, is_limit=True)
-    assert searched.correct(target, is_new=False, bits=1.05 * searched.bits)
+    assert searched.correct(target, bits=1.05 * searched.bits)
     assert 0.98 * wanted < 1.05 * searched.probe.bits() <= wanted

@@ -169,15 +169,17 @@ class Corrections:
     [
         (Target("psnr", 40, psnr_yuv=40.0), [(9, 40.1)], 0, 1),
         (Target("psnr", 40, psnr_yuv=40.0), [(9, 40.6), (8, 40.1)], 1, 2),
+        (Target("psnr", 40, psnr_yuv=40.0), [(9, 39.7), (10, 39.9)], 1, 2),
         # One that went too far is not kept.
         (Target("psnr", 40, psnr_yuv=40.0), [(9, 40.3), (8, 39.5)], 0, 2),
         (Target("bpp", 1, bits=8e4), [(12000, 40.0), (10100, 39.0)], 1, 1),
         (Target("bpp", 1, bits=8e4), [(10500, 40.0), (8000, 39.0)], 0, 1),
-        # Bits are given back once, as long as that brings it nearer.
+        # Bits are given back as long as that brings it nearer, but not those that were taken.
         (Target("bpp", 1, bits=8e4), [(9600, 40.0), (9760, 40.0)], 1, 1),
         (Target("bpp", 1, bits=8e4), [(9600, 40.0), (10500, 40.0)], 0, 1),
-        (Target("bpp", 1, bits=8e4), [(9400, 40.0), (9700, 40.0)], 1, 1),
+        (Target("bpp", 1, bits=8e4), [(9400, 40.0), (9770, 40.0)], 1, 1),
         (LIMIT, [(9400, 40.0), (9560, 40.0)], 1, 1),
+        (LIMIT, [(9300, 40.0), (9400, 40.0), (9600, 40.0)], 2, 1),
         (LIMIT, [(9400, 40.0), (10050, 40.0), (9980, 39.0)], 2, 1),
         # For a limit any that is small enough is better than one that is not.
         (LIMIT, [(10300, 40.0), (6000, 36.0)], 1, 1),
@@ -308,6 +310,7 @@ def test_less_is_near_enough_when_the_latents_come_to_rest() -> None:
     assert [rate.falls_short(985, 0.0, slack) for slack in (1.0, 0.3)] == [False, True]
     assert [limit.exceeds(990, 0.0, slack) for slack in (1.0, 0.3)] == [False, True]
     assert [quality.exceeds(0.0, 40.1, slack) for slack in (1.0, 0.3)] == [False, True]
+    assert [quality.falls_short(0.0, 39.9, slack) for slack in (1.0, 0.3)] == [False, True]
 
 
 def test_options_contradict_each_other(tmp_path: Path, mosaic: Path) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from sanrcodec.encoder.correction import Correction
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.lags import Lags
-from sanrcodec.encoder.model import SceneModel, StepChoices
+from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.outlook import Outlook, end_gain_db, growth_foreseen, outlook_of
 from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.schedule import Schedule
@@ -247,38 +247,32 @@ class RateControl:
         up = max(0.0, highest - self._start - math.log(_FACTOR_HELD))
         return lowest + held * down, highest - held * up
 
-    def rest(self, choices: StepChoices) -> None:
+    def rest(self) -> None:
         """Correct what the file would be when the latents have come to rest; the rest adapts to it.
 
         Call it once, after the search for the weights' steps.
-
-        Args:
-            choices: Of that search.
         """
         if self.target.bits is not None:
-            self.correct(self._few.bits(), 0.0, choices, slack=_SLACK_AT_REST[0])
+            self.correct(self._few.bits(), 0.0, slack=_SLACK_AT_REST[0])
             return
         gain_db = end_gain_db(self._schedule.span(0)[0] > 0)
         for _ in range(_N_AT_REST):
             psnr_yuv = self._rested.psnr_yuv() + gain_db
-            if not self.correct(0.0, psnr_yuv, choices, slack=_SLACK_AT_REST[1]):
+            if not self.correct(0.0, psnr_yuv, slack=_SLACK_AT_REST[1]):
                 return
 
-    def correct(
-        self, bits: float, psnr_yuv: float, choices: StepChoices | None = None, slack: float = 1.0
-    ) -> bool:
+    def correct(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
         """Correct a file that is off, if its latents rest, see :meth:`Correction.run`. Collective.
 
         Args:
             bits: Of the file, as it would be now.
             psnr_yuv: Of it, in dB.
-            choices: Of the search for the weights' steps, if that was just now.
             slack: How much of what is near enough counts as such.
 
         Returns:
             Whether anything was changed.
         """
-        return self._correction.run(bits, psnr_yuv, choices, slack)
+        return self._correction.run(bits, psnr_yuv, slack)
 
     def _try_search(self, outlook: Outlook) -> None:
         """Find out what the search for the weights' steps would give now, and take it back.

@@ -29,12 +29,9 @@ from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene, Known, Scene
 from sanrcodec.encoder.views import Views
 
-__all__ = ["Quantizer", "SceneModel", "StepChoices"]
+__all__ = ["Quantizer", "SceneModel"]
 
 Quantizer = Callable[[Tensor], Tensor]
-
-# Of each tensor, for each doubling of its step: how the distortion and the bits per pixel changed.
-StepChoices = list[list[tuple[float, float]]]
 
 _STEP_FAILURES = 2  # doublings of a step that did not pay, after which no more are tried
 
@@ -203,7 +200,7 @@ class SceneModel(nn.Module):
         index: Tensor,
         target: Tensor,
         lmbda: float | Tensor,
-    ) -> StepChoices:
+    ) -> None:
         """Choose how coarsely each tensor's differences are coded, one after the other.
 
         How finely a weight must be known follows neither from its size nor from its gradient, but
@@ -214,9 +211,6 @@ class SceneModel(nn.Module):
             index: int64 ``[B]``, the views by which to judge.
             target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
             lmbda: Weight of the rate.
-
-        Returns:
-            What was tried, from which :meth:`choose_steps` chooses for another weight.
         """
         latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
         target = block_means(target, 1 << self.level)
@@ -225,7 +219,7 @@ class SceneModel(nn.Module):
         def evaluate(
             known: Known, mse: Tensor | None = None, latent_bits: Tensor | None = None
         ) -> Tensor:
-            """Cost, distortion and bits of the latents, unless known, and all bits per pixel."""
+            """Cost, distortion and bits of the latents, unless known."""
             weights, weight_bits = self.quantized_weights()
             if mse is None:
                 views = self.views(self.joint_scene(latents, weights, known), weights, index)
@@ -233,43 +227,27 @@ class SceneModel(nn.Module):
             if latent_bits is None:
                 latent_bits = self.latent_bits(latents, weights)
             rate = self._per_pixel(latent_bits + weight_bits)
-            figures = torch.stack([mse + lmbda * rate, mse, latent_bits, rate])
+            figures = torch.stack([mse + lmbda * rate, mse, latent_bits])
             self.ranks.average_(figures)
             return figures
 
         known = Known()
-        best, mse, latent_bits, rate = evaluate(known)
-        choices: StepChoices = []
+        best, mse, latent_bits = evaluate(known)
         for spec, part in zip(self.weight_vector.specs, self.weight_vector.slices, strict=True):
             group = spec.name.split(".")[0]
             # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
             entropy_only = group == "arm"
-            kept, failures, before = 1.0, 0, (mse, rate)
-            tried = [(0.0, 0.0)]
+            kept, failures = 1.0, 0
             for shift in range(1, SHIFT_MAX + 1):
                 step[part] = 2.0**shift
                 parts = known.without(group)
                 found = evaluate(parts, mse) if entropy_only else evaluate(parts, None, latent_bits)
-                tried.append((float(found[1] - before[0]), float(found[3] - before[1])))
                 if found[0] < best:
-                    best, mse, latent_bits, rate = found
+                    best, mse, latent_bits = found
                     kept, failures, known = 2.0**shift, 0, parts
                 elif (failures := failures + 1) == _STEP_FAILURES:
                     break
             step[part] = kept
-            choices.append(tried)
-        return choices
-
-    def choose_steps(self, choices: StepChoices, lmbda: float) -> None:
-        """Choose the steps that are best for a weight of the rate, as far as they add up.
-
-        Args:
-            choices: Of :meth:`coarsen`.
-            lmbda: Weight of the rate.
-        """
-        for part, tried in zip(self.weight_vector.slices, choices, strict=True):
-            costs = [distortion + lmbda * rate for distortion, rate in tried]
-            self.weight_vector.step[part] = 2.0 ** costs.index(min(costs))
 
     @torch.no_grad()
     def load(self, weights: Weights, latents: list[np.ndarray]) -> None:

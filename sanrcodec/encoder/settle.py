@@ -52,7 +52,7 @@ def settle(
     written = write()
     if control is None:
         return Written(*written, measure(written[2]))
-    target, best = control.target, None
+    target, best, is_short = control.target, None, True
     for tries in range(_N_TRIES if target.psnr_yuv is None else _N_MEASURED):
         # Only where quality was asked for its measure tells how to go on.
         quality = measure(written[2]) if target.bits is None else None
@@ -64,7 +64,7 @@ def settle(
         elif not target.breaks_limit(bits):
             break  # the correction went too far
         # What was taken away is not given back.
-        is_short = tries == 0 and target.falls_short(bits, psnr_yuv)
+        is_short = is_short and target.falls_short(bits, psnr_yuv)
         spare = tries**2 * _SPARE_BITS
         is_off = is_short or target.exceeds(bits, psnr_yuv)
         if not (is_off and control.correct(bits + spare, psnr_yuv)):

@@ -166,9 +166,9 @@ class Steps:
         """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
         if self.schedule.coarsens:
             views = self.views
-            choices = self.model.coarsen(views.index, views.targets(), self.lmbda)
+            self.model.coarsen(views.index, views.targets(), self.lmbda)
             if self.control:
-                self.control.rest(choices)
+                self.control.rest()
         self.coarsened.fill_(1)
 
     def state(self) -> list[Tensor]:

@@ -101,14 +101,12 @@ class Target:
         return psnr_yuv > self.psnr_yuv + _CORRECTED * _PSNR_TOLERANCE_DB * slack
 
     def falls_short(self, bits: float, psnr_yuv: float, slack: float = 1.0) -> bool:
-        """Whether a file has too few bits; the arguments are those of :meth:`exceeds`.
-
-        One of too little quality has none to gain: finer weights cost many bits and bring little.
-        """
-        if self.bits is None:
-            return False
-        tolerance = _SIZE_TOLERANCE / 2 if self.is_limit else _BPP_TOLERANCE
-        return bits < self._aim * (1 - _CORRECTED * tolerance * slack)
+        """Whether a file has less than it shall; the arguments are those of :meth:`exceeds`."""
+        if self.bits is not None:
+            tolerance = _SIZE_TOLERANCE / 2 if self.is_limit else _BPP_TOLERANCE
+            return bits < self._aim * (1 - _CORRECTED * tolerance * slack)
+        assert self.psnr_yuv is not None
+        return psnr_yuv < self.psnr_yuv - _CORRECTED * _PSNR_TOLERANCE_DB * slack
 
     def miss(self, bits: float, psnr_yuv: float) -> float:
         """How far a file is off, 0 where it is exact: of two the one with less is kept.
