@@ -252,6 +252,15 @@ def test_what_nothing_hides_is_not_certain(render: Callable[..., Views]) -> None
     assert "certain" not in report.describe_geometry(replace(geometry, is_certain=True), (3, 3))
 
 
+@pytest.mark.parametrize("grid", [(1, 2), (2, 1)])
+def test_two_views_do_not_tell_which_end_is_nearest(grid: tuple[int, int]) -> None:
+    render = load_example("synthetic").render
+    for seed in range(3):
+        geometry = found(render(grid, (64, 80), seed, (-1.5, 1.5)))
+        assert geometry is not None
+        assert not geometry.is_certain
+
+
 def test_planes_match_as_defined() -> None:
     """The mean of each side's truncated errors, where a moved pixel lies in the frame."""
     generator = torch.Generator().manual_seed(0)

@@ -130,7 +130,9 @@ def estimate_geometry(
     )
     if bool(away.any()):
         near = _moved(near, order.angular(-away.to(near)) * (1 if near_is_low else -1))
-    far, is_certain = _highest_around(near, radius), abs(evidence) >= _CERTAIN
+    far = _highest_around(near, radius)
+    # Of two views neither sees from another side what the other one hides.
+    is_certain = abs(evidence) >= _CERTAIN and len(chosen) > 2
     return Geometry(near, far, parallax, is_certain, found.is_checked)
 
 
