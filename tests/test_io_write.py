@@ -167,3 +167,10 @@ def test_a_disk_that_gets_full_never_cuts_a_map(tmp_path, suffix):
     )  # fmt: skip
     assert done.stdout == f"{path}: cannot write: {os.strerror(errno.EFBIG)}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gray_format_takes_no_color(tmp_path):
+    write_view(tmp_path / "gray.PGM", np.zeros((4, 5, 1), np.uint8), 8)
+    with pytest.raises(LightFieldError, match=r"a \.pgm is gray, .* name it \.ppm"):
+        write_view(tmp_path / "color.PGM", np.zeros((4, 5, 3), np.uint8), 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["gray.PGM"]

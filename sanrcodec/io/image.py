@@ -92,10 +92,13 @@ def write_view(path: str | os.PathLike[str], samples: np.ndarray, bit_depth: int
         bit_depth: Significant bits of a sample, 8..16.
 
     Raises:
-        LightFieldError: the file name has another ending, or samples or depth are others.
+        LightFieldError: the file name has another ending, or one of gray images for color, or
+            samples or depth are others.
         SanrError: the file cannot be written.
     """
     suffix = Path(path).suffix.lower()
+    if suffix == ".pgm" and np.shape(samples)[2:] == (3,):
+        raise LightFieldError(f"{path}: a .pgm is gray, but this view has color; name it .ppm")
     if suffix in (".ppm", ".pgm"):
         write_atomically(path, lambda file: pnm.write_pnm(file, samples, bit_depth))
     elif suffix == ".png":
