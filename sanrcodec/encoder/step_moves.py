@@ -65,8 +65,8 @@ def move_steps(
     """
     step = model.weight_vector.step
     before = step.clone()
-    for move in _moves(model, probe, finer):
-        if move.price > most or suffices():
+    for move in _moves(model, probe, finer, most):
+        if suffices():
             break
         kept = step[move.part].clone()
         if finer == bool(move.step < kept[0]):  # not after a larger move of the same tensor
@@ -76,36 +76,42 @@ def move_steps(
     return not torch.equal(before, step)
 
 
-def _moves(model: SceneModel, probe: Probe, finer: bool) -> list[_Move]:
-    """All that change the bits to the side that is wanted, the cheapest first."""
+def _moves(model: SceneModel, probe: Probe, finer: bool, most: float) -> list[_Move]:
+    """All that change the bits to the side that is wanted for no higher price, by their prices."""
     index, targets = probe.views()
     latents = rounded_latents(model)
 
-    def measure(known: Known, error: Tensor | None = None) -> Tensor:
-        """Squared error in levels, unless known, and bits."""
+    def measure(
+        known: Known, error: Tensor | None = None, latent_bits: Tensor | None = None
+    ) -> Tensor:
+        """Squared error in levels, bits of the latents, both unless known, and all bits."""
         weights, weight_bits = model.quantized_weights()
         if error is None:
             views = model.views(model.joint_scene(latents, weights, known), weights, index)
             error = mse_yuv(plane_errors(views, targets).mean(0))
-        figures = torch.stack([error, model.latent_bits(latents, weights) + weight_bits])
+        if latent_bits is None:
+            latent_bits = model.latent_bits(latents, weights)
+        figures = torch.stack([error, latent_bits, latent_bits + weight_bits])
         model.ranks.average_(figures)
         return figures
 
     step = model.weight_vector.step
     known = Known()
-    error, bits = measure(known)
+    error, latent_bits, bits = measure(known)
     moves = []
     for spec, part in zip(model.weight_vector.specs, model.weight_vector.slices, strict=True):
         kept = float(step[part.start])
         group = spec.name.split(".")[0]
+        # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
+        parts = (error, None) if group == "arm" else (None, latent_bits)
         for factor in _FINER if finer else _COARSER:
             if not 1.0 <= kept * factor <= 2.0**SHIFT_MAX:
-                continue
+                break
             step[part] = kept * factor
-            # The entropy networks' tensors cannot change a sample.
-            moved = measure(known.without(group), error if group == "arm" else None)
-            gained = float(moved[1] - bits) if finer else float(bits - moved[1])
-            if gained > 0:
-                moves.append(_Move(part, kept * factor, float(moved[0] - error) / gained))
+            moved = measure(known.without(group), *parts)
+            gained = float(moved[2] - bits) if finer else float(bits - moved[2])
+            if gained <= 0 or (price := float(moved[0] - error) / gained) > most:
+                break
+            moves.append(_Move(part, kept * factor, price))
         step[part] = kept
     return sorted(moves, key=lambda move: move.price)
