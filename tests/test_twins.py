@@ -168,7 +168,7 @@ def test_warp(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     angular = torch.tensor(place.angular).reshape(2, 1, 1, 1).expand(2, 1, DEFAULT.height, 1) / 256
     doubled = half_samples(torch.tensor(texture_q, dtype=torch.float32) * Q12)
     disparity = torch.tensor(disparity_q) * 2.0**-warp.DISPARITY_BITS
-    floats = synthesis.warp([doubled], disparity, base, angular)[0][0]
+    floats = synthesis.warp(doubled[None], None, disparity[None], base, angular)[0][0, 0]
     near(integers.reshape(floats.shape) * Q12, floats, 0.02)
 
 
@@ -262,10 +262,12 @@ def test_decoder_is_as_fine_as_the_fit(
         coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"))
         sample, looked_at = model.views_part.warp.forward, []
 
-        def note(textures: list[torch.Tensor], *where: torch.Tensor) -> list[torch.Tensor]:
-            (places,) = sample([coordinates], *where)
-            looked_at.insert(0, places.numpy())  # the rearmost layer is first
-            return sample(textures, *where)
+        def note(
+            textures: torch.Tensor, slopes: torch.Tensor | None, *where: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor | None]:
+            places, _ = sample(coordinates.expand(len(textures), -1, -1, -1), None, *where)
+            looked_at.extend(places.numpy())
+            return sample(textures, slopes, *where)
 
         monkeypatch.setattr(model.views_part.warp, "forward", note)
         ycc = model.views(built, weights, torch.tensor([0, 4])).permute(0, 2, 3, 1)

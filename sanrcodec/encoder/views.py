@@ -213,16 +213,12 @@ class Views(Part):
         parallax = self.scale * pose.angular.T[:, :, None, None].expand(-1, -1, h, 1)
         shift = pose.shift.T[:, :, None, None].expand(-1, -1, h, 1)
         base = torch.add(self.pixels, shift, alpha=self.scale)
+        sampled, slopes = self.warp(textures, scene.slopes, scene.disparities, base, parallax)
         features: Tensor | None = None
-        # Unbound, since the gradient of each indexing would be a stack of its own.
-        layers = zip(textures.unbind(), scene.disparities.unbind(), strict=True)
-        for i, (texture, disparity) in reversed(list(enumerate(layers))):
-            planes = [texture] if i or scene.slopes is None else [texture, scene.slopes]
-            sampled, *slopes = self.warp(planes, disparity, base, parallax)
-            n_others = sampled.shape[1] - header.features
-            near, visibility = sampled.split([header.features, n_others], 1)
-            if slopes:
-                along = slopes[0].unflatten(1, (2, header.channels))
+        for i, layer in reversed(list(enumerate(sampled.unbind()))):
+            near, visibility = layer.split([header.features, layer.shape[1] - header.features], 1)
+            if slopes is not None and not i:
+                along = slopes.unflatten(1, (2, header.channels))
                 change = (place[:, :, None, None, None] * along).sum(1)
                 n_others = header.features - header.channels
                 colors, others = near.split([header.channels, n_others], 1)

@@ -77,43 +77,65 @@ class Warp(Part):
         return nearest
 
     def forward(
-        self, textures: list[Tensor], disparity: Tensor, base: Tensor, angular: Tensor
-    ) -> list[Tensor]:
-        """One layer as seen from some views.
+        self,
+        textures: Tensor,
+        slopes: Tensor | None,
+        disparities: Tensor,
+        base: Tensor,
+        angular: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The layers as seen from some views.
 
         Args:
-            textures: ``[F, 2 Hc, 2 Wc]`` each, with any F.
-            disparity: ``[Hc, Wc]`` in pixels of whole views per view.
+            textures: ``[L, F, 2 Hc, 2 Wc]``, with any F.
+            slopes: Planes ``[S, 2 Hc, 2 Wc]`` of the first layer; may be None.
+            disparities: ``[L, Hc, Wc]`` in pixels of whole views per view.
             base: ``[2, B, H, W]``, canvas positions (y, x) of the views' pixels without parallax.
             angular: ``[2, B, H, 1]``, the views' angular offsets, in canvas pixels per pixel of
                 whole views.
 
         Returns:
-            ``[B, F, H, W]`` of each.
+            Samples ``[L, B, F, H, W]`` and ``[B, S, H, W]``.
         """
-        height, width = disparity.shape
-        flat = disparity.flatten()
-
-        def at(disparities: Tensor, q: Tensor) -> Tensor:
-            """The disparities at the pixels nearest to some positions."""
-            y, x = (q + 0.5).unbind()
-            # Clamped first, so that whole numbers come of cutting off.
-            row, column = y.clamp(0, height - 1).int(), x.clamp(0, width - 1).int()
-            pixel = torch.add(column, row, alpha=width)
-            return disparities.index_select(0, pixel.flatten()).reshape(pixel.shape)
-
         with torch.no_grad():
-            nearest = self.nearest(disparity[None]).flatten()
-            q = base
-            # The last of the steps is the one that has a gradient.
-            for disparities in (nearest, *(warp.N_DISPARITY_STEPS - 1) * [flat]):
-                q = torch.addcmul(base, angular, at(disparities, q), value=-1)
-        y, x = torch.addcmul(base, angular, at(flat, q), value=-1).unbind()
-        grid = torch.stack([_share(x, width), _share(y, height)], -1)
-        n, h, w = x.shape
-        places = grid.reshape(1, n * h, w, 2)
-        sampled = [_sampled(texture, places, self.n_threads) for texture in textures]
-        return [x.reshape(-1, n, h, w).transpose(0, 1) for x in sampled]
+            nearest = self.nearest(disparities)
+        # Unbound, since the gradient of each indexing would be a stack of its own.
+        layers = zip(disparities.unbind(), nearest.unbind(), strict=True)
+        places = torch.stack([_places(*layer, base, angular) for layer in layers])
+        sampled = _sampled(textures, places, self.n_threads).transpose(1, 2)
+        if slopes is None:
+            return sampled, None
+        first = _sampled(slopes[None], places[:1], self.n_threads)
+        return sampled, first[0].transpose(0, 1)
+
+
+def _places(disparity: Tensor, nearest: Tensor, base: Tensor, angular: Tensor) -> Tensor:
+    """Where some views see a layer: ``[B, H, W, 2]``, (x, y) as :func:`_share` has them.
+
+    Args:
+        disparity: Of the layer, ``[Hc, Wc]``.
+        nearest: Likewise, the nearest around; has no gradient.
+        base: As :meth:`Warp.forward` takes it.
+        angular: Likewise.
+    """
+    height, width = disparity.shape
+    flat = disparity.flatten()
+
+    def at(disparities: Tensor, q: Tensor) -> Tensor:
+        """The disparities at the pixels nearest to some positions."""
+        y, x = (q + 0.5).unbind()
+        # Clamped first, so that whole numbers come of cutting off.
+        row, column = y.clamp(0, height - 1).int(), x.clamp(0, width - 1).int()
+        pixel = torch.add(column, row, alpha=width)
+        return disparities.index_select(0, pixel.flatten()).reshape(pixel.shape)
+
+    with torch.no_grad():
+        q = base
+        # The last of the steps is the one that has a gradient.
+        for disparities in (nearest.flatten(), *(warp.N_DISPARITY_STEPS - 1) * [flat]):
+            q = torch.addcmul(base, angular, at(disparities, q), value=-1)
+    y, x = torch.addcmul(base, angular, at(flat, q), value=-1).unbind()
+    return torch.stack([_share(x, width), _share(y, height)], -1)
 
 
 def _share(x: Tensor, size: int) -> Tensor:
@@ -121,16 +143,19 @@ def _share(x: Tensor, size: int) -> Tensor:
     return clamp(x, 0.0, size - 1.0) * (4 / (2 * size - 1)) - 1
 
 
-def _sampled(texture: Tensor, grid: Tensor, n_threads: int) -> Tensor:
-    """Samples of ``[F, H, W]`` at the places of a grid ``[1, h, w, 2]``, ``F * h * w`` of them.
+def _sampled(textures: Tensor, places: Tensor, n_threads: int) -> Tensor:
+    """Samples ``[L, F, B, H, W]`` of ``[L, F, 2 Hc, 2 Wc]`` at places ``[L, B, H, W, 2]``.
 
     On a CPU torch has one thread for each image of a batch, hence groups of planes as images.
     """
-    n_groups = 1 if texture.is_cuda else math.gcd(len(texture), n_threads)
-    return F.grid_sample(
-        texture.unflatten(0, (n_groups, -1)),
-        grid.expand(n_groups, -1, -1, -1),
+    n, n_planes = textures.shape[:2]
+    n_groups = 1 if textures.is_cuda else math.gcd(n_planes, n_threads // math.gcd(n, n_threads))
+    grid = places.flatten(1, 2)
+    sampled = F.grid_sample(
+        textures.unflatten(1, (n_groups, -1)).flatten(0, 1),
+        grid[:, None].expand(-1, n_groups, -1, -1, -1).flatten(0, 1),
         mode="bilinear",
         padding_mode="border",
         align_corners=True,
     )
+    return sampled.reshape(n, n_planes, *places.shape[1:4])
