@@ -55,6 +55,17 @@ def test_shape_that_only_one_order_fits(tmp_path):
     assert "shape (80, 90, 3, 3, 3) is read as hwvuc" in assert_reads(tmp_path / "lf.npy", samples)
 
 
+@pytest.mark.parametrize("grid", [(3, 5), (1, 9), (3, 1)])
+def test_reversed_axes_are_asked_where_the_shape_allows_both(tmp_path, grid):
+    samples = noise((*grid, 40, 64, 3))
+    np.save(tmp_path / "lf.npy", samples)
+    assert_reads(tmp_path / "lf.npy", samples)
+    np.save(tmp_path / "lf.npy", samples.transpose(4, 3, 2, 1, 0))
+    refuses("may be vuhwc .*or cwhuv; add --axes", tmp_path / "lf.npy")
+    assert_reads(tmp_path / "lf.npy", samples, axes="cwhuv")
+    assert_reads(tmp_path / "lf.npy", samples, grid=grid)
+
+
 def test_doubtful_shape_is_asked(tmp_path):
     np.save(tmp_path / "lf.npy", noise((48, 48, 3, 3, 3)))
     refuses("may be vuhwc or hwvuc; add --axes, for example --axes hwvuc", tmp_path / "lf.npy")

@@ -50,6 +50,10 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
     valid = [axes for axes in orders if _is_valid(shape, axes)]
     if any(axes[-1] == "c" for axes in valid):  # nobody has views of 3 columns
         valid = [axes for axes in valid if axes not in ("vuchw", "nchw")]
+    # MATLAB writes HDF5 with the axes reversed, and only its own files tell that. Nobody has more
+    # views in a row than a view has columns.
+    if "vuhwc" in valid and shape[1] > shape[3] and _is_valid(shape, "cwhuv"):
+        valid.append("cwhuv")
     if not valid:
         raise LightFieldError(
             f"shape {shape} is no light field, expected [V, U, H, W, C]; "
