@@ -61,6 +61,7 @@ class SanrFile(Renderings):
 
     Attributes:
         name: For messages.
+        content: The whole file.
         n_bytes: Size of the whole file.
         format_version: ``(major, minor)`` of the bitstream.
         sections: The sections of the file by type, their checksums verified.
@@ -92,7 +93,7 @@ class SanrFile(Renderings):
         header = self.sections[SectionType.HEADER]
         with located(f"{self.name}: {header.where}"):
             self.header = StreamHeader.unpack(header.payload)
-        self._content, self._device = content, device
+        self.content, self._device = content, device
         self._ops: Ops = NUMPY if device is None else _torch_ops(device)
         self._decoding = Decoding(
             self.name, self.n_bytes, self.sections, self.header, self._ops, *allowed
@@ -112,7 +113,7 @@ class SanrFile(Renderings):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the bytes of the file, and nothing that was decoded."""
-        return _reopened, (self._content, self.name, self._device, *self._decoding.limits)
+        return _reopened, (self.content, self.name, self._device, *self._decoding.limits)
 
     @property
     def grid(self) -> tuple[int, int]:

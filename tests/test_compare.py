@@ -148,6 +148,9 @@ def test_a_file_and_its_views_measure_the_same() -> None:
     others.append(json.loads(assert_ok(sanr("compare", "all.npy", "lf.png", "--json"))))
     assert found["n_bytes"] == Path("lf.sanr").stat().st_size
     assert found["bpp"] == sanrcodec.open("lf.sanr").bpp
+    Path("named otherwise").write_bytes(Path("lf.sanr").read_bytes())
+    again = json.loads(assert_ok(sanr("compare", "named otherwise", "lf.png", "--json")))
+    assert again == {**found, "decoded": "named otherwise"}
     for other in others:
         assert other["bpp"] is None
         for name in set(found) - {"decoded", "n_bytes", "bpp"}:

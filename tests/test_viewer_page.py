@@ -6,7 +6,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import os
 import re
+import subprocess
+import sys
 import webbrowser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -55,6 +58,22 @@ def test_a_title_is_text(title: str) -> None:
     assert part(page, r"<h1>(.*?)</h1>") == part(page, r"<title>(.*?)</title>")
     assert html.unescape(part(page, r"<h1>(.*?)</h1>")) == title
     assert "<script>alert" not in page
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    page = build_page(CONTENT, "caf\udce9.sanr")
+    assert part(page, r"<title>(.*?)</title>") == "caf?.sanr"
+    page.encode("utf-8")
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "sanrcodec", "export", "/dev/stdin", "-o", "lf.html"],
+        input=CONTENT, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    page = (tmp_path / "lf.html").read_text(encoding="utf-8")
+    assert base64.b64decode(part(page, r'id="file">(.*?)</script>')) == CONTENT
 
 
 def test_the_bundle_is_a_script_that_runs(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from sanrcodec.bitstream.container import SIGNATURE
 from sanrcodec.cli.counter import counted
 from sanrcodec.cli.input_options import original_options, read_source
 from sanrcodec.cli.messages import note, result
@@ -96,7 +97,13 @@ def _compare(opened: SanrFile | LightField, original: LightField, name: str) -> 
 
 
 def _is_sanr(path: Path) -> bool:
-    return path.suffix.lower() == ".sanr" and not path.is_dir()
+    """By the name or the first bytes; and what is no regular file can be nothing else."""
+    if path.suffix.lower() == ".sanr":
+        return not path.is_dir()
+    if not path.is_file():
+        return path.exists() and not path.is_dir()
+    with path.open("rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
 
 
 def _read_views(path: Path, original: LightField) -> LightField:

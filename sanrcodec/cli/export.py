@@ -31,7 +31,7 @@ def command(file: Path, output: Path | None, force: bool) -> None:
     """
     output = output or Path(f"{file.stem}.html")
     check_output(output, force)
-    SanrFile(file)  # a damaged file is refused here, not in the browser
-    page = build_page(file.read_bytes(), file.name).encode("utf-8")
+    opened = SanrFile(file)  # a damaged file is refused here, not in the browser
+    page = build_page(opened.content, file.name).encode("utf-8")
     write_atomically(output, page, overwrite=force)
     result(f"{output}: {len(page)} bytes, open it in a browser")

@@ -22,10 +22,10 @@ __all__ = ["command"]
 @file_argument
 def command(file: Path) -> None:
     """Show the .sanr file FILE in the browser: a page in a temporary file, no server."""
-    SanrFile(file)  # a damaged file is refused here, not in the browser
+    opened = SanrFile(file)  # a damaged file is refused here, not in the browser
     # The browser reads the page after this command has ended, so that it cannot be removed.
     page = Path(tempfile.mkdtemp(prefix="sanr-view-")) / f"{file.stem}.html"
-    page.write_text(build_page(file.read_bytes(), file.name), encoding="utf-8")
+    page.write_text(build_page(opened.content, file.name), encoding="utf-8")
     if not webbrowser.open(page.as_uri()):
         raise SanrError(f"no browser was found; open {page} with one")
     result(f"{page}: opened in the browser")

@@ -39,7 +39,8 @@ def build_page(content: bytes, title: str) -> str:
     table = resources.files("sanrcodec.bitstream").joinpath("default_weights.json")
     default_weights = json.loads(table.read_text(encoding="ascii"))
     return _read("page.html").format(
-        title=html.escape(title),
+        # Names of files may hold bytes that are no text, which no page can hold.
+        title=html.escape(title.encode("utf-8", "replace").decode("utf-8")),
         style=style,
         style_hash=_policy_hash(style),
         script=script,
