@@ -190,8 +190,10 @@ def test_eight_bits_in_uint16_samples(fit: Fit, light_field: LightField) -> None
     expected = fit(light_field, steps=2).content
     assert fit(samples, steps=2).content == expected
     assert fit(LightField(samples, 8), steps=2).content == expected
-    with pytest.raises(LightFieldError, match="bit depth must be at least 9"):
+    with pytest.raises(LightFieldError, match=r"must be at least 9: give LightField\(samples, bit"):
         fit(samples + 256, steps=2)
+    again = fit(LightField(samples + 256, 10), steps=2).content
+    assert SanrFile(fit(SanrFile(again), steps=2).content).bit_depth == 10
 
 
 @pytest.mark.slow

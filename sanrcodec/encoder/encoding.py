@@ -60,7 +60,7 @@ _logger = logging.getLogger(__name__)
 
 
 def encode(
-    light_field: LightField | np.ndarray,
+    light_field: LightField | SanrFile | np.ndarray,
     *,
     lmbda: float | None = None,
     bpp: float | None = None,
@@ -88,7 +88,8 @@ def encode(
     and reports, and all return the same result.
 
     Args:
-        light_field: The light field, or its samples of 8 bits, ``[V, U, H, W, C]``.
+        light_field: The light field, or its samples of 8 bits, ``[V, U, H, W, C]``; or an opened
+            file, to encode it anew.
         lmbda: Weight of the rate in ``D + lmbda * R``: D in squared 8-bit levels, R in bits of the
             file per pixel of one view. Higher gives smaller files. 8 if nothing else is asked for;
             excludes the next four, which exclude each other.
@@ -134,12 +135,7 @@ def encode(
 
     device = None if device is None else str(device)  # a torch.device does too
     if not isinstance(light_field, LightField):
-        if isinstance(light_field, str | bytes | os.PathLike):
-            raise LightFieldError(
-                f"{light_field!r} is a path, expected a light field; read it first, by "
-                "sanrcodec.io.read_light_field"
-            )
-        light_field = LightField(np.asarray(light_field), 8)
+        light_field = _light_field(light_field)
     if metadata not in (True, False):
         raise LightFieldError(f"metadata is {metadata!r}, expected True or False")
     options = checked_options(
@@ -298,6 +294,26 @@ def _prepare(
         lambda: {} if extent is None else find_dead_pixels(light_field, exposure, extent)
     )
     return _Start(model, geometry, dead, state, used, budget, outcome, contest)
+
+
+def _light_field(samples: Any) -> LightField:
+    """The light field of an array; an opened file tells its bit depth itself.
+
+    Raises:
+        LightFieldError: the samples are not usable, or a path.
+    """
+    if isinstance(samples, str | bytes | os.PathLike):
+        raise LightFieldError(
+            f"{samples!r} is a path, expected a light field; read it first, by "
+            "sanrcodec.io.read_light_field"
+        )
+    array, bit_depth = np.asarray(samples), getattr(samples, "bit_depth", 8)
+    try:
+        return LightField(array, bit_depth)
+    except LightFieldError as error:
+        if array.dtype != np.uint16:
+            raise
+        raise LightFieldError(f"{error}: give LightField(samples, bit_depth)") from None
 
 
 def _notes(
