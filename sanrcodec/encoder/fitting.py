@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 
 # The search for the weights' steps takes as long as so many steps, and so many seconds: a GPU waits
 # for its small kernels, and for graphs that are captured before.
-_SEARCH_CPU, _SEARCH_CUDA = (20.0, 0.0), (20.0, 0.9)
+_SEARCH_CPU, _SEARCH_CUDA = (16.0, 0.0), (20.0, 0.9)
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
 _TRIED_FROM_SECONDS = 30.0  # of the budget: trying steps takes several of them
