@@ -52,7 +52,7 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
         valid = [axes for axes in valid if axes not in ("vuchw", "nchw")]
     # MATLAB writes HDF5 with the axes reversed, and only its own files tell that. Nobody has more
     # views in a row than a view has columns.
-    if "vuhwc" in valid and shape[1] > shape[3] and _is_valid(shape, "cwhuv"):
+    if "vuhwc" in valid and 1 < shape[0] and shape[3] < shape[1] and _is_valid(shape, "cwhuv"):
         valid.append("cwhuv")
     if not valid:
         raise LightFieldError(
