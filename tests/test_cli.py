@@ -96,6 +96,33 @@ def test_a_path_that_says_nothing_is_refused(
     assert list(tmp_path.iterdir()) == [file]
 
 
+INPUTS = [
+    ["decode", "lf.png", "--view", "0,0"], ["decode", "lf.png", "--mosaic"],
+    ["export", "lf.png"], ["disparity", "lf.png"], ["refocus", "lf.png", "--slope", "0"],
+    ["epi", "lf.png", "--row", "0"], ["stereo", "lf.png"], ["video", "lf.png"],
+    ["encode", "lf.png"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", INPUTS, ids=" ".join)
+def test_no_input_is_overwritten(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """A .sanr file may have any name, and --force is meant for older outputs."""
+    monkeypatch.chdir(tmp_path)
+    content = file.rename("lf.png").read_bytes()
+    told = sanr(*arguments, "--force", "-o", "./lf.png")
+    assert_refused(told, 2, "lf.png is the input; choose another output")
+    assert Path("lf.png").read_bytes() == content
+
+
+def test_no_original_is_overwritten_by_a_map(tmp_path: Path, file: Path) -> None:
+    original = tmp_path / "original.png"
+    original.write_bytes(b"of the user")
+    told = sanr("compare", file, original, "--map", original, "--force")
+    assert_refused(told, 2, "original.png is the input; choose another output")
+
+
 READERS = pytest.mark.parametrize(
     "command", [["info"], ["verify"], ["decode", "--view", "1,1", "-o", "x.png"]], ids=" ".join
 )

@@ -58,7 +58,7 @@ def command(
                column; the last ones are moved to lie inside.
     """  # noqa: D301 - the escape is meant, click keeps the lines after it as they are
     if picture is not None:
-        check_image(picture, (".png",), force)
+        check_image(picture, (".png",), force, decoded, source)
     tell = (lambda line: None) if as_json else note
     original = read_source(source, options, tell).light_field
     opened: SanrFile | LightField

@@ -122,7 +122,7 @@ def _write_some(job: _Job, positions: tuple[tuple[float, float], ...]) -> _Done:
     """Write views, each to an image of its own."""
     paths = _view_paths(job.file, positions, job.scale, job.output)
     for path in paths:
-        check_image(path, (".png", ".ppm", ".pgm"), job.force)
+        check_image(path, (".png", ".ppm", ".pgm"), job.force, job.file)
     opened = job.opened()
     for position, path in zip(positions, paths, strict=True):
         write_view(path, opened.view(*position, scale=job.scale), opened.bit_depth)
@@ -139,7 +139,7 @@ def _write_quilt(job: _Job) -> _Done:
     row, (height, width) = (n_v - 1) // 2, _size(opened, job.scale)
     tiles = choose_tiles(n_u, height, width)
     path = quilt_path(output, tiles, width / height)
-    check_image(path, (".png",), job.force)
+    check_image(path, (".png",), job.force, job.file)
     write_quilt(path, lambda u: opened.view(row, u, scale=job.scale), tiles, opened.bit_depth)
     of = f" of row {row} of {n_v}" if n_v > 1 else ""
     return _Done(opened, path, f"quilt of {tiles[1]} x {tiles[0]} views{of}")
@@ -148,7 +148,7 @@ def _write_quilt(job: _Job) -> _Done:
 def _write_mosaic(job: _Job) -> _Done:
     """Write all views as one image; holds a row of them at a time."""
     output = job.output or Path(f"{job.file.stem}_mosaic.png")
-    check_image(output, (".png",), job.force)
+    check_image(output, (".png",), job.force, job.file)
     opened = job.opened()
     n_v, n_u = opened.grid
     views = opened.views(scale=job.scale)

@@ -39,7 +39,7 @@ def command(
     view to the right or down, as in the HCI 4D light field benchmark.
     """
     # Layers go to other files, whose names begin like this one.
-    check_image(output, FLOAT_MAP_SUFFIXES, force or layers)
+    check_image(output, FLOAT_MAP_SUFFIXES, force or layers, file)
     opened = SanrFile(file)
     n_v, n_u = opened.grid
     position = position or ((n_v - 1) / 2, (n_u - 1) / 2)

@@ -101,9 +101,7 @@ def check_paths(source: Path, output: Path, checkpoint: Path | None, force: bool
     Raises:
         click.UsageError: says what is in the way.
     """
-    check_output(output, force)
-    if output.exists() and source.exists() and output.samefile(source):
-        raise click.UsageError(f"{output} is the input; choose another output")
+    check_output(output, force, source)
     if checkpoint is not None:
         check_output(checkpoint, force=True)
         if os.path.realpath(checkpoint) in map(os.path.realpath, (output, source)):

@@ -34,7 +34,7 @@ def command(
         raise click.UsageError("give either --row Y or --column X")
     if (u is not None and row is not None) or (v is not None and column is not None):
         raise click.UsageError("--v goes with --row, and --u with --column")
-    check_image(output, (".png", ".ppm", ".pgm"), force)
+    check_image(output, (".png", ".ppm", ".pgm"), force, file)
     opened = SanrFile(file)
     image = opened.epi(row=row, column=column, at=v if row is not None else u, n=lines)
     write_view(output, image, opened.bit_depth)

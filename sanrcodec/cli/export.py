@@ -30,7 +30,7 @@ def command(file: Path, output: Path | None, force: bool) -> None:
     The page needs no server and asks none for anything.
     """
     output = output or Path(f"{file.stem}.html")
-    check_output(output, force)
+    check_output(output, force, file)
     opened = SanrFile(file)  # a damaged file is refused here, not in the browser
     page = build_page(opened.content, file.name).encode("utf-8")
     write_atomically(output, page, overwrite=force)

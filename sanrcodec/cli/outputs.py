@@ -23,13 +23,20 @@ _RETRY_SECONDS = 10.0
 _CHUNK = bytes(1 << 20)
 
 
-def check_output(path: Path, force: bool) -> None:
+def check_output(path: Path, force: bool, *inputs: Path) -> None:
     """Refuse an output that cannot or must not be written.
+
+    Args:
+        path: The output.
+        force: An older file may be overwritten.
+        inputs: Files that must not be, whatever ``force`` says.
 
     Raises:
         click.UsageError: says what is in the way.
     """
     if path.is_file():
+        if any(one.exists() and path.samefile(one) for one in inputs):
+            raise click.UsageError(f"{path} is the input; choose another output")
         if not force:
             raise click.UsageError(f"{path} exists; add --force to overwrite it")
     elif path.is_dir():
@@ -126,11 +133,11 @@ def write_or_rescue(
             time.sleep(0.1)
 
 
-def check_image(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
+def check_image(path: Path, suffixes: tuple[str, ...], force: bool, *inputs: Path) -> None:
     """Like :func:`check_output`, for an image whose suffix chooses its format."""
     if path.suffix.lower() not in suffixes:
         raise click.UsageError(f"{path} must end in {' or '.join(suffixes)}")
-    check_output(path, force)
+    check_output(path, force, *inputs)
 
 
 def check_images(folder: Path, paths: Iterable[Path], force: bool) -> None:

@@ -47,7 +47,7 @@ def command(
     height, width = opened.shape[2:4]
     tiles = tiles or choose_tiles(n_views, height, width)
     path = quilt_path(output, tiles, width / height)
-    check_image(path, (".png",), force)
+    check_image(path, (".png",), force, file)
     places = line(opened.grid, n_views)
     if opened.offset(*places[0])[1] > opened.offset(*places[-1])[1]:
         places.reverse()  # the columns of this array run from right to left

@@ -41,7 +41,8 @@ def command(
     """Refocus the .sanr file FILE: give one of --slope, --at, --all-in-focus and --stack."""
     if sum(choice is not None for choice in (slope, place, stack)) + all_in_focus != 1:
         raise click.UsageError("give exactly one of --slope S, --at Y,X, --all-in-focus, --stack N")
-    check_image(output, ANIMATION_SUFFIXES if stack else (".png", ".ppm", ".pgm"), force)
+    suffixes = ANIMATION_SUFFIXES if stack else (".png", ".ppm", ".pgm")
+    check_image(output, suffixes, force, file)
     if stack:
         check_animation(output)
     opened = SanrFile(file)

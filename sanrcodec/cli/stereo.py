@@ -30,7 +30,7 @@ def command(
     file: Path, baseline: float | None, as_anaglyph: bool, output: Path, force: bool
 ) -> None:
     """Write what two eyes see of the .sanr file FILE, side by side."""
-    check_image(output, (".png", ".ppm"), force)
+    check_image(output, (".png", ".ppm"), force, file)
     opened = SanrFile(file)
     image = (anaglyph if as_anaglyph else side_by_side)(opened, baseline)
     write_view(output, image, opened.bit_depth)

@@ -45,7 +45,7 @@ def command(
     file: Path, way: str, frames: int, fps: float, scale: Fraction, output: Path, force: bool
 ) -> None:
     """Write the views of the .sanr file FILE along a way through its grid."""
-    check_image(output, ANIMATION_SUFFIXES, force)
+    check_image(output, ANIMATION_SUFFIXES, force, file)
     check_animation(output)
     opened = SanrFile(file)
     if way == "orbit":
