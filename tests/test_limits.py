@@ -140,6 +140,9 @@ def test_limits_of_the_command(tmp_path: Path) -> None:
     work = limits.work(header)
     assert_refused(sanr(*decode, "--max-work", work / 2.1), 1, "(sanr: --max-work)")
     assert_refused(sanr("verify", VECTOR, "--max-pixels", 10), 1, "(sanr: --max-pixels)")
+    for decodes_nothing in ("info", "export", "view"):
+        told = sanr(decodes_nothing, VECTOR, "--max-pixels", 10)
+        assert_refused(told, 2, "No such option")
     warned = sanr(*decode, "--max-work", work / 1.5)
     assert_ok(warned)
     assert warned.stderr.startswith("Warning: ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import OUTPUT_FILE, file_argument
+from sanrcodec.cli.options import OUTPUT_FILE, PATH
 from sanrcodec.cli.outputs import check_output
 from sanrcodec.decoder import SanrFile
 from sanrcodec.io import write_atomically
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("export", short_help="Make a web page that shows a light field.")
-@file_argument
+@click.argument("file", type=PATH)
 @click.option(
     "-o", "--output", type=OUTPUT_FILE, metavar="PATH",
     help="The page.  [default: FILE.html]",

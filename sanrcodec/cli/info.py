@@ -14,7 +14,7 @@ import click
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import n_latents
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import file_argument
+from sanrcodec.cli.options import PATH
 from sanrcodec.decoder import SanrFile
 from sanrcodec.presets import PROFILES
 from sanrcodec.scene.parts import mac_per_pixel, n_weights
@@ -23,7 +23,7 @@ __all__ = ["command"]
 
 
 @click.command("info", short_help="Describe a file.")
-@file_argument
+@click.argument("file", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(file: Path, as_json: bool) -> None:
     """Describe the .sanr file FILE from its header and section table; decodes nothing."""

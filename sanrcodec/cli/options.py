@@ -198,7 +198,7 @@ def _limit(name: str, what: str) -> Callable[[Command], Command]:
 
 
 def file_argument(command: Command) -> Command:
-    """Add the .sanr file that is read, and what it may cost."""
+    """Add the .sanr file that is decoded, and what it may cost."""
     for add in (
         _limit("--max-work", "multiply-accumulates up to its first view"),
         _limit("--max-pixels", "pixels on its canvas, all layers together"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sanrcodec.cli.messages import result
-from sanrcodec.cli.options import file_argument
+from sanrcodec.cli.options import PATH
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import SanrError
 from sanrcodec.viewer.page import build_page
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 
 @click.command("view", short_help="Look through a light field in the browser.")
-@file_argument
+@click.argument("file", type=PATH)
 def command(file: Path) -> None:
     """Show the .sanr file FILE in the browser: a page in a temporary file, no server."""
     opened = SanrFile(file)  # a damaged file is refused here, not in the browser
