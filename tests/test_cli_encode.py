@@ -84,6 +84,8 @@ def test_encode_refuses_before_any_work(tmp_path: Path, mosaic: Path, file: Path
     assert_refused(sanr("encode", mosaic, "-o", tmp_path), 2, "is a folder, expected a file")
     assert_refused(sanr("encode", mosaic, "-o", tmp_path / "no" / "x.sanr"), 2, "no such folder")
     assert_refused(sanr("encode", mosaic, "-o", mosaic, "--force"), 2, "is the input")
+    told = sanr("encode", mosaic, "-o", tmp_path / "new.PNG")
+    assert_refused(told, 2, f"is named like an image, expected a name such as {tmp_path}/new.sanr")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind here")

@@ -15,6 +15,7 @@ from sanrcodec.cli.input_options import inputs_options
 from sanrcodec.cli.interrupt import stop_at_signals
 from sanrcodec.cli.many import encode_many
 from sanrcodec.cli.options import OUTPUT_FILE, FilePath, Parsed, number_option, parse_size
+from sanrcodec.io.image import SUFFIXES
 from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES
 
 __all__ = ["command"]
@@ -116,6 +117,9 @@ def command(
         raise click.exceptions.Exit(code)
     (source,) = sources
     check_paths(source, Path(output), checkpoint, force)
+    if Path(output).suffix.lower() in SUFFIXES:
+        name = Path(output).with_suffix(".sanr")
+        raise click.UsageError(f"{output} is named like an image, expected a name such as {name}")
     job = Job(source, Path(output), checkpoint, options, force, quiet, as_json)
     with stop_at_signals("" if rank else _STOPPING) as stop:
         encoded = encode_one(job, rank, stop).encoded
