@@ -167,8 +167,8 @@ def test_time_budget_shortens_the_fit(
     monkeypatch.setattr("sanrcodec.encoder.clock.monotonic", lambda: now[0])
     monkeypatch.setattr(Clock, "count", counted)
     result = fit(light_field, steps=10**5, time_budget=5.0)
-    # Twenty steps' time is for the search for the weights' steps, which takes none here.
-    assert 79 <= result.steps <= 81
+    # Sixteen steps' time is for the search for the weights' steps, which takes none here.
+    assert 83 <= result.steps <= 85
     assert result.finished
     check(result, light_field)
 
