@@ -14,5 +14,5 @@ import sanrcodec
 light_field = sample_light_field()
 print("lmbda   bytes      bpp  PSNR-YUV")
 for lmbda in (2, 8, 30, 100):
-    result = sanrcodec.encode(light_field, preset="fast", steps=80, lmbda=lmbda)
+    result = sanrcodec.encode(light_field, preset="fast", steps=240, lmbda=lmbda)
     print(f"{lmbda:5} {len(result.content):7} {result.bpp:8.5f} {result.psnr_yuv:6.2f} dB")
