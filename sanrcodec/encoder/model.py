@@ -194,6 +194,42 @@ class SceneModel(nn.Module):
         figures = {"bits": bits.detach(), "mse": mse[0], "view_mse": view_mse}
         return cost, figures, scene
 
+    def figures(
+        self,
+        latents: Tensor,
+        index: Tensor,
+        target: Tensor,
+        known: Known,
+        group: str = "",
+        before: Tensor | None = None,
+    ) -> Tensor:
+        """Squared error in levels, bits of the latents, and bits of these and the weights: ``[3]``.
+
+        Collective.
+
+        Args:
+            latents: Integers ``[N]``.
+            index: int64 ``[B]``, the views by which to judge.
+            target: ``[B, C, H, W]``, these views at the size of the level.
+            known: Parts of the scene that are not computed again; gets those that are computed.
+            group: Of the tensor that has changed since ``before``.
+            before: Earlier figures, of which what the tensor cannot change is taken.
+        """
+        weights, weight_bits = self.quantized_weights()
+        # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
+        if before is not None and group == "arm":
+            mse = before[0]
+        else:
+            views = self.views(self.joint_scene(latents, weights, known), weights, index)
+            mse = mse_yuv(plane_errors(views, target).mean(0))
+        if before is not None and group != "arm":
+            latent_bits = before[1]
+        else:
+            latent_bits = self.latent_bits(latents, weights)
+        found = torch.stack([mse, latent_bits, latent_bits + weight_bits])
+        self.ranks.average_(found)
+        return found
+
     @torch.no_grad()
     def coarsen(
         self,
@@ -216,35 +252,21 @@ class SceneModel(nn.Module):
         target = block_means(target, 1 << self.level)
         step = self.weight_vector.step
 
-        def evaluate(
-            known: Known, mse: Tensor | None = None, latent_bits: Tensor | None = None
-        ) -> Tensor:
-            """Cost, distortion and bits of the latents, unless known."""
-            weights, weight_bits = self.quantized_weights()
-            if mse is None:
-                views = self.views(self.joint_scene(latents, weights, known), weights, index)
-                mse = mse_yuv(plane_errors(views, target).mean(0))
-            if latent_bits is None:
-                latent_bits = self.latent_bits(latents, weights)
-            rate = self._per_pixel(latent_bits + weight_bits)
-            figures = torch.stack([mse + lmbda * rate, mse, latent_bits])
-            self.ranks.average_(figures)
-            return figures
+        def cost_of(figures: Tensor) -> Tensor:
+            return figures[0] + lmbda * self._per_pixel(figures[2])
 
         known = Known()
-        best, mse, latent_bits = evaluate(known)
+        figures = self.figures(latents, index, target, known)
         for spec, part in zip(self.weight_vector.specs, self.weight_vector.slices, strict=True):
             group = spec.name.split(".")[0]
-            # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
-            entropy_only = group == "arm"
             kept, failures = 1.0, 0
             for shift in range(1, SHIFT_MAX + 1):
                 step[part] = 2.0**shift
                 parts = known.without(group)
-                found = evaluate(parts, mse) if entropy_only else evaluate(parts, None, latent_bits)
-                if found[0] < best:
-                    best, mse, latent_bits = found
-                    kept, failures, known = 2.0**shift, 0, parts
+                found = self.figures(latents, index, target, parts, group, figures)
+                if cost_of(found) < cost_of(figures):
+                    figures, known = found, parts
+                    kept, failures = 2.0**shift, 0
                 elif (failures := failures + 1) == _STEP_FAILURES:
                     break
             step[part] = kept

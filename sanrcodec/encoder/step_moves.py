@@ -10,10 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from sanrcodec.bitstream.weights import SHIFT_MAX
-from sanrcodec.encoder.loss import mse_yuv, plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.probe import Probe, rounded_latents
 from sanrcodec.encoder.scene import Known
@@ -81,36 +79,21 @@ def _moves(model: SceneModel, probe: Probe, finer: bool, most: float) -> list[_M
     index, targets = probe.views()
     latents = rounded_latents(model)
 
-    def measure(
-        known: Known, error: Tensor | None = None, latent_bits: Tensor | None = None
-    ) -> Tensor:
-        """Squared error in levels, bits of the latents, both unless known, and all bits."""
-        weights, weight_bits = model.quantized_weights()
-        if error is None:
-            views = model.views(model.joint_scene(latents, weights, known), weights, index)
-            error = mse_yuv(plane_errors(views, targets).mean(0))
-        if latent_bits is None:
-            latent_bits = model.latent_bits(latents, weights)
-        figures = torch.stack([error, latent_bits, latent_bits + weight_bits])
-        model.ranks.average_(figures)
-        return figures
-
     step = model.weight_vector.step
     known = Known()
-    error, latent_bits, bits = measure(known)
+    before = model.figures(latents, index, targets, known)
     moves = []
     for spec, part in zip(model.weight_vector.specs, model.weight_vector.slices, strict=True):
         kept = float(step[part.start])
         group = spec.name.split(".")[0]
-        # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
-        parts = (error, None) if group == "arm" else (None, latent_bits)
         for factor in _FINER if finer else _COARSER:
             if not 1.0 <= kept * factor <= 2.0**SHIFT_MAX:
                 break
             step[part] = kept * factor
-            moved = measure(known.without(group), *parts)
-            gained = float(moved[2] - bits) if finer else float(bits - moved[2])
-            if gained <= 0 or (price := float(moved[0] - error) / gained) > most:
+            moved = model.figures(latents, index, targets, known.without(group), group, before)
+            error, _, bits = (moved - before).tolist()
+            gained = bits if finer else -bits
+            if gained <= 0 or (price := error / gained) > most:
                 break
             moves.append(_Move(part, kept * factor, price))
         step[part] = kept
