@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sanrcodec.bitstream.tables import MAX_RESIDUAL  # noqa: E402
-from sanrcodec.encoder.quantize import laplace_bits, noisy_round, soft_round  # noqa: E402
+from sanrcodec.encoder.quantize import laplace_bits, noisy_round  # noqa: E402
 
 
 @pytest.mark.parametrize("scale", [0.0526, 0.5, 3.0, 45.0])
@@ -50,13 +50,13 @@ def test_bits_have_the_gradient_of_their_formula():
     assert torch.autograd.gradcheck(laplace_bits, [inputs[0], *constant])
 
 
-def test_soft_rounding_keeps_whole_and_half_steps():
-    x = torch.tensor([-1.5, -1.0, 0.0, 0.5, 2.0, 0.1], dtype=torch.float64)
-    y = soft_round(x, torch.tensor(0.2, dtype=torch.float64))
+def test_rounding_without_noise_keeps_whole_and_half_steps():
+    x = torch.tensor([-1.5, -1.0, 0.0, 0.5, 2.0, 0.1, 0.9], dtype=torch.float64)
+    temperature, no_noise = torch.tensor([0.2, 0.0], dtype=torch.float64)
+    y = noisy_round(x, temperature, no_noise)
     assert y.tolist()[:5] == pytest.approx(x.tolist()[:5])
     assert 0 < float(y[5]) < 0.1
-    inner = x[[3, 5]].requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: soft_round(x, 0.2), inner)
+    assert 0.9 < float(y[6]) < 1
 
 
 def test_noisy_rounding_has_the_gradient_of_its_values():

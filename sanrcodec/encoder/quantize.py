@@ -14,7 +14,7 @@ from sanrcodec.bitstream.tables import MAX_RESIDUAL
 from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.kernels.launch import spread
 
-__all__ = ["laplace_bits", "laplace_terms", "noisy_round", "soft_round", "straight_through"]
+__all__ = ["laplace_bits", "laplace_terms", "noisy_round", "straight_through"]
 
 _EDGE = MAX_RESIDUAL + 0.5  # largest distance without an escape
 _BITS = -1 / math.log(2)  # of the logarithm of a mass
@@ -40,14 +40,11 @@ class _StraightThrough(Function):
         return gradients[0]
 
 
-def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
-    """Smooth staircase, sharper at lower temperature (Agustsson and Theis, NeurIPS 2020)."""
-    stairs, _ = _stairs(x, torch.as_tensor(temperature))
-    return stairs
-
-
 def _stairs(x: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-    """A smooth staircase, and its slope."""
+    """A smooth staircase, sharper at lower temperature, and its slope.
+
+    After Agustsson and Theis, NeurIPS 2020.
+    """
     middle = torch.floor(x.detach()) + 0.5
     # Factor of the hyperbolic tangent between two steps, with which they meet.
     height = 0.5 / torch.tanh(0.5 / temperature)
@@ -99,8 +96,8 @@ class _NoisyRound(Function):
 def laplace_bits(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
     """Bits of coding ``x`` with a Laplace distribution cut into steps of 1, elementwise.
 
-    The float twin of tables.frequency_table and of the escapes of entropy.SymbolEncoder; written
-    so that nothing over- or underflows.
+    The float twin of ``bitstream.tables.frequency_table`` and of the escapes of
+    ``bitstream.coder.SymbolEncoder``; written so that nothing over- or underflows.
 
     Args:
         x: ``[N]``.
