@@ -21,7 +21,11 @@ from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tables import N_SCALES
 from sanrcodec.bitstream.tensors import WEIGHT_BITS, TensorSpec, Weights
 
-__all__ = ["CONTEXT_MAX", "EntropyNetwork", "mac", "network_names", "tensors"]
+__all__ = ["CONTEXT_MAX", "TENSOR_NAMES", "EntropyNetwork", "mac", "network_names", "tensors"]
+
+# Of a network's tensors, in coding order: in a file "hidden" of network "texture" is named
+# "arm.texture.hidden".
+TENSOR_NAMES = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
 
 CONTEXT_MAX = 127  # neighbors enter saturated to this
 _IN_BITS = 3
@@ -62,10 +66,9 @@ def tensors(header: StreamHeader) -> list[TensorSpec]:
             "pass_bias": ((n_kinds, 2), 0.0, (0,)),
             "grid_bias": ((n_grids, 2), 0.0, (0, _FIRST_SCALE)),
         }
-        specs += [
-            TensorSpec(f"arm.{name}.{key}", shape, WEIGHT_BITS, amplitude, offset)
-            for key, (shape, amplitude, offset) in shapes.items()
-        ]
+        for key in TENSOR_NAMES:
+            shape, amplitude, offset = shapes[key]
+            specs.append(TensorSpec(f"arm.{name}.{key}", shape, WEIGHT_BITS, amplitude, offset))
     return specs
 
 
@@ -94,7 +97,7 @@ class EntropyNetwork:
     """
 
     def __init__(self, weights: Weights, name: str) -> None:
-        part = {key: weights[f"arm.{name}.{key}"].astype(np.int64) for key in _TENSORS}
+        part = {key: weights[f"arm.{name}.{key}"].astype(np.int64) for key in TENSOR_NAMES}
         bounds = _bounds(part)
         carrier_bits(int(bounds[-1].max()), f"arm.{name}")
         # Contexts that are no larger than this, by the kind of pass, leave float32 exact.
@@ -147,9 +150,6 @@ class EntropyNetwork:
         np.floor(y, out=y)
         location, scale = np.clip(y, _OUTPUT_MIN, _OUTPUT_MAX, out=y).astype(np.int32)
         return location, scale
-
-
-_TENSORS = ("hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias")
 
 
 def _bounds(part: dict[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:

@@ -21,8 +21,8 @@ from sanrcodec.encoder.quantize import laplace_terms
 
 __all__ = ["Block", "Network", "bits_of", "distributions", "seen"]
 
-_LOG_SCALES = 0.0, 9.75  # of an output: width = 2**(output - 4.25)
-_LEAST_WIDTH = 4.25
+# An output stands for a width of 2**(output - 4.25) steps, within the tables' range.
+_LOG_SCALES, _LEAST_LOG_WIDTH = (0.0, 9.75), -4.25
 
 
 class Block(NamedTuple):
@@ -83,7 +83,7 @@ class _Values(NamedTuple):
 
     def scale(self) -> Tensor:
         """Width of the distributions, in steps."""
-        return torch.exp2(self.log_scale.clamp(*_LOG_SCALES) - _LEAST_WIDTH)
+        return torch.exp2(self.log_scale.clamp(*_LOG_SCALES) + _LEAST_LOG_WIDTH)
 
 
 def seen(latents: Tensor, n_zeros: int) -> Tensor:

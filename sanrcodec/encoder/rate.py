@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sanrcodec.bitstream.entropy_network import network_names
+from sanrcodec.bitstream.entropy_network import TENSOR_NAMES, network_names
 from sanrcodec.bitstream.grids import (
     N_CONTEXT,
     PAD,
@@ -34,9 +34,6 @@ __all__ = ["LatentRate"]
 _N_ZEROS = 1 << 16
 
 _BLOCK = 1 << 15  # latents that a CPU works on at once
-
-# Tensors of an entropy network.
-_TENSORS = "hidden", "hidden_bias", "output", "shortcut", "pass_bias", "grid_bias"
 
 
 class LatentRate(Part):
@@ -102,7 +99,7 @@ class LatentRate(Part):
         if runs_on(latents, weights[f"arm.{self.names[0]}.hidden"].shape[1]):
             from sanrcodec.encoder.kernels.rate import latent_bits
 
-            networks = [weights[f"arm.{name}.{key}"] for name in self.names for key in _TENSORS]
+            networks = [weights[f"arm.{name}.{key}"] for name in self.names for key in TENSOR_NAMES]
             tables = self._context, self._coded, self._grid
             return latent_bits(latents, *tables, self._kind_sizes, networks) * self.share[1]
         bits = bits_of(latents, self._all_blocks(), self._networks(weights), _N_ZEROS)
@@ -141,7 +138,8 @@ class LatentRate(Part):
 
     def _networks(self, weights: FloatWeights) -> list[Network]:
         return [
-            Network.of(*(weights[f"arm.{name}.{key}"] for key in _TENSORS)) for name in self.names
+            Network.of(*(weights[f"arm.{name}.{key}"] for key in TENSOR_NAMES))
+            for name in self.names
         ]
 
     def _all_blocks(self) -> list[Block]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from sanrcodec.bitstream.entropy_network import CONTEXT_MAX
+from sanrcodec.bitstream.entropy_network import CONTEXT_MAX, TENSOR_NAMES
 from sanrcodec.bitstream.grids import N_CONTEXT, PassKind
 from sanrcodec.bitstream.tables import MAX_RESIDUAL
 from sanrcodec.encoder.kernels.device import rate as device
@@ -22,7 +22,7 @@ from sanrcodec.encoder.kernels.launch import BLOCK, N_COPIES, launch
 
 __all__ = ["latent_bits"]
 
-_N_TENSORS = 6  # of a network
+_N_TENSORS = len(TENSOR_NAMES)  # of a network
 _LIMITS = float(CONTEXT_MAX), float(MAX_RESIDUAL)
 
 
