@@ -128,6 +128,30 @@ def test_steps_of_short_fits(
     assert found.steps == short
 
 
+def test_black_views_have_no_part_in_the_cost(shuffled: LightField) -> None:
+    """They decode exactly, and would hide what the others lose."""
+    from sanrcodec.encoder import distributed, exposure
+    from sanrcodec.presets import PROFILES
+
+    samples = np.array(shuffled)
+    samples[0], samples[4] = 0, 0
+    some_black = LightField(samples, 8)
+    found = exposure.measure_exposure(some_black)
+    assert found.is_black.sum() == 10
+
+    model = contest.new_model(
+        some_black, PROFILES["default"], None, found, 8.0, torch.device("cpu"), distributed.ALONE
+    )
+    cost = contest._cost(model, some_black, found, 8.0)
+    lit = LightField(samples[1:4], 8)
+    of_lit = exposure.measure_exposure(lit)
+    alone = contest.new_model(
+        lit, PROFILES["default"], None, of_lit, 8.0, torch.device("cpu"), distributed.ALONE
+    )
+    # The gains of black views are all that the file has more, in a fit of 3072 pixels.
+    assert cost == pytest.approx(contest._cost(alone, lit, of_lit, 8.0), rel=0.02)
+
+
 @pytest.mark.parametrize(
     "kept", [None, True, (True,), (1, 2.0), (True, "1"), (False, -1.0), (True, float("nan"))]
 )

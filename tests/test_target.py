@@ -246,6 +246,7 @@ def test_black_views_count_as_they_decode() -> None:
     assert sorted(lit.index) == [n for n in range(12) if n not in (0, 11)]
     of_lit = (lit.psnr_yuv() * 12 - PSNR_CAP - psnr_yuv(samples[2, 3], 0 * samples[2, 3])) / 10
     assert 5 < of_lit < 40
+    assert lit.lit_psnr_yuv() == pytest.approx(of_lit)
     assert not {0, 11} & set(Probe(model_, light_field, 6, exposure).index)
     every = Probe(model_, light_field, 100)
     assert len(every.index) == 12

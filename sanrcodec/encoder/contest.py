@@ -106,7 +106,7 @@ class Contest(NamedTuple):
                 steps=steps, schedule=options.schedule, time_budget=budget, seed=options.seed,
                 should_stop=should_stop, warn=lambda line: None,
             )  # fmt: skip
-            costs.append(_cost(model, light_field, options.lmbda))
+            costs.append(_cost(model, light_field, exposure, options.lmbda))
         return ranks.share(lambda: cls(steps, *costs))
 
     @property
@@ -123,8 +123,9 @@ class Contest(NamedTuple):
         )
 
 
-def _cost(model: SceneModel, light_field: LightField, lmbda: float) -> float:
-    probe = Probe(model, light_field, _N_VIEWS)
+def _cost(model: SceneModel, light_field: LightField, exposure: Exposure, lmbda: float) -> float:
+    """The cost that the fit minimizes: black views, which it does not see, have no part in it."""
+    probe = Probe(model, light_field, _N_VIEWS, exposure)
     height, width = light_field.shape[2:4]
-    distortion: float = 255.0**2 / 10 ** (probe.psnr_yuv() / 10)
+    distortion: float = 255.0**2 / 10 ** (probe.lit_psnr_yuv() / 10)
     return distortion + lmbda * probe.bits() / (height * width)

@@ -94,9 +94,13 @@ class Probe:
         framing = 8 * (len(self.model.header.pack()) + _FRAMING_BYTES)
         return float(bits[0]), float(bits[1]) + framing
 
-    @torch.no_grad()
     def psnr_yuv(self, latents: Tensor | None = None) -> float:
-        """PSNR-YUV in dB of the decoded samples, mean over the views, at the model's size."""
+        """PSNR-YUV in dB of the decoded samples, mean over all views, at the model's size."""
+        return self._share * self.lit_psnr_yuv(latents) + self._of_black
+
+    @torch.no_grad()
+    def lit_psnr_yuv(self, latents: Tensor | None = None) -> float:
+        """The same, mean over the views that are looked at: those that are not black."""
         weights, _ = self.model.quantized_weights()
         latents = rounded_latents(self.model) if latents is None else latents
         scene = self.model.scene(latents, weights)
@@ -112,7 +116,7 @@ class Probe:
             # Views without light are exact, and count as the measure of quality counts them.
             planes = (-10 * torch.log10(errors / 255.0**2)).clamp(max=PSNR_CAP)
             levels.append(_combined(planes))
-        return self._share * float(torch.cat(levels).mean()) + self._of_black
+        return float(torch.cat(levels).mean())
 
     def _shown(self, views: Tensor) -> Tensor:
         """Views ``[B, C, H, W]`` as they are after rounding to samples."""
