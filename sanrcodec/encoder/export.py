@@ -11,6 +11,7 @@ import numpy as np
 
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.latents import pack_latents
 from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.decoder import SanrFile
@@ -18,7 +19,9 @@ from sanrcodec.encoder.model import SceneModel
 from sanrcodec.errors import SanrError
 from sanrcodec.scene.parts import bounded_weights, default_weights
 
-__all__ = ["export"]
+__all__ = ["export", "smallest_size"]
+
+_WORD_BYTES = 4  # of the range coder
 
 
 def export(model: SceneModel, metadata: dict[str, Any] | None) -> tuple[bytes, SanrFile]:
@@ -54,3 +57,18 @@ def export(model: SceneModel, metadata: dict[str, Any] | None) -> tuple[bytes, S
             "self-check failed: the coded file decodes to other integers; please report this"
         )
     return content, opened
+
+
+def smallest_size(header: StreamHeader) -> int:
+    """Bytes that a file with this header has at least, whatever is in it.
+
+    Nothing codes weights in fewer bits than that they are the default ones. Of latents there is at
+    least a word; a fit that keeps no latent but zero takes hardly more.
+    """
+    weights = default_weights(header)
+    sections = [
+        (SectionType.HEADER, header.pack()),
+        (SectionType.WEIGHTS, pack_weights(weights, weights)),
+        (SectionType.LATENTS, bytes(_WORD_BYTES)),
+    ]
+    return len(container.pack(sections))

@@ -7,11 +7,21 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sanrcodec.encoder.export import smallest_size
 from sanrcodec.encoder.schedule import SCHEDULES, Schedule
 from sanrcodec.encoder.target import Target, target_of
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import DEFAULT_LMBDA, PRESETS, PROFILES, checked_number, checked_whole
+from sanrcodec.presets import (
+    DEFAULT_LMBDA,
+    FLAT_PROFILE,
+    PRESETS,
+    PROFILES,
+    checked_number,
+    checked_whole,
+    gain_of,
+    make_header,
+)
 
 __all__ = ["Options", "checked_options"]
 
@@ -90,7 +100,9 @@ def checked_options(
     """The options of :func:`sanrcodec.encode`, which describes them.
 
     Raises:
-        LightFieldError: one is outside its range, or two contradict each other.
+        LightFieldError: one is outside its range, two contradict each other, or no file is as small
+            as it is asked for.
+        LimitError: the light field is larger than the format allows.
     """
     if preset not in PRESETS or profile not in PROFILES:
         raise LightFieldError(
@@ -101,6 +113,8 @@ def checked_options(
     target = target_of(n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality)
     if target is not None and lmbda is not None:
         raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
+    if target is not None and target.bits is not None:
+        _check_size(target, target.bits, light_field, preset, profile)
     if lmbda is None:
         lmbda = target.guess(n_pixels, n_views) if target else DEFAULT_LMBDA
     usual = PRESETS[preset].steps_for(*light_field.shape[2:4])
@@ -114,3 +128,23 @@ def checked_options(
         time_budget=None if time_budget is None else checked_number("time_budget", time_budget),
         seed=checked_whole("seed", seed),
     )
+
+
+def _check_size(
+    target: Target, bits: float, light_field: LightField, preset: str, profile: str
+) -> None:
+    """Refuse a target of so many bits if no file of the light field can be as small.
+
+    Raises:
+        LightFieldError: says how small a file can be.
+        LimitError: the light field is larger than the format allows.
+    """
+    # Where the views tell no geometry, short fits choose between these two.
+    models = PRESETS[preset].model(PROFILES[profile]), PROFILES[FLAT_PROFILE]
+    gain = gain_of(DEFAULT_LMBDA)
+    least = min(smallest_size(make_header(light_field, model, None, gain)) for model in models)
+    if 8 * least > bits and target.missed(least, math.nan):
+        raise LightFieldError(
+            f"{target.name} {target.value:g} asks for {bits / 8:.0f} bytes, but every file of this "
+            f"light field has {least} or more; ask for a larger size"
+        )
