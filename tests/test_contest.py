@@ -77,7 +77,7 @@ def test_there_is_no_contest_without_doubt(
     def refuse(*args: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(encoding.Contest, "of", refuse)
+    monkeypatch.setattr(contest.Contest, "of", refuse)
     assert fit(light_field, steps=1).geometry == "found"
     assert fit(shuffled, steps=1, profile="sanr").geometry == "none"
     one = LightField(np.asarray(shuffled.view(0, 0))[None, None], 8)
@@ -95,7 +95,7 @@ def test_a_checkpoint_remembers_the_outcome(
 ) -> None:
     found = contest.Contest(1, 1.0, 2.0) if has_layers else contest.Contest(1, 2.0, 1.0)
     calls: list[int] = []
-    monkeypatch.setattr(encoding.Contest, "of", lambda *args: calls.append(1) or found)
+    monkeypatch.setattr(contest.Contest, "of", lambda *args: calls.append(1) or found)
     whole = fit(shuffled, steps=6)
     stops = iter([False] * 3 + [True] * 100)
     path = tmp_path / "ck"

@@ -42,7 +42,7 @@ LAYERS_INSIDE = {
         "quality faults schedule optimizer batches gains importance planes votes axis_order sweep "
         "geometry_report guide allocator process memory last_good clock graphs lags outlook "
         "control settle steps pace fitting resumable export checkpoint options result selfcheck "
-        "contest encoding"
+        "contest start encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,42 +20,30 @@ import torch
 
 from sanrcodec.arithmetic.torchops import usable_device
 from sanrcodec.bitstream.container import SectionType
-from sanrcodec.bitstream.defaults import untrained
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.checkpoint import Checkpoint, fingerprint
-from sanrcodec.encoder.contest import Contest, new_model
 from sanrcodec.encoder.control import RateControl
-from sanrcodec.encoder.dead_pixels import (
-    Mask,
-    describe_dead_pixels,
-    find_dead_pixels,
-    without_dead_pixels,
-)
-from sanrcodec.encoder.distributed import Ranks, joined
+from sanrcodec.encoder.dead_pixels import without_dead_pixels
+from sanrcodec.encoder.distributed import joined
 from sanrcodec.encoder.export import export
-from sanrcodec.encoder.exposure import Exposure, measure_exposure
-from sanrcodec.encoder.faults import faults_of, limits_of
+from sanrcodec.encoder.faults import faults_of
 from sanrcodec.encoder.fitting import FitProgress, FitState, fit
-from sanrcodec.encoder.geometry_report import describe_geometry, describe_order
-from sanrcodec.encoder.memory import check_memory, told_when_out_of_memory
+from sanrcodec.encoder.memory import told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.options import Options, checked_options
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.quality import Quality
 from sanrcodec.encoder.result import EncodeResult
-from sanrcodec.encoder.resumable import checked_contest, checked_fit, checked_geometry
 from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.selfcheck import checked_quality
 from sanrcodec.encoder.settle import settle
-from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.errors import LightFieldError, SanrError, located
+from sanrcodec.encoder.start import prepare, warn_of_start
+from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
-from sanrcodec.presets import FLAT_PROFILE, PRESETS, PROFILES, checked_number
-from sanrcodec.scene.parts import tensor_specs
+from sanrcodec.presets import PRESETS, checked_number
 
 __all__ = ["default_preset", "encode"]
 
-_LEAST_SECONDS = 0.1  # of a fit
 _logger = logging.getLogger(__name__)
 
 
@@ -157,10 +145,10 @@ def encode(
             if kept:
                 ranks.share(lambda: held.enter_context(kept.held()))
             tell = on_geometry if ranks.rank == 0 else lambda line: None
-            start = _prepare(light_field, options, chosen, kept, ranks, should_stop, tell)
+            start = prepare(light_field, options, chosen, kept, ranks, should_stop, tell)
             model, geometry = start.model, start.geometry
             if ranks.rank == 0:
-                _warn_of_start(start, light_field, warn)
+                warn_of_start(start, light_field, warn)
             control = None
             if options.target:
                 control = RateControl(
@@ -223,79 +211,6 @@ def encode(
             return ranks.share(finish)
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """A model before its fit.
-
-    Attributes:
-        model: Its initial state.
-        geometry: Of the plane sweep, on the CPU, or None.
-        dead_pixels: bool ``[H, W]`` of each view that has some.
-        state: Where the fit goes on, or None.
-        exposure: Of the light field; None where the model has no gains for it.
-        time_budget: Seconds that are left for the steps, or None.
-        outcome: Of the search for geometry, as a result tells it.
-        contest: Whether the scene has layers, and how many seconds it took to find that out; None
-            if that was no question.
-    """
-
-    model: SceneModel
-    geometry: Geometry | None
-    dead_pixels: dict[tuple[int, int], Mask]
-    state: FitState | None
-    exposure: Exposure | None
-    time_budget: float | None
-    outcome: str
-    contest: tuple[bool, float] | None
-
-
-def _prepare(
-    light_field: LightField,
-    options: Options,
-    device: torch.device,
-    checkpoint: Checkpoint | None,
-    ranks: Ranks,
-    should_stop: Callable[[], bool],
-    tell: Callable[[str], None],
-) -> _Start:
-    """Look at the light field, and make the model for it."""
-    height, width = light_field.shape[2:4]
-    profile = PRESETS[options.preset].model(PROFILES[options.profile])
-    has_layers = profile["layers"] > 0
-    sweeps = has_layers and light_field.grid != (1, 1)
-    ranks.each(lambda: check_memory(height * width, has_layers, device, ranks))
-    exposure = ranks.share(lambda: measure_exposure(light_field))
-    geometry, contest, state = ranks.share(
-        lambda: _swept_or_kept(
-            light_field, exposure, sweeps, device, checkpoint, options.steps, ranks.size
-        )
-    )
-    tell(describe_geometry(geometry, light_field.grid, sweeps))
-    outcome = "none" if not sweeps else "found" if geometry else "not found"
-    budget = options.time_budget
-    if outcome == "not found":
-        # Its layers begin flat: they may still find what the sweep did not.
-        flat = {**PROFILES[FLAT_PROFILE], "per_view": int(exposure.is_dead.any())}
-        if contest is None:
-            begun = time.monotonic()
-            found = Contest.of(
-                light_field, (profile, flat), exposure, options, device, ranks, should_stop
-            )
-            tell(str(found))
-            contest = found.has_layers, ranks.share(lambda: time.monotonic() - begun)
-        has_layers, seconds = contest
-        profile = profile if has_layers else flat
-        budget = budget and max(budget - seconds, _LEAST_SECONDS)
-    model = new_model(light_field, profile, geometry, exposure, options.lmbda, device, ranks)
-    used = exposure if model.header.per_view else None
-    # Without a geometry nothing tells where another view shows the same.
-    extent = geometry.extent if geometry else None
-    dead = ranks.share(
-        lambda: {} if extent is None else find_dead_pixels(light_field, exposure, extent)
-    )
-    return _Start(model, geometry, dead, state, used, budget, outcome, contest)
-
-
 def _light_field(samples: Any) -> LightField:
     """The light field of an array; an opened file tells its bit depth itself.
 
@@ -337,50 +252,6 @@ def default_preset(device: str | None = None) -> str:
     """
     on_gpu = torch.cuda.is_available() if device is None else device.startswith("cuda")
     return "medium" if on_gpu else "fast"
-
-
-def _swept_or_kept(
-    light_field: LightField,
-    exposure: Exposure,
-    sweeps: bool,
-    device: torch.device,
-    checkpoint: Checkpoint | None,
-    steps: int,
-    n_ranks: int,
-) -> tuple[Geometry | None, tuple[bool, float] | None, FitState | None]:
-    """Geometry on the CPU; the outcome of a contest and the state of the fit to go on from, if any.
-
-    The swept geometry is part of the checkpoint: another device might find a slightly different
-    one, and with it another model.
-    """
-    kept = checkpoint.load() if checkpoint else None
-    if kept is not None and checkpoint is not None:
-        n_v, n_u, height, width, _ = light_field.shape
-        size = (height, width) if sweeps and n_v * n_u > 1 else None
-        with located(str(checkpoint.path)):
-            geometry = checked_geometry(kept.get("geometry"), size)
-            contest = checked_contest(kept.get("contest"), size is not None and geometry is None)
-            return geometry, contest, checked_fit(kept.get("fit"), steps, n_ranks)
-    with torch.no_grad():
-        geometry = estimate_geometry(light_field, device, exposure) if sweeps else None
-    return geometry.to("cpu") if geometry else None, None, None
-
-
-def _warn_of_start(start: _Start, light_field: LightField, warn: Callable[[str], None]) -> None:
-    """Say before a fit what will cost quality or bytes, or looks wrong in the input."""
-    header, geometry = start.model.header, start.geometry
-    # Networks that begin as pseudo-random numbers make files larger.
-    if names := untrained(tensor_specs(header)):
-        warn(
-            "no weights were trained for a scene model of this shape; "
-            f"these tensors begin at random: {', '.join(names)}"
-        )
-    if line := describe_order(light_field):
-        warn(line)
-    for line in limits_of(geometry.extent if geometry else 0.0, header):
-        warn(line)
-    if start.dead_pixels:
-        warn(describe_dead_pixels(start.dead_pixels))
 
 
 def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int, SanrFile]:
