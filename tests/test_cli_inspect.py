@@ -95,6 +95,10 @@ def test_black_and_dark_views_are_said(tmp_path: Path, monkeypatch: pytest.Monke
     printed = assert_ok(sanr("inspect", "lf.npy", "--views", "0:3,:", "--force"))
     assert "exposure: of 12 views, 1 is black, the first at 0,1; --views leaves" in printed
     assert "exposure" not in assert_ok(sanr("inspect", "lf.npy", "--views", "1:3,:", "--force"))
+    np.save("lf.npy", np.zeros_like(samples))
+    printed = assert_ok(sanr("inspect", "lf.npy", "--force"))
+    assert "exposure: all views are black\n" in printed
+    assert "too little to tell how the camera moves" in printed
 
 
 @pytest.mark.slow

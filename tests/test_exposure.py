@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,12 @@ def test_measured(views: np.ndarray, n_dead: int) -> None:
 
 
 def test_nothing_but_black_is_not_dead() -> None:
-    measured = exposure.measure_exposure(LightField(np.zeros((2, 2, 8, 8, 1), np.uint8), 8))
+    black = np.zeros((2, 2, 8, 8, 1), np.uint8)
+    measured = exposure.measure_exposure(LightField(black, 8))
     assert not measured.is_dead.any()
+    assert not measured.has_light
+    black[1, 0, 3, 4] = 1
+    assert exposure.measure_exposure(LightField(black, 8)).has_light
 
 
 @pytest.mark.parametrize(("channels", "bit_depth"), [(3, 8), (1, 8), (1, 12)])
@@ -89,6 +94,22 @@ def test_start_and_rest_of_gains(views: np.ndarray) -> None:
     assert held is not None
     assert int(held.sum()) == 1
     assert held_gains(model, exposure.Exposure(np.ones((5, 5)))) is None
+
+
+@pytest.mark.slow
+def test_nothing_but_black_is_said(tmp_path: Path, fit: Callable[..., Any]) -> None:
+    """A wrong file, or a wrong part of one, gives black views; their geometry is none to fit."""
+    black = LightField(np.zeros((3, 3, 16, 16, 3), np.uint8), 8)
+    lines: list[str] = []
+    stops = iter([False] * 2 + [True] * 100)
+    options = {"steps": 4, "checkpoint": tmp_path / "ck"}
+    fit(black, on_geometry=lines.append, should_stop=lambda: next(stops), **options)
+    (line,) = lines
+    assert line.endswith("+0.00 pixels per view; too little to tell how the camera moves")
+    result = fit(black, **options)
+    assert result.finished
+    assert result.warnings[0].startswith("all views are black; look with sanr inspect whether")
+    assert not [line for line in result.warnings[1:] if "black" in line]
 
 
 @pytest.mark.slow

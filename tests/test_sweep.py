@@ -164,6 +164,22 @@ def test_still_views_have_a_geometry(render: Callable[..., Views]) -> None:
     assert found(np.clip(still + noise, 0, 255).astype(np.uint8)) is not None
 
 
+@pytest.mark.parametrize("grid", [(3, 3), (1, 2), (2, 2)])
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_nothing_moves_in_views_of_one_color(grid: tuple[int, int], bit_depth: int) -> None:
+    """All disparities match as well: the first one did, of whatever range was searched."""
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    for level in (0, 200, 255):
+        views = np.full((*grid, 40, 48, 3), level, dtype)
+        geometry = sweep.estimate_geometry(LightField(views, bit_depth), "cpu")
+        assert geometry.extent == 0
+        assert not geometry.near.any()
+        assert not geometry.is_certain
+        assert not geometry.is_checked
+    views[..., 20, 24, :] -= 2
+    assert sweep.estimate_geometry(LightField(views, bit_depth), "cpu").near.any()
+
+
 @pytest.mark.slow
 def test_between_two_views(render: Callable[..., Views]) -> None:
     """The canvas of an even grid lies between its views: so does the disparity."""

@@ -36,11 +36,13 @@ class Exposure:
             views that are not black beside the brightest one.
         black: float64, share of black pixels; or one number ``[1, 1]`` for all views.
         noise: float64, variance of the noise in samples squared, fine texture included; likewise.
+        has_light: Whether any view is not black all over. Views that all are black count as usual.
     """
 
     gain: Floats
     black: Floats = field(default_factory=lambda: np.zeros((1, 1)))
     noise: Floats = field(default_factory=lambda: np.zeros((1, 1)))
+    has_light: bool = True
 
     @property
     def is_black(self) -> npt.NDArray[np.bool_]:
@@ -91,7 +93,9 @@ def measure_exposure(light_field: LightField) -> Exposure:
     mean = np.array(means)
     lit = mean[mean > _DEAD * mean.max()]
     gain = mean / np.median(lit) if len(lit) else np.ones_like(mean)
-    return Exposure(*(np.reshape(x, light_field.grid) for x in (gain, black, noise)))
+    grid = light_field.grid
+    of_views = np.reshape(gain, grid), np.reshape(black, grid), np.reshape(noise, grid)
+    return Exposure(*of_views, has_light=len(lit) > 0)
 
 
 def luma_of(view: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

@@ -66,6 +66,8 @@ def inspect_geometry(
 
 def describe_exposure(exposure: Exposure) -> str:
     """Say in one line which views are black or far darker than the others; empty if none are."""
+    if not exposure.has_light:
+        return "exposure: all views are black"
     n_dark, n_dead = int(exposure.is_dark.sum()), int(exposure.is_dead.sum())
     if not n_dark or n_dark == exposure.gain.size:
         return ""

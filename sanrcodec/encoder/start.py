@@ -46,6 +46,7 @@ class Start:
         dead_pixels: bool ``[H, W]`` of each view that has some.
         state: Where the fit goes on, or None.
         exposure: Of the light field; None where the model has no gains for it.
+        has_light: Whether any view is not black.
         time_budget: Seconds that are left for the steps, or None.
         outcome: Of the search for geometry, as a result tells it.
         contest: Whether the scene has layers, and how many seconds it took to find that out; None
@@ -57,6 +58,7 @@ class Start:
     dead_pixels: dict[tuple[int, int], Mask]
     state: FitState | None
     exposure: Exposure | None
+    has_light: bool
     time_budget: float | None
     outcome: str
     contest: tuple[bool, float] | None
@@ -119,7 +121,7 @@ def prepare(
     dead = ranks.share(
         lambda: {} if extent is None else find_dead_pixels(light_field, exposure, extent)
     )
-    return Start(model, geometry, dead, state, used, budget, outcome, contest)
+    return Start(model, geometry, dead, state, used, exposure.has_light, budget, outcome, contest)
 
 
 def warn_of_start(start: Start, light_field: LightField, warn: Callable[[str], None]) -> None:
@@ -131,6 +133,8 @@ def warn_of_start(start: Start, light_field: LightField, warn: Callable[[str], N
         warn: Called with each line.
     """
     header, geometry = start.model.header, start.geometry
+    if not start.has_light:
+        warn("all views are black; look with sanr inspect whether the input is the right one")
     # Networks that begin as pseudo-random numbers make files larger.
     if names := untrained(tensor_specs(header)):
         warn(

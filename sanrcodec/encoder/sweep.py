@@ -34,6 +34,7 @@ _MAX_TOTAL_SHIFT = 0.4
 _N_FAR_VIEWS = 4  # that tell which end is in front
 _APART_PX = 1.0  # of two pixels that move to the same place
 _CERTAIN = 0.1  # evidence that leaves no doubt
+_UNIFORM = 0.5  # levels from the local mean, below which there is nothing to match anywhere
 _FLAT = 0.01  # mean distance from the local mean, as a share of the peak
 _SLIGHT = 0.01  # evidence that is none: most arrays are stored as a camera moves down and right
 _FLAT_COST = 1e-3  # from one end of the range to the other, what noise may decide
@@ -93,7 +94,8 @@ def estimate_geometry(
         exposure: Of the light field; measured if it is not given.
 
     Returns:
-        None where there is but one usable view, or where no order of the axes explains the views
+        One of disparity 0 where all views have one color: nothing in them moves. None where there
+        is but one usable view, or where no order of the axes explains the views
         better than any other.
     """
     exposure = exposure or measure_exposure(light_field)
@@ -105,6 +107,8 @@ def estimate_geometry(
     reach = max(1.0, _MAX_TOTAL_SHIFT * max(h, w)) / radius
     factor = max(1, min(4, min(h, w) // 64))
     views = _load(light_field, exposure, chosen, factor, device)
+    if float(views.luma.abs().max()) * ((1 << light_field.bit_depth) - 1) < _UNIFORM:
+        return _still((h, w), device)
     found = best_order(views, light_field.grid, reach / factor)
     if found is None:
         return None
@@ -134,6 +138,12 @@ def estimate_geometry(
     # Of two views neither sees from another side what the other one hides.
     is_certain = abs(evidence) >= _CERTAIN and len(chosen) > 2
     return Geometry(near, far, parallax, is_certain, found.is_checked)
+
+
+def _still(size: tuple[int, int], device: torch.device | str) -> Geometry:
+    """The geometry of views in which nothing moves."""
+    disparity = torch.zeros(size, device=device)
+    return Geometry(disparity, disparity, Parallax(0.0), is_certain=False, is_checked=False)
 
 
 def _choice(grid: tuple[int, int], exposure: Exposure) -> list[tuple[int, int]]:
