@@ -143,7 +143,7 @@ PRESETS = {
     ),
     "medium": Preset(steps=16000, views_per_step=4),
     # On a wide baseline more views gain as much as twice the steps, for a quarter of the time.
-    "slow": Preset(steps=40000, views_per_step=8),
+    "slow": Preset(steps=72000, views_per_step=8),
 }
 
 
