@@ -248,7 +248,7 @@ class SceneModel(nn.Module):
             target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
             lmbda: Weight of the rate.
         """
-        latents = torch.round(self.latents).clamp(-LATENT_MAX, LATENT_MAX)
+        latents = self.latent_vector.rounded(self.latents)
         target = block_means(target, 1 << self.level)
         step = self.weight_vector.step
 

@@ -67,9 +67,14 @@ class LatentVector:
         """The vector of some grids ``[Hg, Wg]``, float32 on the CPU."""
         return torch.from_numpy(np.concatenate([grid.ravel() for grid in latents])).float()
 
+    @staticmethod
+    def rounded(latents: Tensor) -> Tensor:
+        """Latents ``[N]`` as the file holds them, still floats."""
+        return torch.round(latents.detach()).clamp(-LATENT_MAX, LATENT_MAX)
+
     def integers(self, latents: Tensor) -> list[np.ndarray]:
         """Rounded grids, int32 ``[Hg, Wg]``."""
-        flat = torch.round(latents).clamp(-LATENT_MAX, LATENT_MAX).cpu().numpy().astype(np.int32)
+        flat = self.rounded(latents).cpu().numpy().astype(np.int32)
         return [
             flat[part].reshape(grid.shape)
             for grid, part in zip(self.grids, self.slices, strict=True)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.color import RGB_FROM_YCC, YCC_FROM_RGB
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.images import block_means, color_planes
@@ -34,7 +33,7 @@ _FRAMING_BYTES = 50  # of signature, section table and checksums, about
 
 def rounded_latents(model: SceneModel) -> Tensor:
     """Latents ``[N]`` as the file holds them."""
-    return torch.round(model.latents.detach()).clamp(-LATENT_MAX, LATENT_MAX)
+    return model.latent_vector.rounded(model.latents)
 
 
 class Probe:
