@@ -10,14 +10,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sanrcodec.decoder import SanrFile
-from sanrcodec.decoder import open_sanr as open  # reads as sanrcodec.open
-from sanrcodec.errors import LightFieldError, SanrError
-from sanrcodec.lightfield import LightField
-
 if TYPE_CHECKING:
-    from sanrcodec import io, metrics
+    from sanrcodec import errors, io, limits, metrics
+    from sanrcodec.decoder import SanrFile
+    from sanrcodec.decoder import open_sanr as open  # reads as sanrcodec.open
     from sanrcodec.encoder import encode
+    from sanrcodec.errors import LightFieldError, SanrError
+    from sanrcodec.lightfield import LightField
 else:
 
     def encode(*args: Any, **options: Any) -> Any:
@@ -40,20 +39,38 @@ __all__ = [
     "SanrFile",
     "__version__",
     "encode",
+    "errors",
     "io",
+    "limits",
     "metrics",
     "open",
 ]
 
 __version__ = "0.1.0"
 
-_LAZY = ("io", "metrics")  # modules that are imported when they are first used
+# Name -> its module, and its name there, or None for the module itself. They are imported when they
+# are first used: until numpy is there, the command line could neither answer Ctrl-C nor Tab.
+_PLACES = {
+    "LightField": ("lightfield", "LightField"),
+    "LightFieldError": ("errors", "LightFieldError"),
+    "SanrError": ("errors", "SanrError"),
+    "SanrFile": ("decoder", "SanrFile"),
+    "errors": ("errors", None),
+    "io": ("io", None),
+    "limits": ("limits", None),
+    "metrics": ("metrics", None),
+    "open": ("decoder", "open_sanr"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module_name, own = _PLACES[name]
+    module = import_module(f"{__name__}.{module_name}")
+    found = module if own is None else getattr(module, own)
+    globals()[name] = found  # not asked for again
+    return found
 
 
 def __dir__() -> list[str]:

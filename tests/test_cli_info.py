@@ -16,7 +16,7 @@ def test_info_decodes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("unpack_weights", "unpack_latents", "Scene"):
         monkeypatch.delattr(f"sanrcodec.decoding.{name}")
     summary = json.loads(assert_ok(sanr("info", file, "--json")))
-    assert summary["format_version"] == ".".join(map(str, sanrcodec.bitstream.container.VERSION))
+    assert summary["format_version"] == ".".join(map(str, container.VERSION))
     assert summary["bpp"] == pytest.approx(8 * summary["n_bytes"] / (9 * 24 * 32))
     assert [s["name"] for s in summary["sections"]] == ["HEADER", "WEIGHTS", "LATENTS"]
     payload_bytes = sum(s["payload_bytes"] for s in summary["sections"])

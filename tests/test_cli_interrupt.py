@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import configparser
 import os
 import signal
 import subprocess
@@ -159,3 +160,26 @@ def test_process_without_streams(tmp_path: Path, mosaic: Path) -> None:
     assert process.returncode == 3
     assert_ok(sanr("verify", file))
     assert b"stopping" not in mosaic.read_bytes()
+
+
+def test_ctrl_c_while_the_commands_are_imported() -> None:
+    """Where files are slow to read, that takes seconds."""
+    code = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from sanrcodec.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "\nAborted!\n")
+
+
+def test_the_installed_command_is_that_of_the_module() -> None:
+    """That of the commands themselves would have a traceback until they are imported."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    scripts = setup["options.entry_points"]["console_scripts"]
+    assert scripts.split() == ["sanr", "=", "sanrcodec.__main__:main"]

@@ -181,6 +181,21 @@ def test_import_and_help_load_neither_torch_nor_pillow() -> None:
     )
 
 
+def test_all_public_names_are_there_and_import_when_they_are_used() -> None:
+    """So that `sanr` answers Tab, --version and Ctrl-C before numpy is there."""
+    run(
+        f"import sanrcodec\n{CALL}\ncall('--version')\nassert not loaded('numpy', 'constriction')\n"
+        "assert set(sanrcodec.__all__) <= set(dir(sanrcodec))\n"
+        "sanrcodec.limits.MAX_PIXELS, sanrcodec.errors.SanrError\n"
+        "assert all(hasattr(sanrcodec, name) for name in sanrcodec.__all__)\n"
+        "assert not hasattr(sanrcodec, 'decode')\n"
+        "from sanrcodec import open, io\n"
+        "from sanrcodec.decoder import open_sanr\n"
+        "assert open is open_sanr is sanrcodec.open\n"
+        "assert not loaded('torch', 'PIL')"
+    )
+
+
 def test_info_and_verify_load_neither_torch_nor_pillow() -> None:
     run(
         f"{CALL}\ncall('info', {str(VECTOR)!r}); call('verify', {str(VECTOR)!r})\n"
