@@ -50,7 +50,8 @@ def test_direction_of_the_camera(
 ) -> None:
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    # The nearest content has the highest disparity here: it moves down and right.
+    # The nearest content has the highest disparity here: it moves down and right. In whatever order
+    # the views are, it is told as nearest, with the sign of `sanr disparity`.
     samples = render((5, 5), (96, 128), seed=3, disparity=(-1.0, 1.5))
     np.save("lf.npy", samples[flip])
     printed = assert_ok(sanr("inspect", "lf.npy"))
@@ -58,6 +59,9 @@ def test_direction_of_the_camera(
     horizontal = {"up": "left", "down": "right"}[horizontal]
     assert f"the camera moves {vertical} and {horizontal} as v and u grow" in printed
     assert "exchanged" not in printed
+    told = re.search(r"parallax: (.+) \(nearest\) to (.+) pixels per view", printed)
+    assert told
+    assert [float(end) for end in told.groups()] == pytest.approx([1.5, -1.0], abs=0.15)
     np.save("swapped.npy", samples[flip].swapaxes(0, 1))
     printed = assert_ok(sanr("inspect", "swapped.npy"))
     assert f"the camera moves {horizontal} and {vertical} as v and u grow" in printed

@@ -100,6 +100,8 @@ def describe_geometry(
 ) -> str:
     """Say range and direction of the parallax in one line.
 
+    Disparities have the sign of those of a file: the higher, the nearer.
+
     Args:
         geometry: As the sweep gave it.
         grid: Number of views ``(V, U)``.
@@ -113,15 +115,15 @@ def describe_geometry(
             "parallax: not found; no order of the axes explains the views. The encoder "
             "chooses by short fits between a scene with layers and one without"
         )
-    near, far = _range(geometry)
+    # The sweep's are the other way around, as those in the file are. Those that are 0 have no sign.
+    near, far = (0.0 - end for end in _range(geometry))
     parallax = geometry.parallax
-    sign = -1.0 if parallax.axes_reversed else 1.0
-    vertical = "down" if sign > 0 else "up"
-    horizontal = "right" if (sign > 0) != parallax.mirrored else "left"
+    vertical = "up" if parallax.axes_reversed else "down"
+    horizontal = "left" if parallax.axes_reversed != parallax.mirrored else "right"
     ways = (horizontal, vertical) if parallax.transposed else (vertical, horizontal)
     axes = [name for name, n in zip("vu", grid, strict=True) if n > 1]
     directions = [way for way, n in zip(ways, grid, strict=True) if n > 1]
-    line = f"parallax: {sign * near:+.2f} (nearest) to {sign * far:+.2f} pixels per view; "
+    line = f"parallax: {near:+.2f} (nearest) to {far:+.2f} pixels per view; "
     if max(abs(near), abs(far)) < _STILL:
         return line + "too little to tell how the camera moves"
     line += f"the camera moves {' and '.join(directions)} as {' and '.join(axes)} grow"
