@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from sanrcodec.bitstream.defaults import untrained
-from sanrcodec.bitstream.header import FIELD_RANGES
+from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
 from sanrcodec.errors import LightFieldError, LimitError
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import PRESETS, PROFILES, UNIT_LMBDA, Parallax, gain_of, make_header
-from sanrcodec.scene.parts import tensor_specs
+from sanrcodec.scene.parts import n_weights, tensor_specs
 
 # Tensors of a profile that begin as pseudo-random numbers: none were trained for them.
 UNTRAINED = {
@@ -64,6 +66,30 @@ def test_header_follows_the_light_field() -> None:
     assert (one.layers, one.per_view, one.margin_y, one.margin_x) == (1, 0, 0, 0)
     flat = make_header(views((3, 5)), PROFILES["sanr"], None, 20)
     assert (flat.layers, flat.margin_y, flat.margin_x) == (0, 0, 0)
+
+
+def test_pages_tell_how_large_views_and_networks_may_be() -> None:
+    readme, model = (
+        (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/model.md")
+    )
+
+    def header(preset: str, profile: str) -> StreamHeader:
+        return make_header(
+            views((3, 3)), PRESETS[preset].model(PROFILES[profile]), Parallax(1.0), 16
+        )
+
+    for preset, profile, millions in (("medium", "default", 48), ("fast", "sanr", 63)):
+        assert f"{millions} million" in readme
+        shape = header(preset, profile)
+        fits, is_larger = (
+            math.isqrt(m * 10**6) - 2 * shape.margin_y for m in (millions, millions + 1)
+        )
+        dataclasses.replace(shape, height=fits, width=fits)
+        with pytest.raises(LimitError, match="scene of"):
+            dataclasses.replace(shape, height=is_larger, width=is_larger)
+    assert "about ten thousand weights, less than eight thousand without slopes" in model
+    assert 9500 < n_weights(header("medium", "default")) < 10500
+    assert n_weights(header("fast", "default")) < 8000
 
 
 def test_profiles_that_do_not_fit_are_refused() -> None:
