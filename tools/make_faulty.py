@@ -86,7 +86,8 @@ def _containers(content: bytes) -> Iterator[Faulty]:
     yield Faulty(
         "signature_line_end", "3.1", "NotSanrError", content.replace(b"\r\n\x1a\n", b"\n\x1a\n", 1)
     )
-    for major, minor in ((0, 7), (0, 9), (1, 0)):
+    own, minor_now = container.VERSION
+    for major, minor in ((own, minor_now - 1), (own, minor_now + 1), (own + 1, 0)):
         other = content[:9] + bytes([major, minor]) + content[_COUNT:]
         yield Faulty(f"version_{major}_{minor}", "3.1", "UnsupportedVersionError", other)
     for name, end in (
