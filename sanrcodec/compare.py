@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sanrcodec.color import ycc
 from sanrcodec.errors import LightFieldError
-from sanrcodec.metrics import SSIM_MIN_SIZE, combined, psnr, ssim
+from sanrcodec.metrics import SSIM_MIN_SIZE, combined, pairs, psnr, ssim
 
 __all__ = ["BLOCK_SIZE", "Block", "Comparison", "compare_views", "heat_map"]
 
@@ -97,25 +97,22 @@ def compare_views(
     """
     peak, n_views = 2**bit_depth - 1, grid[0] * grid[1]
     yuv, luma, similarities, squares, blocks = [], [], [], [], []
-    try:
-        for reference, view in zip(original, decoded, strict=True):
-            if reference.shape != view.shape or reference.dtype != view.dtype:
-                raise LightFieldError(
-                    f"views differ: {reference.dtype} {reference.shape} in the original, "
-                    f"{view.dtype} {view.shape} decoded"
-                )
-            error = reference.astype(np.float64) - view
-            squares.append(float(np.mean(np.square(error))))
-            planes = np.square(error if error.shape[-1] == 1 else ycc(error))
-            levels = psnr(planes.mean((0, 1)), peak)
-            luma.append(float(levels[0]))
-            yuv.append(float(combined(levels)))
-            blocks.append(combined(psnr(_block_means(planes), peak)))
-            if min(reference.shape[:2]) >= SSIM_MIN_SIZE:
-                similarities.append(ssim(reference, view, bit_depth))
-            progress(len(yuv), n_views)
-    except ValueError as error:
-        raise LightFieldError(f"the numbers of views differ: {error}") from None
+    for reference, view in pairs(original, decoded):
+        if reference.shape != view.shape or reference.dtype != view.dtype:
+            raise LightFieldError(
+                f"views differ: {reference.dtype} {reference.shape} in the original, "
+                f"{view.dtype} {view.shape} decoded"
+            )
+        error = reference.astype(np.float64) - view
+        squares.append(float(np.mean(np.square(error))))
+        planes = np.square(error if error.shape[-1] == 1 else ycc(error))
+        levels = psnr(planes.mean((0, 1)), peak)
+        luma.append(float(levels[0]))
+        yuv.append(float(combined(levels)))
+        blocks.append(combined(psnr(_block_means(planes), peak)))
+        if min(reference.shape[:2]) >= SSIM_MIN_SIZE:
+            similarities.append(ssim(reference, view, bit_depth))
+        progress(len(yuv), n_views)
     if len(yuv) != n_views:
         raise LightFieldError(f"there are {len(yuv)} views, expected {grid[0]} x {grid[1]}")
     views, of_blocks = np.reshape(yuv, grid), np.stack(blocks).reshape(*grid, *blocks[0].shape)

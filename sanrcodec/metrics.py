@@ -8,13 +8,15 @@ value of a light field is the *mean of the values of its views*, not the PSNR of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.color import luma, ycc
+from sanrcodec.errors import LightFieldError
 
 __all__ = [
     "PLANE_WEIGHTS",
@@ -24,6 +26,7 @@ __all__ = [
     "bpp",
     "combined",
     "light_field_psnr_yuv",
+    "pairs",
     "psnr",
     "psnr_yuv",
     "ssim",
@@ -80,6 +83,9 @@ def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> 
 
     Returns:
         At most `PSNR_CAP`, plane by plane.
+
+    Raises:
+        LightFieldError: the views differ in shape or dtype, or are none.
     """
     _check_pair(reference, decoded)
     error = reference.astype(np.float64) - decoded
@@ -101,12 +107,35 @@ def light_field_psnr_yuv(
 
     Returns:
         Mean of the per-view values, and the worst view.
+
+    Raises:
+        LightFieldError: there are no views, or they differ in number, shape or dtype.
     """
-    pairs = zip(reference, decoded, strict=True)
-    values = [psnr_yuv(first, second, bit_depth) for first, second in pairs]
+    values = [psnr_yuv(*pair, bit_depth) for pair in pairs(reference, decoded)]
     if not values:
-        raise ValueError("there are no views to compare")
+        raise LightFieldError("there are no views to compare")
     return LightFieldPsnr(float(np.mean(values)), min(values))
+
+
+def pairs(
+    reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The views of two light fields, side by side; holds one pair at a time.
+
+    Args:
+        reference: Views ``[H, W, C]``.
+        decoded: As many views, in the same order.
+
+    Raises:
+        LightFieldError: one of them has more views, as soon as that is seen.
+    """
+    for n, (first, second) in enumerate(zip_longest(reference, decoded)):
+        if first is None or second is None:
+            longer = "second" if first is None else "first"
+            raise LightFieldError(
+                f"the numbers of views differ: the {longer} light field has more than {n}"
+            )
+        yield first, second
 
 
 def bpp(n_bytes: int, shape: Sequence[int]) -> float:
@@ -125,12 +154,18 @@ def ssim(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> floa
         decoded: Array of the same dtype and shape.
         bit_depth: Significant bits of a sample.
 
+    Raises:
+        LightFieldError: the views differ in shape or dtype, or are smaller than the window.
+
     See Wang et al., "Image quality assessment: from error visibility to structural similarity",
     IEEE Transactions on Image Processing, 2004.
     """
     _check_pair(reference, decoded)
     if min(reference.shape[:2]) < SSIM_MIN_SIZE:
-        raise ValueError(f"a view of {reference.shape[:2]} is smaller than the window of SSIM")
+        raise LightFieldError(
+            f"a view has {reference.shape[0]} x {reference.shape[1]} pixels, SSIM needs at least "
+            f"{SSIM_MIN_SIZE} x {SSIM_MIN_SIZE}"
+        )
     first, second = luma(reference), luma(decoded)
     peak = 2**bit_depth - 1
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
@@ -144,7 +179,9 @@ def ssim(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> floa
 def _check_pair(reference: np.ndarray, decoded: np.ndarray) -> None:
     found = [f"{view.dtype} {view.shape}" for view in (reference, decoded)]
     if found[0] != found[1] or reference.ndim != 3 or reference.shape[-1] not in (1, 3):
-        raise ValueError(f"cannot compare {found[0]} with {found[1]}, expected equal [H, W, C]")
+        raise LightFieldError(
+            f"cannot compare {found[0]} with {found[1]}, expected equal [H, W, C]"
+        )
 
 
 def _blur(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

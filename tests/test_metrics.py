@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sanrcodec.errors import LightFieldError
 from sanrcodec.metrics import PSNR_CAP, bpp, light_field_psnr_yuv, psnr_yuv, ssim
 
 
@@ -44,16 +45,18 @@ def test_light_field_is_streamed():
     result = light_field_psnr_yuv(iter(reference), iter(decoded))
     assert result.mean == pytest.approx(np.mean(each))
     assert result.minimum == each[2]
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(LightFieldError, match="differ: the first light field has more than 2"):
         light_field_psnr_yuv(reference, decoded[:2])
-    with pytest.raises(ValueError, match="no views"):
+    with pytest.raises(LightFieldError, match="differ: the second light field has more than 1"):
+        light_field_psnr_yuv(iter(reference[:1]), iter(decoded))
+    with pytest.raises(LightFieldError, match="no views"):
         light_field_psnr_yuv([], [])
 
 
 def test_unlike_views_are_refused():
-    with pytest.raises(ValueError, match="cannot compare"):
+    with pytest.raises(LightFieldError, match="cannot compare"):
         psnr_yuv(views(1)[0], views(1, 1)[0])
-    with pytest.raises(ValueError, match="cannot compare"):
+    with pytest.raises(LightFieldError, match="cannot compare"):
         psnr_yuv(views(1)[0], views(1)[0].astype(np.uint16))
 
 
@@ -70,5 +73,5 @@ def test_ssim():
     first, second = np.full((2, 11, 11, 1), 0, np.uint8)
     second = second + np.uint8(10)
     assert ssim(first, second) == pytest.approx(6.5025 / (100 + 6.5025))
-    with pytest.raises(ValueError, match="smaller than the window"):
+    with pytest.raises(LightFieldError, match="a view has 10 x 20 pixels, SSIM needs at least 11"):
         ssim(reference[:10], reference[:10])
