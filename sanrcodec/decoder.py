@@ -242,6 +242,12 @@ class SanrFile(Renderings):
 
         Args:
             scale: Of each view, as for :meth:`view`.
+
+        Yields:
+            Arrays ``[H, W, C]`` as of :meth:`view`.
+
+        Raises:
+            SanrError: as of :meth:`view`.
         """
         return self.map_views(lambda v, u, view: view, scale=scale)
 
@@ -257,6 +263,9 @@ class SanrFile(Renderings):
 
         Yields:
             What the task returned, ``v`` slowest.
+
+        Raises:
+            SanrError: as of :meth:`view`; what the task raises passes on.
         """
         n_threads = n_workers() if self._device is None else 1
         self._decoding.scene(_level(scale))  # once, not in every thread

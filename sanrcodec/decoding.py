@@ -106,7 +106,14 @@ class Decoding:
             return self._weights
 
     def latents_from(self, level: int) -> list[npt.NDArray[np.int32]]:
-        """The grids of a level and of all coarser ones; decodes those that are not yet."""
+        """The grids of a level and of all coarser ones; decodes those that are not yet.
+
+        Returns:
+            int32 ``[Hg, Wg]`` each, in coding order, which is coarse to fine.
+
+        Raises:
+            SanrError: the section is damaged, or claims more latents than its bytes can hold.
+        """
         n_wanted = sum(grid.level >= level for grid in grids(self.header))
         with self._lock:
             if self._unread is None:

@@ -47,8 +47,8 @@ _OFFSETS = (
     (0, -1), (0, 1), (-1, 0), (1, 0),
     (0, -3), (0, 3), (-3, 0), (3, 0),
 )  # fmt: skip
-N_CROSS_SCALE = 5
-N_CONTEXT = len(_OFFSETS) + N_CROSS_SCALE
+_N_CROSS_SCALE = 5
+N_CONTEXT = len(_OFFSETS) + _N_CROSS_SCALE  # of a latent: neighbors, then samples of other grids
 PAD = 3 * BASE_STRIDE // 2  # the farthest neighbor, in samples
 
 
@@ -171,7 +171,7 @@ def cross_scale_context(
     """
     h, w = grid.shape
     y, x = np.arange(h), np.arange(w)
-    out: list[npt.NDArray[Any] | None] = [None] * N_CROSS_SCALE
+    out: list[npt.NDArray[Any] | None] = [None] * _N_CROSS_SCALE
     if grid.parent is not None:
         parent = values[grid.parent]
         near_y = np.clip((y >> 1) + 2 * (y & 1) - 1, 0, parent.shape[0] - 1)

@@ -52,7 +52,7 @@ class Writer(Protocol):
         """Append symbols of one table."""
 
     def words(self) -> npt.NDArray[np.uint32]:
-        """All words, none if there were no symbols."""
+        """All words, uint32 ``[n]``, none if there were no symbols."""
 
 
 class Reader(Protocol):
@@ -140,7 +140,7 @@ class PythonWriter:
         self._lower, self._range = lower, range_
 
     def words(self) -> npt.NDArray[np.uint32]:
-        """All words, none if there were no symbols."""
+        """All words, uint32 ``[n]``, none if there were no symbols."""
         if self._is_empty:
             return np.zeros(0, np.uint32)
         words = self._words.copy()
@@ -215,7 +215,7 @@ class PythonReader:
 
 
 def model_of(weights: npt.NDArray[np.int64]) -> Model:
-    """What both directions take for a table of weights that sum to ``2**24``.
+    """What both directions take for a table of weights, int64 ``[n]``, that sum to ``2**24``.
 
     constriction adds 1 to every scaled weight; the sum of ``w - 1`` makes its scale exactly 1.0,
     so that the float arithmetic inside is on integers below 2**24, hence exact.
@@ -231,5 +231,5 @@ def writer_of() -> Writer:
 
 
 def reader_of(words: npt.NDArray[np.uint32]) -> Reader:
-    """The stream of some words."""
+    """The stream of some words, uint32 ``[n]``."""
     return PythonReader(words) if constriction is None else _ConstrictionReader(words)

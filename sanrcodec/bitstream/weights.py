@@ -58,7 +58,7 @@ def unpack_weights(defaults: Weights, payload: bytes) -> Weights:
 
 
 def best_width(coded: npt.NDArray[np.int32]) -> int:
-    """The scale index that codes a tensor's differences in the fewest bits."""
+    """The scale index that codes a tensor's differences, of any shape, in the fewest bits."""
     flat = coded.ravel()
 
     def bits(scale: int) -> float:

@@ -30,7 +30,7 @@ def plane_errors(views: Tensor, target: Tensor) -> Tensor:
 
 
 def plane_means(squares: Tensor) -> Tensor:
-    """The same of squared errors in 0..1."""
+    """The same of squared errors ``[B, C, H, W]`` of samples in 0..1."""
     return squares.mean((2, 3)) * _PEAK_SQUARED
 
 

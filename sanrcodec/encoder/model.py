@@ -55,8 +55,8 @@ class SceneModel(nn.Module):
             those of its share, of which the mean over the ranks is exact.
 
     Attributes:
-        latents: All latents, in steps.
-        weights: All weights, as differences to their defaults.
+        latents: All latents, float32 ``[N]`` in steps.
+        weights: All weights, float32 ``[n]``, as differences to their defaults.
         latent_vector, weight_vector: How grids and tensors lie in them.
     """
 
@@ -97,7 +97,7 @@ class SceneModel(nn.Module):
         self.rate, self.scene_part, self.views_part, self._bands = self._at[level]
 
     def quantized_weights(self) -> tuple[FloatWeights, Tensor]:
-        """Real weights after rounding (straight-through), per tensor, and their bits."""
+        """Real weights after rounding (straight-through), per tensor, and their bits, ``[]``."""
         weights, bits = self.weight_vector(self.weights)
         return weights, bits
 

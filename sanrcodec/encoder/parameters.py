@@ -56,7 +56,7 @@ class LatentVector:
         return sum(math.prod(grid.shape) for grid in self.grids if grid.level >= level)
 
     def planes(self, latents: Tensor) -> Planes:
-        """The grids of a vector."""
+        """The grids ``[Hg, Wg]`` of a vector ``[N]``."""
         parts = latents.split([part.stop - part.start for part in self.slices])
         return {
             (grid.group, grid.level): part.reshape(grid.shape)
@@ -125,7 +125,10 @@ class WeightVector(Part):
         self.constant("_default", np.concatenate([d.ravel() for d in defaults.values()]), device)
 
     def forward(self, weights: Tensor) -> tuple[FloatWeights, Tensor]:
-        """Real weights after rounding (straight-through) by their tensors, and their bits."""
+        """Real weights by their tensors of a vector ``[size]``, and their bits, ``[]``.
+
+        After rounding, through which gradients pass as they are.
+        """
         real, bits = self._flat(weights)
         parts = real.split([part.stop - part.start for part in self.slices])
         return {
@@ -148,7 +151,7 @@ class WeightVector(Part):
         return real, laplace_bits(steps, torch.zeros_like(steps), scale).sum()
 
     def vector(self, weights: Weights) -> Tensor:
-        """The parameters that some integers of a file stand for, float32 on the device."""
+        """The parameters ``[size]`` that integers of a file stand for, float32 on the device."""
         flat = np.concatenate([weights[spec.name].ravel() for spec in self.specs])
         difference = torch.as_tensor(flat, device=self._default.device) - self._default
         return difference / self._unit

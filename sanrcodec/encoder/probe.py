@@ -80,7 +80,7 @@ class Probe:
         return sum(levels) / self._exposure.is_black.size
 
     def bits(self, latents: Tensor | None = None) -> float:
-        """Estimated bits of the whole file, of these latents or of the rounded ones."""
+        """Estimated bits of the whole file, of these latents ``[N]`` or of the rounded ones."""
         return sum(self.parts(latents))
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ _BITS = -1 / math.log(2)  # of the logarithm of a mass
 
 
 def straight_through(x: Tensor) -> Tensor:
-    """Round; the gradient passes as if nothing had been done (Bengio et al., 2013)."""
+    """Round elementwise; the gradient passes as if nothing were done (Bengio et al., 2013)."""
     rounded: Tensor = _StraightThrough.apply(x)  # type: ignore[no-untyped-call]
     return rounded
 

@@ -129,6 +129,9 @@ def focal_stack(
         shape: As for :func:`refocus`.
         progress: Called after each image.
 
+    Yields:
+        Arrays ``[H, W, C]`` of the light field's type.
+
     Raises:
         LightFieldError: an argument is no number of the kind, or as of :func:`refocus`.
     """

@@ -48,7 +48,7 @@ def center_of(source: Source) -> tuple[float, float]:
 
 
 def to_samples(image: npt.NDArray[np.floating[Any]], source: Source) -> npt.NDArray[Any]:
-    """Round to samples of the light field's type."""
+    """Round values of any shape to samples of the light field's type; they are saturated."""
     peak = (1 << source.bit_depth) - 1
     samples: npt.NDArray[Any] = np.clip(np.rint(image), 0, peak).astype(source.dtype)
     return samples
