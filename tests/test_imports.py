@@ -231,6 +231,7 @@ def test_encoding_without_torch_says_what_to_install(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     message = "encoding needs PyTorch: pip install torch"
+    assert f"'{message}'" in (ROOT / "tests" / "run_wheel.sh").read_text(encoding="utf-8")
     assert done.stdout == f"{message}\n"
     assert done.stderr.endswith(f"\nError: {message}\n")
     assert done.returncode == 1
