@@ -160,7 +160,9 @@ class RateControl:
         bits = self._few.parts()[0]
         with ahead() as go:
             go(_AHEAD)
-            self._growth.fill_(self._few.parts()[0] / bits)
+            whole = self._few.parts()[0]
+        # Not within the context, which takes back all that a fit knows.
+        self._growth.fill_(whole / bits)
 
     def look(self, done: int, planned: int) -> None:
         """Adapt lmbda after a step, if it is time to.
