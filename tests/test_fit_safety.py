@@ -28,7 +28,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from sanrcodec.encoder import encoding, selfcheck
+from sanrcodec.encoder import selfcheck, start
 from sanrcodec.encoder.model import SceneModel
 
 Fit = Callable[..., Any]
@@ -129,7 +129,7 @@ def test_memory_of_the_cpu_full_is_told(
     def allocate(*_: Any) -> None:
         torch.zeros(2**60, dtype=torch.uint8)
 
-    monkeypatch.setattr(encoding, "estimate_geometry", allocate)
+    monkeypatch.setattr(start, "estimate_geometry", allocate)
     with pytest.raises(SanrError, match=r"^out of memory on cpu"):
         fit(light_field, steps=9)
 
@@ -276,7 +276,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None
 @pytest.mark.parametrize(
     ("owner", "name", "code", "steps"),
     [
-        (encoding, "estimate_geometry", 1, 0),
+        (start, "estimate_geometry", 1, 0),
         (SceneModel, "coarsen", 3, 58),
         (selfcheck, "check_twin", 0, 60),
     ],
