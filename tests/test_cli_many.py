@@ -112,6 +112,8 @@ def test_commands_of_the_page(folder: Path, page: str) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if line[:5] == "sanr "]
     assert len(commands) >= 2
+    light_field = synthetic((2, 2), (32, 32))  # any file of fewer pixels has more than 0.5 bpp
+    write_mosaic("a.png", light_field.samples, light_field.grid)
     for number, command in enumerate(commands):
         arguments = shlex.split(command, comments=True)[1:]
         inputs = [name for name in arguments if name.endswith(".png")]
