@@ -142,7 +142,7 @@ PRESETS = {
         most_for_small=4.0,
     ),
     "medium": Preset(steps=16000, views_per_step=4),
-    # On a wide baseline more views gain as much as twice the steps, for a quarter of the time.
+    # More views pay off only where steps are many: in the time of medium, more steps gain more.
     "slow": Preset(steps=72000, views_per_step=8),
 }
 
