@@ -55,6 +55,15 @@ ANCHORS = {
     "aom-av1": "libaom AV1",
     "jplm": "JPEG Pleno 4D transform",
 }
+# Difficult light fields, few files each; the video codecs that ran on them.
+DIFFICULT = (
+    "bikes_14x14_black_corners",
+    "lowtoys_16x16_wide_baseline",
+    "dice_5x5_specular",
+    "car_1x101",
+    "illum_9x9_noisy",
+)
+DIFFICULT_ANCHORS = ("x265", "x265-paper")
 # Heads of the columns of README.md, by codec.
 HEADS = {
     "x265-paper": "vs x265 as in papers",
@@ -248,6 +257,40 @@ def fast_table() -> str:
     return table(head, rows)
 
 
+def difficult_table() -> str:
+    """A row per file of a difficult light field by preset medium: bits at equal PSNR-YUV."""
+    newest: dict[str, dict[float, Mapping[str, str]]] = {scene: {} for scene in DIFFICULT}
+    with (RESULTS / "rd.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            if row["scene"] in newest and (row["profile"], row["preset"]) == ("default", "medium"):
+                newest[row["scene"]][float(row["lmbda"])] = row
+    rows = []
+    for scene, files in newest.items():
+        names = [scene, *[""] * (len(files) - 1)]
+        for name, (lmbda, row) in zip(names, sorted(files.items()), strict=True):
+            point = point_of(row)
+            rows.append(
+                [
+                    name,
+                    f"{lmbda:g}",
+                    row["bytes"],
+                    f"{point.psnr:.2f} dB",
+                    f"{point.worst:.2f} dB",
+                    f"{float(row['enc_s']):.0f} s",
+                    *(_difference(ANCHOR_CURVES[scene][c], point) for c in DIFFICULT_ANCHORS),
+                ]
+            )
+    head = ["scene", "`lmbda`", "bytes", "PSNR-YUV", "worst view", "encoding"]
+    return table([*head, *(f"against {codec}" for codec in DIFFICULT_ANCHORS)], rows)
+
+
+def _difference(anchor: Iterable[Point], test: Point) -> str:
+    try:
+        return _percent(difference_at(anchor, test))
+    except ValueError:
+        return "below its worst" if test.psnr < min(point.psnr for point in anchor) else "above"
+
+
 def ladder_table() -> str:
     """A row per step of the ladder of --quality: bits per pixel of preset medium."""
     curves = [rising(points) for points in (our_curves(Selection())[scene] for scene in SCENES)]
@@ -302,6 +345,7 @@ TABLES: dict[str, list[Callable[[], str]]] = {
         lambda: anchors_table(Selection()),
         lambda: anchors_table(Selection(preset="slow")),
         formats_table,
+        difficult_table,
         lambda: anchors_table(FLAT, ["lytro2067_9x9"]),
         fast_table,
     ],
