@@ -167,8 +167,9 @@ def test_time_budget_shortens_the_fit(
     monkeypatch.setattr("sanrcodec.encoder.clock.monotonic", lambda: now[0])
     monkeypatch.setattr(Clock, "count", counted)
     result = fit(light_field, steps=10**5, time_budget=5.0)
-    # Sixteen steps' time is for the search for the weights' steps, which takes none here.
-    assert 83 <= result.steps <= 85
+    # Sixteen steps' time is for the search for the weights' steps, 4 % for moves of weights;
+    # both take none here.
+    assert 80 <= result.steps <= 82
     assert result.finished
     check(result, light_field)
 

@@ -38,11 +38,11 @@ LAYERS_INSIDE = {
     ),
     "encoder": (
         "kernels functions distributed bands images quantize part parameters latent_bits rate "
-        "warp scene views loss model exposure dead_pixels target probe trim step_moves correction "
-        "quality faults schedule optimizer batches gains importance planes votes axis_order sweep "
-        "geometry_report guide allocator process memory last_good clock graphs lags outlook "
-        "control settle steps pace fitting resumable export checkpoint options result selfcheck "
-        "contest start encoding"
+        "warp scene views loss model exposure dead_pixels target probe trim step_moves "
+        "weight_moves correction quality faults schedule optimizer batches gains importance "
+        "planes votes axis_order sweep geometry_report guide allocator process memory last_good "
+        "clock graphs lags outlook control settle steps pace fitting resumable export checkpoint "
+        "options result selfcheck contest start encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -28,6 +28,8 @@ class Clock:
         earlier: Steps planned and done, and seconds spent, by processes before this one.
         search: What the search for the weights' steps takes: as long as so many steps of whole
             views, and seconds that do not depend on their size.
+        afterwards: What follows the last step takes, as a share of the planned steps, if each of
+            them were one of whole views.
 
     Attributes:
         planned, done: Steps.
@@ -41,8 +43,10 @@ class Clock:
         schedule: Schedule,
         earlier: tuple[int, int, float] | None,
         search: tuple[float, float] = (0.0, 0.0),
+        afterwards: float = 0.0,
     ) -> None:
         self.steps, self.budget, self._schedule, self._search = steps, budget, schedule, search
+        self._afterwards = afterwards
         self.planned, self.done, self.spent = earlier or (steps, 0, 0.0)
         self.begun = monotonic()
         self._expected: Sequence[float] = ()
@@ -95,7 +99,7 @@ class Clock:
         self.planned = low
 
     def seconds_left(self, searched: bool) -> float | None:
-        """Of the steps that are planned, and of the search for the weights' steps.
+        """Of the steps that are planned, the search for the weights' steps, and what follows.
 
         Args:
             searched: Whether that is done.
@@ -141,4 +145,7 @@ class Clock:
         return self._schedule.stage_at(step / self.planned).phase.level
 
     def _left(self, planned: int, costs: Sequence[float]) -> float:
-        return planned * self._schedule.work(self.done / planned, 1.0, costs) if planned else 0.0
+        if not planned:
+            return 0.0
+        work = self._schedule.work(self.done / planned, 1.0, costs)
+        return planned * (work + self._afterwards * costs[0])

@@ -27,10 +27,12 @@ from sanrcodec.encoder.last_good import LastGood
 from sanrcodec.encoder.memory import is_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.pace import expected_pace
+from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.process import random_state, seed_random_numbers
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, Schedule
 from sanrcodec.encoder.steps import FitState, Steps
 from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.encoder.weight_moves import move_weights
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import Preset
@@ -42,6 +44,11 @@ _logger = logging.getLogger(__name__)
 # The search for the weights' steps takes as long as so many steps, and so many seconds: a GPU waits
 # for its small kernels, and for graphs that are captured before.
 _SEARCH_CPU, _SEARCH_CUDA = (16.0, 0.0), (20.0, 0.9)
+# Moves of single weights that are tried after so many steps, by so many views, and what these tries
+# take, in steps of whole views for each step of the fit.
+_STEPS_PER_MOVE = 40
+_VIEWS_CPU, _VIEWS_CUDA = 4, 16
+_MOVES_CPU, _MOVES_CUDA = 0.04, 0.06
 _LOG_EVERY = 25  # steps
 _REPORT_SECONDS = 2.0
 _TRIED_FROM_SECONDS = 30.0  # of the budget: trying steps takes several of them
@@ -148,8 +155,9 @@ def fit(
             control,
         )
         earlier = (state["planned"], state["done"], state["seconds"]) if state else None
-        search = _SEARCH_CUDA if device.type == "cuda" else _SEARCH_CPU
-        clock = Clock(steps, time_budget, schedule, earlier, search)
+        on_gpu = device.type == "cuda"
+        search, moves = (_SEARCH_CUDA, _MOVES_CUDA) if on_gpu else (_SEARCH_CPU, _MOVES_CPU)
+        clock = Clock(steps, time_budget, schedule, earlier, search, moves)
         if state:
             run.resume(state)
         good = run.copies()
@@ -170,7 +178,41 @@ def fit(
             running.warn_if_backwards(lmbda)
         run.graphs.clear()
     model.set_level(0)
+    if finished and schedule.coarsens:
+        _move_weights(run, light_field, exposure, clock.done, should_stop, warn)
     return clock.done, finished
+
+
+def _move_weights(
+    run: Steps,
+    light_field: LightField,
+    exposure: Exposure,
+    done: int,
+    should_stop: Callable[[], bool],
+    warn: Callable[[str], None],
+) -> None:
+    """Move single weights after the last step, if there is anything to see and memory for it."""
+    model, n_tries = run.model, done // _STEPS_PER_MOVE
+    n_views = _VIEWS_CUDA if run.device.type == "cuda" else _VIEWS_CPU
+    if not n_tries:
+        return
+    try:
+        move_weights(
+            model,
+            Probe(model, light_field, n_views, exposure),
+            run.lmbda,
+            n_tries=n_tries,
+            views_at_once=run.preset.views_per_step,
+            importance=run.importance.of,
+            held=run.held,
+            should_stop=should_stop,
+        )
+    except (LightFieldError, MemoryError, RuntimeError) as error:
+        unread = isinstance(error, LightFieldError)
+        if model.ranks.size > 1 or not (unread or is_out_of_memory(error)):
+            raise
+        reason = error if unread else "the memory is full"
+        warn(f"no single weights are moved after the fit: {reason}")
 
 
 @dataclass(frozen=True, slots=True)

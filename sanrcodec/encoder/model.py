@@ -202,6 +202,7 @@ class SceneModel(nn.Module):
         known: Known,
         group: str = "",
         before: Tensor | None = None,
+        importance: Tensor | None = None,
     ) -> Tensor:
         """Squared error in levels, bits of the latents, and bits of these and the weights: ``[3]``.
 
@@ -214,6 +215,7 @@ class SceneModel(nn.Module):
             known: Parts of the scene that are not computed again; gets those that are computed.
             group: Of the tensor that has changed since ``before``.
             before: Earlier figures, of which what the tensor cannot change is taken.
+            importance: ``[B]``, factor of each view's error; 1 by default.
         """
         weights, weight_bits = self.quantized_weights()
         # The entropy networks' tensors cannot change a sample, and no others the latents' rate.
@@ -221,7 +223,9 @@ class SceneModel(nn.Module):
             mse = before[0]
         else:
             views = self.views(self.joint_scene(latents, weights, known), weights, index)
-            mse = mse_yuv(plane_errors(views, target).mean(0))
+            errors = plane_errors(views, target)
+            weighted = errors if importance is None else errors * importance[:, None]
+            mse = mse_yuv(weighted.mean(0))
         if before is not None and group != "arm":
             latent_bits = before[1]
         else:

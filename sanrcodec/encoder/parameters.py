@@ -124,6 +124,11 @@ class WeightVector(Part):
         self.constant("_exponent_step", 2.0 ** -exponents[segment], device)
         self.constant("_default", np.concatenate([d.ravel() for d in defaults.values()]), device)
 
+    @property
+    def quantum(self) -> Tensor:
+        """``[size]``, what a step changes a parameter by."""
+        return self.step / self._unit
+
     def forward(self, weights: Tensor) -> tuple[FloatWeights, Tensor]:
         """Real weights by their tensors of a vector ``[size]``, and their bits, ``[]``.
 

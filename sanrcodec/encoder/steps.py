@@ -83,6 +83,7 @@ class Steps:
         self.model, self.views, self.schedule = model, views, schedule
         self.control = control
         self.lmbda: float | Tensor = control.lmbda if control else lmbda
+        self.preset = preset
         self.rates = preset.latent_rate_at(lmbda), preset.weight_rate
         header = model.header
         device = self.device = model.latents.device
