@@ -212,6 +212,8 @@ class SanrFile(Renderings):
             region = _region(region, size)
         samples = self._ops.to_numpy(self._decoding.scene(level).render(v, u, region))
         decoded: npt.NDArray[Any] = samples.astype(self.dtype, copy=False)
+        if not level:
+            self._decoding.add_residuals(decoded, v, u, region or (0, size[0], 0, size[1]))
         return decoded
 
     def read_view(self, v: int, u: int, region: tuple[int, int, int, int]) -> npt.NDArray[Any]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the sections of a file decode to: weights, latents and scenes, each once, for all threads.
+"""What the sections of a file decode to, each once, for all threads.
 
-Must not render a view, nor know where the bytes came from.
+Weights, latents, scenes, and residuals of views. Must not render a view, nor know where the bytes
+came from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +23,14 @@ from sanrcodec.bitstream.container import Section, SectionType
 from sanrcodec.bitstream.grids import grids, n_latents
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.latents import unpack_latents
+from sanrcodec.bitstream.residuals import Tables, ViewResiduals, n_blocks, unpack_residuals
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import unpack_weights
 from sanrcodec.errors import LimitError, SanrError, located
 from sanrcodec.scene.parts import check_weights, default_weights
+from sanrcodec.scene.pose import on_grid
 from sanrcodec.scene.pyramid import finest_level
+from sanrcodec.scene.residuals import add_residuals
 from sanrcodec.scene.scene import Scene
 
 __all__ = ["Decoding"]
@@ -74,6 +79,7 @@ class Decoding:
         self._weights: Weights | None = None
         self._unread: Iterator[npt.NDArray[np.int32]] | None = None  # grids that are still coded
         self.latents: list[npt.NDArray[np.int32]] = []
+        self._residuals: tuple[Tables, list[ViewResiduals]] | None = None
 
     def close(self) -> None:
         """Free all of it; nothing can be decoded any more."""
@@ -92,7 +98,10 @@ class Decoding:
         with located(self.name):
             if self._closed:
                 raise SanrError("the file is closed")
-            limits.check(self.header, self.n_bytes, level, *self.limits)
+            n_flags = 0
+            if level == 0 and SectionType.RESIDUALS in self.sections:
+                n_flags = n_blocks(self.header)
+            limits.check(self.header, self.n_bytes, level, *self.limits, n_flags)
 
     @property
     def weights(self) -> Weights:
@@ -138,6 +147,43 @@ class Decoding:
                 with located(self.name):
                     self.scenes[level] = Scene(self.header, self.weights, latents, self.ops, level)
             return self.scenes[level]
+
+    def residuals(self) -> tuple[Tables, list[ViewResiduals]] | None:
+        """Head of the residuals, and those of each view in raster order; None if there are none.
+
+        Raises:
+            SanrError: the section is damaged, or claims more blocks than its bytes can hold.
+        """
+        if SectionType.RESIDUALS not in self.sections:
+            return None
+        with self._lock:
+            if self._residuals is None:
+                with self.located(SectionType.RESIDUALS) as payload:
+                    self._residuals = unpack_residuals(self.header, payload)
+            return self._residuals
+
+    def add_residuals(
+        self,
+        samples: npt.NDArray[Any],
+        v: float,
+        u: float,
+        region: tuple[int, int, int, int],
+    ) -> None:
+        """Add to the samples of a region of a view, in place, what the file has of it alone.
+
+        Positions between views have nothing of the kind.
+
+        Raises:
+            SanrError: as of :meth:`residuals`.
+        """
+        found, place = self.residuals(), on_grid(v, u)
+        if found is None or place is None:
+            return
+        tables, views = found
+        residuals = views[place[0] * self.header.n_u + place[1]]
+        add_residuals(
+            samples, self.header.bit_depth, self.header.width, region, tables.step, residuals
+        )
 
     @contextmanager
     def located(self, section: SectionType) -> Iterator[bytes]:

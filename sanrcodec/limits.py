@@ -29,6 +29,7 @@ core does in a minute or two, and for files of few bytes for less."""
 _MOST_WORK, _WORK_OF_ANY, _WORK_PER_BYTE = 1 << 38, 1 << 33, 1 << 27
 # What a pixel costs beside products: rounding, clipping, gathering, and its latent's decoding.
 _WORK_PER_PIXEL = 500
+_WORK_PER_FLAG = 500  # range coding it
 
 
 def given_limit(value: float | None, name: str) -> float | None:
@@ -70,7 +71,12 @@ def work(header: StreamHeader, level: int = 0) -> float:
 
 
 def check(
-    header: StreamHeader, n_bytes: int, level: int, max_pixels: float | None, max_work: float | None
+    header: StreamHeader,
+    n_bytes: int,
+    level: int,
+    max_pixels: float | None,
+    max_work: float | None,
+    n_flags: int = 0,
 ) -> None:
     """Refuse a scene that costs too much, or warn of it.
 
@@ -81,6 +87,7 @@ def check(
         max_pixels: Limit of :func:`pixels`; None stands for MAX_PIXELS, above which a warning comes
             first and an error at twice as much.
         max_work: Likewise, of :func:`work` and MAX_WORK.
+        n_flags: Blocks of all views, where the file says which of them have a residual.
 
     Raises:
         LimitError: a limit is exceeded.
@@ -88,9 +95,10 @@ def check(
     usual_work = MAX_WORK
     if usual_work is None:
         usual_work = min(_MOST_WORK, _WORK_OF_ANY + _WORK_PER_BYTE * n_bytes)
+    cost = work(header, level) + _WORK_PER_FLAG * n_flags
     for what, found, given, usual, name in (
         ("pixels on all layers", pixels(header, level), max_pixels, MAX_PIXELS, "max_pixels"),
-        ("multiply-accumulates", work(header, level), max_work, usual_work, "max_work"),
+        ("multiply-accumulates", cost, max_work, usual_work, "max_work"),
     ):
         advice = f"if you trust the file, raise {name} (sanr: --{name.replace('_', '-')})"
         told = f"a file of {n_bytes} bytes asks for {found:.2g} {what}"

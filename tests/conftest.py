@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
+from sanrcodec.bitstream import container
+from sanrcodec.bitstream.container import SectionType
 from sanrcodec.cli import main
 from sanrcodec.io import write_mosaic
 from sanrcodec.lightfield import LightField
@@ -50,6 +52,14 @@ def synthetic(
         # Fill the low bits too.
         samples = (samples.astype(np.uint32) * (2**bit_depth - 1) // 255).astype(np.uint16)
     return LightField(samples, bit_depth)
+
+
+def without_residuals(content: bytes) -> bytes:
+    """The file without what single views have alone."""
+    sections = container.unpack(content).sections.values()
+    return container.pack(
+        [(s.type, s.payload) for s in sections if s.type != SectionType.RESIDUALS]
+    )
 
 
 def sanr(*arguments: Any) -> Result:

@@ -40,8 +40,8 @@ DECAYS = [
 ]
 
 SIGNATURE = bytes.fromhex("8b 53 41 4e 52 0d 0a 1a 0a")
-VERSION = bytes([0, 8])
-HEADER, WEIGHTS, LATENTS, METADATA = 0x01, 0x02, 0x03, 0x81
+VERSION = bytes([0, 9])
+HEADER, WEIGHTS, LATENTS, RESIDUALS, METADATA = 0x01, 0x02, 0x03, 0x04, 0x81
 
 GEOMETRY_GROUP = -1
 SLOPE_GROUPS = (-2, -3)  # along y, x
@@ -68,6 +68,25 @@ HALF_SAMPLE_TAPS = (-1, 4, -11, 40, 40, -11, 4, -1)
 
 # Section 8.4, Q12: RGB from YCbCr.
 COLOR_MATRIX = np.array([[4096, 0, 6450], [4096, -767, -1917], [4096, 7601, 0]], np.int64)
+
+
+# Section 6.6: what the head's integers are expected to be.
+RESIDUAL_HEAD = [28, *4 * [2, 2], 14, *14 * [-1], *15 * [0]]
+RESIDUAL_HEAD_SCALE = 18
+# Section 8.6.
+TRANSFORM = np.array(
+    [
+        [64, 64, 64, 64, 64, 64, 64, 64],
+        [89, 75, 50, 18, -18, -50, -75, -89],
+        [83, 36, -36, -83, -83, -36, 36, 83],
+        [75, -18, -89, -50, 50, 89, 18, -75],
+        [64, -64, -64, 64, 64, -64, -64, 64],
+        [50, -89, 18, 75, -75, -18, 89, -50],
+        [36, -83, 83, -36, -36, 83, -83, 36],
+        [18, -50, 75, -89, 89, -75, 50, -18],
+    ],
+    np.int64,
+)
 
 
 class Grid(NamedTuple):
@@ -165,7 +184,7 @@ def read_sections(data: bytes) -> dict[int, bytes]:
         require(zlib.crc32(data[position:payload_end]) == stored_crc, "wrong CRC")
         require(section_type not in sections, "section occurs twice")
         require(bool(sections) or section_type == HEADER, "HEADER is not first")
-        known = section_type in (HEADER, WEIGHTS, LATENTS)
+        known = section_type in (HEADER, WEIGHTS, LATENTS, RESIDUALS)
         require(known or section_type >= 0x80, "unknown critical section")
         sections[section_type] = data[payload_start:payload_end]
         position = payload_end + 4
@@ -775,6 +794,73 @@ def least_around(plane: Array, axis: int, reach: int) -> Array:
     return least
 
 
+# By view and by block, its residual [8, 8, C], Q12.
+Residuals = dict[tuple[int, int], dict[tuple[int, int], Array]]
+
+
+def read_residuals(header: Header, payload: bytes) -> Residuals:
+    """Decode RESIDUALS (section 6.6), and transform all blocks (section 8.6)."""
+    decoder = SymbolDecoder(payload)
+    head = decoder.call([8 * n for n in RESIDUAL_HEAD], 39 * [RESIDUAL_HEAD_SCALE])
+    step_index, tables = head[0], [(head[i], head[i + 1]) for i in (1, 3, 5, 7)]
+    luma = [sum(head[9 : 10 + d]) for d in range(15)]
+    chroma = [luma[d] + head[24 + d] for d in range(15)]
+    require(0 <= step_index <= 47, "step out of range")
+    require(all(-4 <= location <= 3 for location, _ in tables), "location out of range")
+    scales = [*(scale for _, scale in tables), *luma, *chroma]
+    require(all(0 <= scale <= 39 for scale in scales), "scale out of range")
+
+    rows, columns = ceil_div(header["height"], 8), ceil_div(header["width"], 8)
+    blocks = list(np.ndindex(rows, columns))
+    found: Residuals = {}
+    n_blocks = 0
+    for v, u in np.ndindex(header["n_v"], header["n_u"]):
+        before = [found[place] for place in ((v, u - 1), (v - 1, u)) if place in found]
+        classes = [residual_class(before, y, x) for y, x in blocks]
+        flags = decoder.call([tables[k][0] for k in classes], [tables[k][1] for k in classes])
+        require(all(abs(flag) <= 3 for flag in flags), "flag out of range")
+        require(header["channels"] == 3 or min(flags) >= 0, "chroma of a gray view")
+        coded = [(block, flag) for block, flag in zip(blocks, flags, strict=True) if flag]
+        n_blocks += len(coded)
+        require(n_blocks <= 2 * len(payload), "too many blocks")
+        planes = []
+        for _, flag in coded:
+            planes += [(flag, luma), *(2 * [(flag, chroma)] if flag < 0 else [])]
+        scales = [
+            min(39, of_diagonal[j // 8 + j % 8] + 4 * (abs(flag) - 1))
+            for flag, of_diagonal in planes
+            for j in range(64)
+        ]
+        levels = np.array(decoder.call([0] * len(scales), scales), np.int64).reshape(-1, 8, 8)
+        require(bool((np.abs(levels) <= 2047).all()), "level out of range")
+        own = iter(levels)
+        found[v, u] = {}
+        for block, flag in coded:
+            step = ((4 + (step_index & 3)) << (step_index >> 2)) >> (abs(flag) - 1)
+            residual = np.zeros((8, 8, header["channels"]), np.int64)
+            for channel in range(3 if flag < 0 else 1):
+                residual[..., channel] = transformed(next(own) * step)
+            found[v, u][block] = residual
+    decoder.finish()
+    return found
+
+
+def residual_class(before: list[dict[tuple[int, int], Array]], y: int, x: int) -> int:
+    """Class of a block's flag, from the blocks of the views before (section 6.6)."""
+    count = 0
+    for blocks in before:
+        count += sum((y + i, x + j) in blocks for i in (-1, 0, 1) for j in (-1, 0, 1))
+        count += 2 * ((y, x) in blocks)
+    return min(3, count)
+
+
+def transformed(coefficients: Array) -> Array:
+    """The inverse transform of a block, Q12 (section 8.6)."""
+    bounded = np.clip(coefficients, -65535, 65535)
+    columns = round_shift(TRANSFORM.T @ bounded, 7)
+    return np.clip(round_shift(columns @ TRANSFORM, 8), -8191, 8191)
+
+
 class ReferenceDecoder:
     """A decoded file: `header`, `weights`, `latents` by grid, and views at any position."""
 
@@ -783,6 +869,9 @@ class ReferenceDecoder:
         self.header = read_header(sections[HEADER])
         self.weights = read_weights(self.header, sections[WEIGHTS])
         self.latents = read_latents(self.header, self.weights, sections[LATENTS])
+        self.residuals: Residuals = {}
+        if RESIDUALS in sections:
+            self.residuals = read_residuals(self.header, sections[RESIDUALS])
         self._synthesize(0)
 
     def smaller(self, k: int) -> ReferenceDecoder:
@@ -813,7 +902,24 @@ class ReferenceDecoder:
     def view(self, vq: int, uq: int) -> Array:
         """Samples ``[H, W, C]`` of the view at ``(vq, uq)``, Q8 (section 8)."""
         pose = self.pose(vq, uq)
-        return self._to_samples(self._colors(pose, self._composite(pose)))
+        samples = self._to_samples(self._colors(pose, self._composite(pose)))
+        if self.k == 0 and vq % 256 == 0 and uq % 256 == 0:
+            self._add_residuals(samples, vq // 256, uq // 256)
+        return samples
+
+    def _add_residuals(self, samples: Array, v: int, u: int) -> None:
+        """Add the residuals of a view of the grid to its samples, in place (section 8.6)."""
+        height, width = self._size()
+        peak = (1 << self.header["bit_depth"]) - 1
+        for (row, column), residual in self.residuals.get((v, u), {}).items():
+            y, x = 8 * row, 8 * column
+            change = residual[: height - y, : width - x]
+            if self.header["channels"] == 1:
+                change = round_shift(change * peak, 12)
+            else:
+                change = round_shift((change @ COLOR_MATRIX.T) * peak, 24)
+            block = samples[y : y + 8, x : x + 8]
+            block[:] = np.clip(block + change, 0, peak)
 
     def pose(self, vq: int, uq: int) -> Pose:
         """Angles, shifts and offset of a view (section 8.1)."""

@@ -13,12 +13,12 @@ from sanrcodec.bitstream.container import SectionType
 
 
 def test_info_decodes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("unpack_weights", "unpack_latents", "Scene"):
+    for name in ("unpack_weights", "unpack_latents", "unpack_residuals", "Scene"):
         monkeypatch.delattr(f"sanrcodec.decoding.{name}")
     summary = json.loads(assert_ok(sanr("info", file, "--json")))
     assert summary["format_version"] == ".".join(map(str, container.VERSION))
     assert summary["bpp"] == pytest.approx(8 * summary["n_bytes"] / (9 * 24 * 32))
-    assert [s["name"] for s in summary["sections"]] == ["HEADER", "WEIGHTS", "LATENTS"]
+    assert [s["name"] for s in summary["sections"]] == ["HEADER", "WEIGHTS", "LATENTS", "RESIDUALS"]
     payload_bytes = sum(s["payload_bytes"] for s in summary["sections"])
     assert payload_bytes + summary["framing_bytes"] == summary["n_bytes"]
     assert summary["metadata"] is None

@@ -47,7 +47,7 @@ def test_crc_check_value() -> None:
 
 def test_bytes_are_frozen() -> None:
     assert pack([(HEADER, b"sanr")]).hex(" ") == (
-        "8b 53 41 4e 52 0d 0a 1a 0a 00 08 01 01 04 73 61 6e 72 9a 2c f4 fa"
+        "8b 53 41 4e 52 0d 0a 1a 0a 00 09 01 01 04 73 61 6e 72 9a 2c f4 fa"
     )
 
 
@@ -191,7 +191,7 @@ def test_unknown_ancillary_section_is_kept() -> None:
 @pytest.mark.parametrize(
     ("tail", "error", "message"),
     [
-        (section(4, b"\0"), UnsupportedFeatureError, "type 0x04 .* unknown critical"),
+        (section(5, b"\0"), UnsupportedFeatureError, "type 0x05 .* unknown critical"),
         (section(WEIGHTS, b"\0"), CorruptSectionError, "WEIGHTS .* twice"),
         (section(0x90, b"\0") * 2, CorruptSectionError, "type 0x90 .* twice"),
         (section(METADATA, b"\x82\0", b"{}"), CorruptSectionError, "shortest form"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import without_residuals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,7 +133,8 @@ def test_fractional_views(content: bytes) -> None:
     between = opened.view(0.5, 1.75)
     assert between.shape == (24, 32, 3)
     assert between.dtype == np.uint8
-    # A short way changes little.
+    # A short way changes little of what the scene has.
+    opened = SanrFile(without_residuals(content))
     step = opened.view(0, 2 - 1 / 64).astype(int) - opened.view(0, 2)
     assert 0 < np.abs(step).mean() < 4
 

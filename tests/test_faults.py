@@ -174,7 +174,9 @@ def test_a_fit_that_goes_backwards_is_told(
 
 
 @pytest.mark.slow
-def test_a_view_that_fell_out_is_told(tmp_path: Path) -> None:
+def test_a_view_that_fell_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Residuals would bring it back.
+    monkeypatch.setattr("sanrcodec.encoder.encoding.supplemented", lambda fitted, *_: fitted)
     samples = np.array(synthetic((3, 3), (48, 64)).samples)
     samples[0, 2] = samples[0, 2, ::-1, ::-1]
     np.save(tmp_path / "odd.npy", samples)

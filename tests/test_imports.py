@@ -25,10 +25,11 @@ LAYERS_INSIDE = {
     "arithmetic": "ops axes dense torchops",
     "bitstream": (
         "varint container source header tables range_coder coder tensors defaults grids "
-        "entropy_network weights latents"
+        "entropy_network weights latents residuals"
     ),
     "scene": (
-        "formats feature_layer pyramid trunk color_filter pose warp layers view_network parts scene"
+        "formats residuals feature_layer pyramid trunk color_filter pose warp layers view_network "
+        "parts scene"
     ),
     "io": (
         "atomic lock extras bombs pixels pnm png pillow_image tiff image stored selection "
@@ -39,10 +40,10 @@ LAYERS_INSIDE = {
     "encoder": (
         "kernels functions distributed bands images quantize part parameters latent_bits rate "
         "warp scene views loss model exposure dead_pixels target probe trim step_moves "
-        "weight_moves correction quality faults schedule optimizer batches gains importance "
-        "planes votes axis_order sweep geometry_report guide allocator process memory last_good "
-        "clock graphs lags outlook control settle steps pace fitting resumable export checkpoint "
-        "options result selfcheck contest start encoding"
+        "weight_moves correction block_errors quality faults schedule optimizer batches gains "
+        "importance planes votes axis_order sweep geometry_report guide allocator process memory "
+        "last_good clock graphs lags outlook control settle residuals supplement steps pace "
+        "fitting resumable export checkpoint options result selfcheck contest start encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -29,6 +29,7 @@ from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import grids
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.residuals import n_blocks
 from sanrcodec.decoder import SanrFile
 from sanrcodec.errors import LargeFileWarning, LightFieldError, LimitError, SanrError
 from sanrcodec.presets import PROFILES
@@ -36,6 +37,7 @@ from sanrcodec.scene.parts import default_weights
 from sanrcodec.scene.scene import Scene
 
 VECTOR = FOLDER / "default.sanr"
+WITHOUT_RESIDUALS = FOLDER / "random_three_layers.sanr"
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -105,22 +107,32 @@ def test_a_warning_comes_before_the_error(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", ["max_pixels", "max_work"])
 def test_limits_of_a_call(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = {"max_pixels": limits.pixels, "max_work": limits.work}[name]
-    header = sanrcodec.open(VECTOR).header
+    header = sanrcodec.open(WITHOUT_RESIDUALS).header
     whole, small = measure(header, 0), measure(header, 2)
     assert small < whole
     with pytest.raises(LimitError, match=f"raise {name} "):
-        sanrcodec.open(VECTOR, **{name: whole - 1}).view(0, 0)
+        sanrcodec.open(WITHOUT_RESIDUALS, **{name: whole - 1}).view(0, 0)
     with pytest.raises(LimitError, match=f"raise {name} "):
-        sanrcodec.open(VECTOR, **{name: whole - 1}).latents  # noqa: B018
-    sanrcodec.open(VECTOR, **{name: whole}).view(0, 0)
-    previews = sanrcodec.open(VECTOR, **{name: small})
+        sanrcodec.open(WITHOUT_RESIDUALS, **{name: whole - 1}).latents  # noqa: B018
+    sanrcodec.open(WITHOUT_RESIDUALS, **{name: whole}).view(0, 0)
+    previews = sanrcodec.open(WITHOUT_RESIDUALS, **{name: small})
     previews.view(0, 0, scale=1 / 4)
     with pytest.raises(LimitError):
         previews.view(0, 0, scale=1 / 2)
     monkeypatch.setattr(limits, name.upper(), 0)
     with pytest.raises(LimitError):
-        sanrcodec.open(VECTOR).view(0, 0)
-    sanrcodec.open(VECTOR, **{name: math.inf}).view(0, 0)
+        sanrcodec.open(WITHOUT_RESIDUALS).view(0, 0)
+    sanrcodec.open(WITHOUT_RESIDUALS, **{name: math.inf}).view(0, 0)
+
+
+def test_flags_of_residuals_are_work() -> None:
+    header = sanrcodec.open(VECTOR).header
+    scene = limits.work(header)
+    assert SectionType.RESIDUALS in sanrcodec.open(VECTOR).sections
+    with pytest.raises(LimitError, match="raise max_work "):
+        sanrcodec.open(VECTOR, max_work=scene).view(0, 0)
+    sanrcodec.open(VECTOR, max_work=scene).view(0, 0, scale=1 / 2)
+    sanrcodec.open(VECTOR, max_work=scene + 500 * n_blocks(header)).view(0, 0)
 
 
 @pytest.mark.parametrize("name", ["max_pixels", "max_work"])

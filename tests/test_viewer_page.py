@@ -130,4 +130,4 @@ def test_the_commands_of_the_documentation_run(
     assert [command[:2] for command in commands] == [["sanr", "view"], ["sanr", "export"]]
     for _, *arguments in commands:
         assert_ok(sanr(*arguments))
-    assert Path("lf.html").stat().st_size < file.stat().st_size * 4 / 3 + 185_000
+    assert Path("lf.html").stat().st_size < file.stat().st_size * 4 / 3 + 195_000

@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import numpy as np
+from random_vectors import TABLES, random_residuals
 
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import grids
 from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
 from sanrcodec.bitstream.latents import pack_latents
+from sanrcodec.bitstream.residuals import pack_residuals
 from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.errors import LimitError
 from sanrcodec.scene.parts import bounded_weights, default_weights
@@ -40,7 +42,7 @@ def random_header(random: np.random.Generator) -> StreamHeader:
 
 
 def random_file(seed: int) -> bytes:
-    """A file of a random header, weights and latents, small and large ones."""
+    """A file of a random header, weights, latents and residuals, small and large ones."""
     random = np.random.default_rng(seed)
     header = random_header(random)
     defaults = default_weights(header)
@@ -58,11 +60,13 @@ def random_file(seed: int) -> bytes:
         np.clip(np.rint(random.laplace(0, scale, g.shape)), -511, 511).astype(np.int32)
         for g in grids(header)
     ]
+    views = random_residuals(random, header, float(random.choice([0.0, 0.1, 0.9])))
     return container.pack(
         [
             (SectionType.HEADER, header.pack()),
             (SectionType.WEIGHTS, pack_weights(defaults, weights)),
             (SectionType.LATENTS, pack_latents(header, weights, latents)),
+            (SectionType.RESIDUALS, pack_residuals(header, TABLES, views)),
         ]
     )
 
@@ -134,7 +138,10 @@ def faulty_files(content: bytes) -> dict[str, bytes]:
     files["header too short"] = rebuilt(content, SectionType.HEADER, header[:-1])
     files["header too long"] = rebuilt(content, SectionType.HEADER, header + b"\0")
 
-    for section in (SectionType.WEIGHTS, SectionType.LATENTS):
+    coded = SectionType.WEIGHTS, SectionType.LATENTS, SectionType.RESIDUALS
+    for section in coded:
+        if section not in container.unpack(content).sections:
+            continue
         payload = container.unpack(content).sections[section].payload
         cuts = {"nothing": b"", "a word": payload[:4], "no words": payload[:-1]}
         cuts |= {"too few": payload[:-4], "too many": payload + bytes(4)}

@@ -13,18 +13,31 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.coder import SymbolEncoder
 from sanrcodec.bitstream.container import SectionType
-from sanrcodec.bitstream.grids import LATENT_MAX
+from sanrcodec.bitstream.grids import LATENT_MAX, grids
 from sanrcodec.bitstream.header import FIELD_RANGES, StreamHeader
 from sanrcodec.bitstream.latents import pack_latents
+from sanrcodec.bitstream.residuals import (
+    HEAD,
+    HEAD_SCALE,
+    LEVEL_MAX,
+    MAX_FLAG,
+    N_CLASSES,
+    N_STEPS,
+    Tables,
+    ViewResiduals,
+    code_residuals,
+    pack_residuals,
+    unpack_residuals,
+)
 from sanrcodec.bitstream.tables import ESCAPE, frequency_table
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.varint import pack_varint
@@ -35,7 +48,8 @@ from sanrcodec.scene.parts import default_weights
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 FOLDER = TESTS / "faulty"
 BASE = TESTS / "vectors" / "single_view.sanr"
-HEADER, WEIGHTS, LATENTS, METADATA = SectionType
+RESIDUALS_BASE = TESTS / "vectors" / "residuals_gray.sanr"
+HEADER, WEIGHTS, LATENTS, RESIDUALS, METADATA = SectionType
 _COUNT = 11  # where the number of sections is
 _CRC_BYTES = 4
 
@@ -56,6 +70,7 @@ def files() -> Iterator[Faulty]:
     yield from _headers(content)
     yield from _streams(content)
     yield from _values(content)
+    yield from _residuals(RESIDUALS_BASE.read_bytes())
 
 
 def _framed(section_type: int, payload: bytes, length: bytes | None = None) -> bytes:
@@ -236,6 +251,74 @@ def _values(content: bytes) -> Iterator[Faulty]:
         "latents_for_a_small_grid_only", "9", "LimitError",
         _rebuilt(content, {HEADER: StreamHeader(**large).pack(), LATENTS: bytes(8)}),
     )  # fmt: skip
+
+
+def _residuals(content: bytes) -> Iterator[Faulty]:
+    payload = container.unpack(content).sections[RESIDUALS].payload
+    header = SanrFile(content).header
+    tables, views = unpack_residuals(header, payload)
+
+    def with_residuals(name: str, coded: bytes, rule: str = "6.6") -> Faulty:
+        error = "CorruptSectionError"
+        return Faulty(f"residuals_{name}", rule, error, _rebuilt(content, {RESIDUALS: coded}))
+
+    def with_head(name: str, **changed: Any) -> Faulty:
+        encoder = SymbolEncoder()
+        head = np.array(replace(tables, **changed).head(), np.int32)
+        encoder.code(head, 8 * np.array(HEAD, np.int32), np.full(len(HEAD), HEAD_SCALE, np.int32))
+        return with_residuals(name, encoder.finish())
+
+    for name, step in (("step_above", N_STEPS), ("step_below", -1)):
+        yield with_head(name, step=step)
+    for name, first in (("location_above", (4, 2)), ("location_below", (-5, 2)),
+                        ("flag_scale_above", (2, 40)), ("flag_scale_below", (2, -1))):  # fmt: skip
+        yield with_head(name, flags=(first, *tables.flags[1:]))
+    luma, chroma = tables.scales
+    for name, value in (("above", 40), ("below", -1)):
+        yield with_head(f"luma_scale_{name}", scales=((value, *luma[1:]), chroma))
+        yield with_head(f"chroma_scale_{name}", scales=(luma, (*chroma[:-1], value)))
+
+    first = next(i for i, view in enumerate(views) if view.places.size)
+    for name, field, value in (
+        ("flag_above", "flags", MAX_FLAG + 1), ("flag_below", "flags", -MAX_FLAG - 1),
+        ("chroma_of_gray", "flags", -1), ("level_above", "levels", LEVEL_MAX + 1),
+        ("level_below", "levels", -LEVEL_MAX - 1),
+    ):  # fmt: skip
+        changed = getattr(views[first], field).copy()
+        changed.flat[0] = value
+        others = list(views)
+        others[first] = views[first]._replace(**{field: changed})
+        yield with_residuals(name, pack_residuals(header, tables, others))
+    for name, other in {
+        "of_no_words": payload[:-1], "empty": b"", "word_missing": payload[:-4],
+        "word_more": payload + bytes(4),
+    }.items():  # fmt: skip
+        yield with_residuals(name, other, "6.3")
+    yield from _bombs(content)
+
+
+def _bombs(content: bytes) -> Iterator[Faulty]:
+    """Few bytes that claim many residuals."""
+    header = SanrFile(content).header
+
+    def of(large: StreamHeader, coded: bytes) -> bytes:
+        weights = default_weights(large)
+        latents = [np.zeros(grid.shape, np.int32) for grid in grids(large)]
+        return _rebuilt(content, {
+            HEADER: large.pack(), WEIGHTS: pack_weights(weights, weights),
+            LATENTS: pack_latents(large, weights, latents), RESIDUALS: coded,
+        })  # fmt: skip
+
+    full = ViewResiduals(np.arange(9), np.ones(9, np.int32), np.zeros((9, 1, 64), np.int32))
+    cheap = Tables(28, N_CLASSES * ((3, 10),), (15 * (0,), 15 * (0,)))
+    views = replace(header, n_v=16, n_u=16)
+    encoder = SymbolEncoder()
+    code_residuals(views, encoder, cheap, 256 * [full])
+    yield Faulty(
+        "residuals_of_too_many_blocks", "6.6", "CorruptSectionError", of(views, encoder.finish())
+    )
+    many = replace(header, n_v=64, n_u=64, height=128, width=136)
+    yield Faulty("residuals_for_a_few_flags_only", "9", "LimitError", of(many, b""))
 
 
 def main() -> None:

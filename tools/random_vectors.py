@@ -19,10 +19,20 @@ from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, Grid, grids
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.latents import pack_latents
+from sanrcodec.bitstream.residuals import (
+    BLOCK,
+    DIAGONAL,
+    LEVEL_MAX,
+    MAX_FLAG,
+    Tables,
+    ViewResiduals,
+    block_grid,
+    pack_residuals,
+)
 from sanrcodec.bitstream.weights import pack_weights
 from sanrcodec.scene.parts import bounded_weights, default_weights
 
-__all__ = ["RECIPES", "Recipe", "content_of"]
+__all__ = ["RECIPES", "TABLES", "Recipe", "content_of", "random_residuals"]
 
 _BASE = {
     "n_v": 2, "n_u": 3, "height": 13, "width": 19, "channels": 3, "bit_depth": 16, "layers": 3,
@@ -48,6 +58,7 @@ class Recipe:
         extremes: Share of the latents that lie anywhere in their range.
         seed: Of the random numbers.
         from_zero: Weights lie around 0 instead of their defaults, and those of colors close to it.
+        residuals: Share of the blocks of views that have one.
     """
 
     covers: str
@@ -57,6 +68,7 @@ class Recipe:
     extremes: float = 0.0
     seed: int = 0
     from_zero: bool = False
+    residuals: float = 0.0
 
 
 _LAYERS = {
@@ -137,6 +149,20 @@ RECIPES = {
          "view_depth": 1, "view_hidden": 13, "arm_hidden": 17, "bit_depth": 8, "mirrored": 0},
         {"": 1, "per_view": 20}, latent_width=1.0, seed=6,
     ),
+    "residuals": Recipe(
+        "residuals of single views: all flags, levels beyond each clip, blocks that reach beyond "
+        "the views",
+        {"n_v": 3, "n_u": 3, "height": 27, "width": 37, "bit_depth": 8, "layers": 1,
+         "color_filter": 0, "view_depth": 0},
+        {"texture": 10, "geometry": 10, "arm": 8, "per_view": 20}, latent_width=1.0, seed=8,
+        residuals=0.3,
+    ),
+    "residuals_gray": Recipe(
+        "residuals of gray views, 11 bit, without geometry",
+        {"n_v": 2, "n_u": 2, "height": 17, "width": 20, "bit_depth": 11, "layers": 0,
+         "channels": 1, "geometry_levels": 0, "color_filter": 0, "margin_y": 0, "margin_x": 0},
+        {"texture": 10, "arm": 8, "per_view": 20}, latent_width=1.0, seed=9, residuals=0.4,
+    ),
 }  # fmt: skip
 
 
@@ -165,13 +191,42 @@ def content_of(recipe: Recipe) -> bytes:
         weights["per_view"][:, 2:] //= 64  # pixels and luma
     weights = bounded_weights(header, weights)
     latents = [_latents(random, recipe, grid) for grid in grids(header)]
-    return container.pack(
-        [
-            (SectionType.HEADER, header.pack()),
-            (SectionType.WEIGHTS, pack_weights(defaults, weights)),
-            (SectionType.LATENTS, pack_latents(header, weights, latents)),
-        ]
-    )
+    sections: list[tuple[int, bytes]] = [
+        (SectionType.HEADER, header.pack()),
+        (SectionType.WEIGHTS, pack_weights(defaults, weights)),
+        (SectionType.LATENTS, pack_latents(header, weights, latents)),
+    ]
+    if recipe.residuals:
+        views = random_residuals(random, header, recipe.residuals)
+        sections.append((SectionType.RESIDUALS, pack_residuals(header, TABLES, views)))
+    return container.pack(sections)
+
+
+TABLES = Tables(
+    26,
+    ((1, 3), (2, 6), (3, 9), (-1, 12)),
+    ((24, 20, 16, 12, 11, 9, 7, 6, 4, 3, 2, 1, 0, 0, 1), (20, 19, 15, 10, 9, 9, *9 * (5,))),
+)
+
+
+def random_residuals(
+    random: np.random.Generator, header: StreamHeader, share: float
+) -> list[ViewResiduals]:
+    """Residuals of a share of the blocks, a few of their levels as large as can be."""
+    rows, columns = block_grid(header)
+    views = []
+    for _ in range(header.n_v * header.n_u):
+        places = np.flatnonzero(random.random(rows * columns) < share)
+        flags = random.integers(1, MAX_FLAG + 1, len(places)).astype(np.int32)
+        if header.channels == 3:
+            flags *= random.choice([-1, 1], len(places)).astype(np.int32)
+        shape = len(places), header.channels, BLOCK * BLOCK
+        levels = np.rint(random.laplace(0, 4.0 / (1 + DIAGONAL), shape)).astype(np.int32)
+        extreme = random.integers(-LEVEL_MAX, LEVEL_MAX + 1, shape)
+        levels = np.where(random.random(shape) < 0.002, extreme, levels).astype(np.int32)
+        levels[flags > 0, 1:] = 0
+        views.append(ViewResiduals(places, flags, levels))
+    return views
 
 
 def _latents(random: np.random.Generator, recipe: Recipe, grid: Grid) -> Any:

@@ -36,7 +36,7 @@ __all__ = [
 
 # As in PNG: a non-ASCII byte, then line ends and ^Z that any text-mode transfer would damage.
 SIGNATURE = b"\x8bSANR\r\n\x1a\n"
-VERSION = (0, 8)  # of the format, not of this package
+VERSION = (0, 9)  # of the format, not of this package
 
 _ANCILLARY = 0x80
 _MAX_SECTIONS = 255
@@ -49,6 +49,7 @@ class SectionType(IntEnum):
     HEADER = 1
     WEIGHTS = 2
     LATENTS = 3
+    RESIDUALS = 4
     METADATA = 0x81
 
 

@@ -7,15 +7,24 @@ Must not judge it, nor know how the file came about.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.color import ycc
+from sanrcodec.encoder.block_errors import BlockErrors
 from sanrcodec.metrics import PSNR_CAP, psnr, psnr_yuv
 
-__all__ = ["BLOCK", "FallenBlock", "Quality", "fallen_block", "measure_quality"]
+__all__ = [
+    "BLOCK",
+    "FallenBlock",
+    "FindErrors",
+    "Quality",
+    "fallen_block",
+    "measure_quality",
+    "measured_again",
+]
 
 BLOCK = 16  # pixels along a side
 _FALLEN_DB = 12.0  # below its view
@@ -47,16 +56,28 @@ class Quality(NamedTuple):
         mean, minimum: PSNR-YUV over the views in dB.
         views: float64 ``[n]``, PSNR-YUV of each view in dB.
         blocks: The fallen block of each view that has one, by number of the view.
+        errors: Of each view, where they were asked for.
     """
 
     mean: float
     minimum: float
     views: Floats
     blocks: dict[int, FallenBlock]
+    errors: tuple[BlockErrors, ...] = ()
+
+
+class FindErrors(Protocol):
+    """Gives the errors of the blocks of a view, by its number."""
+
+    def __call__(self, i: int, reference: np.ndarray, decoded: np.ndarray) -> BlockErrors:
+        """Look at the view."""
 
 
 def measure_quality(
-    reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray], bit_depth: int
+    reference: Iterable[np.ndarray],
+    decoded: Iterable[np.ndarray],
+    bit_depth: int,
+    find_errors: FindErrors | None = None,
 ) -> Quality:
     """Measure all views; holds one pair at a time.
 
@@ -64,14 +85,38 @@ def measure_quality(
         reference: Views, uint8 or uint16 ``[H, W, C]``.
         decoded: As many views, in the same order.
         bit_depth: Significant bits of a sample.
+        find_errors: Asked of each view, if given.
     """
-    values, blocks = [], {}
+    values, blocks, errors = [], {}, []
     for i, (first, second) in enumerate(zip(reference, decoded, strict=True)):
         values.append(psnr_yuv(first, second, bit_depth))
         block = fallen_block(first, second, bit_depth, values[-1])
         if block is not None:
             blocks[i] = block
-    return Quality(float(np.mean(values)), min(values), np.array(values), blocks)
+        if find_errors is not None:
+            errors.append(find_errors(i, first, second))
+    mean, minimum = float(np.mean(values)), min(values)
+    return Quality(mean, minimum, np.array(values), blocks, tuple(errors))
+
+
+def measured_again(
+    quality: Quality, changed: Iterable[tuple[int, np.ndarray, np.ndarray]], bit_depth: int
+) -> Quality:
+    """The quality where only some views were changed.
+
+    Args:
+        quality: Before.
+        changed: Number of a view, its original and what is decoded, uint8 or uint16 ``[H, W, C]``.
+        bit_depth: Significant bits of a sample.
+    """
+    values, blocks = quality.views.copy(), dict(quality.blocks)
+    for i, first, second in changed:
+        values[i] = psnr_yuv(first, second, bit_depth)
+        block = fallen_block(first, second, bit_depth, values[i])
+        blocks.pop(i, None)
+        if block is not None:
+            blocks[i] = block
+    return Quality(float(np.mean(values)), float(values.min()), values, blocks)
 
 
 def fallen_block(

@@ -22,6 +22,7 @@ __all__ = [
     "Pose",
     "Poses",
     "coordinates",
+    "on_grid",
     "slope_weights",
     "tensors",
 ]
@@ -79,6 +80,13 @@ def tensors(header: StreamHeader) -> list[TensorSpec]:
         return []
     n = header.n_v * header.n_u
     return [TensorSpec("per_view", (n, _N_CORRECTIONS), 0), TensorSpec("view_gain", (n, 1), 0)]
+
+
+def on_grid(v: float, u: float) -> tuple[int, int] | None:
+    """Row and column of the view of the grid that a position is as decoders have it, or None."""
+    one = 1 << ANGULAR_BITS
+    (row, rest_v), (column, rest_u) = divmod(round(v * one), one), divmod(round(u * one), one)
+    return None if rest_v or rest_u else (row, column)
 
 
 class Poses:

@@ -9,14 +9,16 @@ import {
 } from "./errors.mjs";
 
 const SIGNATURE = [0x8b, 0x53, 0x41, 0x4e, 0x52, 0x0d, 0x0a, 0x1a, 0x0a];
-export const FORMAT_VERSION = [0, 8];
+export const FORMAT_VERSION = [0, 9];
 
 export const HEADER = 0x01;
 export const WEIGHTS = 0x02;
 export const LATENTS = 0x03;
+export const RESIDUALS = 0x04;
 export const METADATA = 0x81;
 const SECTION_NAMES = new Map([
-  [HEADER, "HEADER"], [WEIGHTS, "WEIGHTS"], [LATENTS, "LATENTS"], [METADATA, "METADATA"],
+  [HEADER, "HEADER"], [WEIGHTS, "WEIGHTS"], [LATENTS, "LATENTS"], [RESIDUALS, "RESIDUALS"],
+  [METADATA, "METADATA"],
 ]);
 const REQUIRED = [HEADER, WEIGHTS, LATENTS];
 const ANCILLARY = 0x80;

@@ -7,10 +7,13 @@
  *     const file = new SanrFile(bytes, { defaultWeights });  // parsed default_weights.json
  *     const { samples, height, width, channels } = file.view(4, 4);
  */
-import { FORMAT_VERSION, HEADER, LATENTS, METADATA, readSections, WEIGHTS } from "./container.mjs";
+import {
+  FORMAT_VERSION, HEADER, LATENTS, METADATA, readSections, RESIDUALS, WEIGHTS,
+} from "./container.mjs";
 import { LightFieldError, SanrError } from "./errors.mjs";
 import { codingOrder, readHeader, viewShape } from "./header.mjs";
 import { checkCost } from "./limits.mjs";
+import { addResiduals, nBlocks, readResiduals } from "./residuals.mjs";
 import { buildScene, finestLevel } from "./scene.mjs";
 import { readLatents, readWeights } from "./streams.mjs";
 import { poseOf, renderDisparity, renderView } from "./views.mjs";
@@ -29,6 +32,7 @@ export class SanrFile {
   #unread = null; // grids that are still coded
   #grids = [];
   #scenes = new Map();
+  #residuals = null;
 
   /**
    * Check the sections and the header; nothing is decoded yet.
@@ -98,7 +102,7 @@ export class SanrFile {
 
   /** All latent grids in coding order. */
   get latents() {
-    checkCost(this.header, this.nBytes, 0, this.#limits);
+    checkCost(this.header, this.nBytes, 0, this.#limits, this.#nFlags(0));
     return this.#latentsFrom(0);
   }
 
@@ -125,8 +129,10 @@ export class SanrFile {
       );
     }
     const pose = this.pose(v, u, level);
+    const samples = renderView(this.scene(level), pose, [y0, y1, x0, x1]);
+    if (level === 0) this.#addResiduals(v, u, [y0, y1, x0, x1], samples);
     return {
-      samples: renderView(this.scene(level), pose, [y0, y1, x0, x1]),
+      samples,
       height: y1 - y0,
       width: x1 - x0,
       channels: this.header.channels,
@@ -155,7 +161,7 @@ export class SanrFile {
       throw new LightFieldError(`level is ${level}, expected 0 to ${SCALES.length - 1}`);
     }
     if (!this.#scenes.has(level)) {
-      checkCost(this.header, this.nBytes, level, this.#limits);
+      checkCost(this.header, this.nBytes, level, this.#limits, this.#nFlags(level));
       const grids = this.#latentsFrom(finestLevel(level));
       const scene = buildScene(
         this.header, this.weights, grids, level, this.#limits.maxSceneBytes,
@@ -168,6 +174,23 @@ export class SanrFile {
   /** Let go of the scene of a level, for example after its memory went to another thread. */
   forget(level) {
     this.#scenes.delete(level);
+  }
+
+  /** Add what the file has of a view of the grid alone; positions between have nothing of it. */
+  #addResiduals(v, u, region, samples) {
+    const section = this.sections.get(RESIDUALS);
+    if (section === undefined) return;
+    this.#residuals ??= readResiduals(this.header, section.payload);
+    const [row, column] = [roundHalfEven(256 * v) / 256, roundHalfEven(256 * u) / 256];
+    if (!Number.isInteger(row) || !Number.isInteger(column)) return;
+    addResiduals(
+      this.header, this.#residuals[row * this.header.n_u + column], region, samples,
+    );
+  }
+
+  /** Flags of residuals that a view of a level needs. */
+  #nFlags(level) {
+    return level === 0 && this.sections.has(RESIDUALS) ? nBlocks(this.header) : 0;
   }
 
   /** The grids of a level and of all coarser ones; decodes those that are not yet. */

@@ -14,6 +14,7 @@ const WORK_OF_ANY = 2 ** 34; // that a file of few bytes may take, too
 const WORK_PER_BYTE = 2 ** 28;
 // What a pixel costs beside products: rounding, clipping, gathering, and its latent's decoding.
 const WORK_PER_PIXEL = 500;
+const WORK_PER_FLAG = 500; // range coding it
 const N_UPSAMPLING_TAPS = 8;
 const N_HALF_SAMPLE_TAPS = 8;
 const N_SEARCH_ROUNDS = 4;
@@ -64,12 +65,14 @@ export function workOf(header, level) {
  * @param {number} nBytes of the file
  * @param {number} level views are smaller by `2^level`
  * @param {{maxPixels?: number, maxWork?: number}} limits `Infinity` lifts a limit
+ * @param {number} nFlags blocks of all views, where the file says which of them have a residual
  */
-export function checkCost(header, nBytes, level, { maxPixels, maxWork }) {
+export function checkCost(header, nBytes, level, { maxPixels, maxWork }, nFlags = 0) {
+  const cost = workOf(header, level) + WORK_PER_FLAG * nFlags;
   const usualWork = Math.min(MOST_WORK, WORK_OF_ANY + WORK_PER_BYTE * nBytes);
   for (const [what, found, most, name] of [
     ["pixels on all layers", pixelsOf(header, level), maxPixels ?? MAX_PIXELS, "maxPixels"],
-    ["multiply-accumulates", workOf(header, level), maxWork ?? usualWork, "maxWork"],
+    ["multiply-accumulates", cost, maxWork ?? usualWork, "maxWork"],
   ]) {
     if (found > most) {
       throw new LimitError(

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Residuals of single views for a file that has none, without another fit (extra `encoder`).
+
+Usage: python benchmarks/add_residuals.py FILE LIGHTFIELD --lmbda LMBDA -o OUT
+
+Prints, before and after, the bytes, the PSNR-YUV of mean and worst view, J = D + lmbda * R, and how
+many blocks of 16 x 16 pixels are more than 12 dB below their view.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from sanrcodec.color import ycc
+from sanrcodec.decoder import SanrFile
+from sanrcodec.encoder.exposure import measure_exposure
+from sanrcodec.encoder.quality import measure_quality
+from sanrcodec.encoder.settle import Written
+from sanrcodec.encoder.supplement import error_finder, supplemented
+from sanrcodec.errors import SanrError
+from sanrcodec.io import read_light_field
+from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import PSNR_CAP, combined, psnr
+
+_BLOCK, _FALLEN_DB = 16, 12.0
+
+
+def figures(light_field: LightField, opened: SanrFile, lmbda: float) -> str:
+    """One line about a file.
+
+    Args:
+        light_field: The original, of three channels or one.
+        opened: The file.
+        lmbda: Weight of the rate.
+    """
+    peak = (1 << light_field.bit_depth) - 1
+    values, n_fallen = [], 0
+    for reference, decoded in zip(light_field.views(), opened.views(), strict=True):
+        error = reference.astype(np.float64) - decoded
+        error = np.square(ycc(error) if error.shape[-1] == 3 else error)
+        rows, columns = (n // _BLOCK for n in error.shape[:2])
+        whole = error[: rows * _BLOCK, : columns * _BLOCK]
+        blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK, -1).mean((1, 3))
+        values.append(float(combined(psnr(error.mean((0, 1)), peak))))
+        if values[-1] < PSNR_CAP:
+            n_fallen += int((combined(psnr(blocks, peak)) < values[-1] - _FALLEN_DB).sum())
+    distortion = 255.0**2 * np.mean(10.0 ** (-np.array(values) / 10))
+    rate = 8 * opened.n_bytes / (light_field.shape[2] * light_field.shape[3])
+    return (
+        f"{opened.n_bytes} bytes, PSNR-YUV {np.mean(values):.3f} dB (worst {min(values):.2f}), "
+        f"J {distortion + lmbda * rate:.4f}, fallen blocks {n_fallen}"
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("light_field", type=click.Path(exists=True, path_type=Path))
+@click.option("--lmbda", type=float, required=True, help="Weight of the rate.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+def main(file: Path, light_field: Path, lmbda: float, output: Path) -> None:
+    """Add residuals to FILE, which codes LIGHT_FIELD."""
+    try:
+        original, opened = read_light_field(light_field), SanrFile(file)
+        find = error_finder(original, lmbda, {}, measure_exposure(original).is_dead)
+        quality = measure_quality(original.views(), opened.views(), original.bit_depth, find)
+        written = Written(opened.content, opened.n_bytes, opened, quality)
+        found = supplemented(written, original, lmbda)
+    except SanrError as error:
+        raise click.ClickException(str(error)) from None
+    print(f"before: {figures(original, opened, lmbda)}")
+    print(f"after:  {figures(original, found.decoded, lmbda)}")
+    output.write_bytes(found.content)
+
+
+if __name__ == "__main__":
+    main()

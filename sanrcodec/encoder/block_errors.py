@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""What decoded views lack, block by block: what residuals of single views are chosen from.
+
+Must not choose. See format_spec.md section 8.6 for the transform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.bitstream.residuals import BLOCK
+from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.metrics import PLANE_WEIGHTS, combined, psnr
+from sanrcodec.scene.residuals import TRANSFORM
+
+__all__ = ["FALLEN_DB", "PAIR", "BlockErrors", "fallen_blocks", "find_block_errors"]
+
+FALLEN_DB = 11.5  # below its view; half a decibel less than what counts as fallen
+PAIR = 2  # blocks along a side of a larger one, by which fallen ones are found
+# What a block with a residual takes at least, and each of its levels, in bits.
+_BLOCK_BITS, _LEVEL_BITS = 4, 4
+_LEAST_MSE = 1e-3  # of a plane, in 8-bit levels squared
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockErrors:
+    """Errors of a view; levels are those of 8 bits.
+
+    Attributes:
+        weights: float32 ``[C]``, by how much the error of the view falls with the sum of squares
+            of a plane, times its pixels.
+        limit_db: PSNR-YUV below which a block of 16 x 16 pixels has fallen out.
+        squares: float32 ``[rows, columns, C]``, sums of squared errors of the blocks.
+        places: int64 ``[n]``, numbers of the blocks for which a residual may pay, or which fell
+            out.
+        coefficients: float32 ``[n, C, 64]``, their transforms; an orthonormal one keeps squares.
+    """
+
+    weights: Floats
+    limit_db: float
+    squares: Floats
+    places: npt.NDArray[np.int64]
+    coefficients: Floats
+
+
+def find_block_errors(
+    reference: np.ndarray,
+    decoded: np.ndarray,
+    bit_depth: int,
+    bit_price: float,
+    hidden: Mask | None = None,
+) -> BlockErrors:
+    """Look at a view.
+
+    Args:
+        reference: uint8 or uint16 ``[H, W, C]``.
+        decoded: The same.
+        bit_depth: Significant bits of a sample.
+        bit_price: Of a bit, in weighted squares: ``lmbda`` times the number of views.
+        hidden: bool ``[H, W]``, pixels that are no part of the scene.
+    """
+    difference = reference.astype(np.int32) - decoded
+    planes = _planes(difference.astype(np.float32) * np.float32(255 / (2**bit_depth - 1)))
+    mse = np.square(planes).mean((0, 1), dtype=np.float64) + _LEAST_MSE
+    weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
+    weights = (np.exp(np.log(mse) @ weights) * weights / mse).astype(np.float32)
+    if hidden is not None:
+        planes[hidden] = 0
+    blocks = _blocks(planes)
+    squares = np.square(blocks).sum((-2, -1))
+    limit_db = float(combined(psnr(mse, 255))) - FALLEN_DB
+    fell = fallen_blocks(squares, limit_db, reference.shape[:2])
+    fell = _spread(fell, squares.shape[:2])
+    chosen = fell | (squares @ weights > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
+    scaled = (TRANSFORM / np.sqrt(np.square(TRANSFORM).sum(1, keepdims=True))).astype(np.float32)
+    coefficients = scaled @ blocks[chosen] @ scaled.T
+    coefficients = coefficients.reshape(*coefficients.shape[:2], BLOCK * BLOCK)
+    gains = np.square(coefficients) * weights[:, None] - _LEVEL_BITS * bit_price
+    kept = fell[chosen] | (np.maximum(gains, 0).sum((1, 2)) > _BLOCK_BITS * bit_price)
+    places = np.flatnonzero(chosen)[kept]
+    return BlockErrors(weights, limit_db, squares, places, coefficients[kept])
+
+
+def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Mask:
+    """Which blocks of 16 x 16 pixels are below a limit.
+
+    Args:
+        squares: float32 ``[rows, columns, C]`` of blocks of 8 x 8.
+        limit_db: PSNR-YUV.
+        size: ``(H, W)`` of the view.
+
+    Returns:
+        bool ``[H // 16, W // 16]``.
+    """
+    rows, columns = (n // (PAIR * BLOCK) for n in size)
+    whole = squares[: PAIR * rows, : PAIR * columns]
+    pairs = whole.reshape(rows, PAIR, columns, PAIR, squares.shape[-1])
+    sums = pairs.sum((1, 3), dtype=np.float64)
+    fallen: Mask = combined(psnr(sums / (PAIR * BLOCK) ** 2, 255)) < limit_db
+    return fallen
+
+
+def _spread(larger: Mask, shape: tuple[int, ...]) -> Mask:
+    """Which blocks of 8 x 8 belong to these larger ones."""
+    spread = np.zeros(shape, np.bool_)
+    rows, columns = (PAIR * n for n in larger.shape)
+    spread[:rows, :columns] = larger.repeat(PAIR, 0).repeat(PAIR, 1)
+    return spread
+
+
+def _planes(view: Floats) -> Floats:
+    if view.shape[-1] == 1:
+        return view
+    return view @ np.array(YCC_FROM_RGB, np.float32).T
+
+
+def _blocks(planes: Floats) -> Floats:
+    """Blocks ``[rows, columns, C, BLOCK, BLOCK]`` of planes; beyond them there is no error."""
+    height, width, n_planes = planes.shape
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    whole = np.pad(planes, ((0, rows * BLOCK - height), (0, columns * BLOCK - width), (0, 0)))
+    return whole.reshape(rows, BLOCK, columns, BLOCK, n_planes).transpose(0, 2, 4, 1, 3)

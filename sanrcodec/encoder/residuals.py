@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""Chooses residuals of single views: where a block is worth its bits, or fell out without it.
+
+Levels, steps and flags are chosen block by block by ``D + lmbda * R``, by the tables that the
+choice before asks for. What fell out is then chosen again at a lower price of bits, as long as few
+are enough. Must not decode, nor measure. See format_spec.md sections 6.6 and 8.6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.residuals import (
+    BLOCK,
+    DIAGONAL,
+    FINENESS_SCALES,
+    HEAD,
+    HEAD_SCALE,
+    LEVEL_MAX,
+    MAX_FLAG,
+    N_CLASSES,
+    N_STEPS,
+    Tables,
+    ViewResiduals,
+    block_grid,
+    flag_classes,
+    no_residuals,
+    residual_bits,
+    step_of,
+)
+from sanrcodec.bitstream.tables import ESCAPE, MAX_RESIDUAL, N_SCALES, cost_table
+from sanrcodec.encoder.block_errors import PAIR, BlockErrors, fallen_blocks
+
+__all__ = ["choose_residuals"]
+
+_N_FITS = 4  # of tables to choices, and back
+_N_LIFTS, _LIFT = 6, 1.5  # rounds in which fallen blocks weigh more, by this factor each
+_WORTH_BITS = 10  # that a block of 16 x 16 pixels is worth beside what it gains, if it is lifted
+_FRAMING_BITS = 8 * 10  # of the section, and of the last words of its stream
+_CHUNK = 4096  # blocks at once
+_LEVELS_PER_UNIT = 255 / 4096  # of 8 bits, for a step of the format
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]
+
+
+_PARTS = "flags", "levels", "costs", "squares"
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is chosen for each candidate.
+
+    Attributes:
+        flags: int32 ``[n]``, 0 where a block has no residual.
+        levels: int32 ``[n, C, 64]``.
+        costs: float64 ``[n]``, weighted squares and bits at their price, without a lift.
+        squares: float32 ``[n, C]``, what is left of the error.
+    """
+
+    flags: Integers
+    levels: Integers
+    costs: npt.NDArray[np.float64]
+    squares: Floats
+
+    def of(self, some: npt.NDArray[np.int64]) -> _Choice:
+        """That of some candidates."""
+        return _Choice(*(getattr(self, name)[some] for name in _PARTS))
+
+    def at(self, some: npt.NDArray[np.int64], other: _Choice) -> _Choice:
+        """This one, with some candidates chosen otherwise."""
+        parts = []
+        for name in _PARTS:
+            part = getattr(self, name).copy()
+            part[some] = getattr(other, name)
+            parts.append(part)
+        return _Choice(*parts)
+
+
+def choose_residuals(
+    header: StreamHeader, errors: Sequence[BlockErrors], bit_price: float
+) -> tuple[Tables, list[ViewResiduals]] | None:
+    """Residuals of all views that pay, and of blocks that fell out.
+
+    Args:
+        header: Stream header.
+        errors: Of each view in raster order.
+        bit_price: Of a bit, as for :func:`~sanrcodec.encoder.block_errors.find_block_errors`.
+
+    Returns:
+        Head and residuals of each view in raster order; None if no block should have one.
+    """
+    if not sum(len(view.places) for view in errors):
+        return None
+    search = _Search(header, errors, bit_price)
+    paying = search.paying()
+    choice = search.lifted(paying)
+    if search.gain(choice) < 0:
+        choice = paying
+    if not choice.flags.any():
+        return None
+    return search.fitted(choice), search.views(choice)
+
+
+class _Search:
+    """Candidates of all views, and how they are chosen."""
+
+    def __init__(
+        self, header: StreamHeader, errors: Sequence[BlockErrors], bit_price: float
+    ) -> None:
+        self.header, self.errors, self.price = header, errors, bit_price
+        self.grid = block_grid(header)
+        sizes = [len(view.places) for view in errors]
+        self.view = np.repeat(np.arange(len(errors)), sizes)
+        self.places = np.concatenate([view.places for view in errors])
+        self.coefficients = np.concatenate([view.coefficients for view in errors])
+        self.weights = np.stack([view.weights for view in errors])[self.view]
+        self.lift = np.ones(len(self.view), np.float32)
+        # The best uniform step where bits are many: D falls by 2 ln 2 of itself with a bit.
+        luma = float(np.median(self.weights[:, 0]))
+        step = math.sqrt(12 * bit_price / (2 * math.log(2) * luma)) / _LEVELS_PER_UNIT
+        steps = [step_of(i, 1) for i in range(N_STEPS)]
+        nearest = min(range(N_STEPS), key=lambda i: abs(math.log(steps[i] / max(step, 1.0))))
+        scales = np.maximum(14 - np.arange(2 * BLOCK - 1), 0)
+        self.tables = Tables(
+            nearest, ((2, 2), *(N_CLASSES - 1) * ((2, 8),)), 2 * (tuple(scales.tolist()),)
+        )
+        self.classes = np.zeros(len(self.view), np.int32)
+
+    def paying(self) -> _Choice:
+        """Blocks whose residuals are worth their bits, none if not all of it is worth them."""
+        everything = np.arange(len(self.view))
+        choice = self.chosen(everything)
+        for _ in range(_N_FITS - 1):
+            if not choice.flags.any():
+                break
+            self.tables, self.classes = self.fitted(choice), self.class_of(choice)
+            choice = self.chosen(everything)
+        return choice if self.gain(choice) > 0 else self.none()
+
+    def gain(self, choice: _Choice) -> float:
+        """What a choice gains against none, in bits; blocks that it lifts are worth some."""
+        none = self.none()
+        bits = residual_bits(self.header, self.fitted(choice), self.views(choice)) + _FRAMING_BITS
+        squares = (self.weights * (none.squares - choice.squares)).sum(dtype=np.float64)
+        fallen = [len(set(self.fallen(c).tolist()) - {-1}) for c in (none, choice)]
+        lifted = fallen[0] - fallen[1]
+        return float(squares / self.price) - bits + _WORTH_BITS * lifted
+
+    def lifted(self, paying: _Choice) -> _Choice:
+        """The same, and blocks that fell out at what price lifts them, if that is low."""
+        choice, fell = paying, np.zeros(len(self.view), np.bool_)
+        for _ in range(_N_LIFTS):
+            fallen = np.flatnonzero(self.fallen(choice) >= 0)
+            if not fallen.size:
+                break
+            fell[fallen] = True
+            self.lift[fallen] *= _LIFT
+            choice = choice.at(fallen, self.chosen(fallen))
+        if not fell.any():
+            return choice
+        # Candidates of a larger block stand or fall together; the cheapest first, as far as what
+        # pays allows it.
+        still, block = self.fallen(choice), self.larger()
+        lifted = np.setdiff1d(block[fell], still)
+        cost = np.bincount(block, choice.costs - paying.costs)[lifted] / self.price
+        order = np.argsort(cost, kind="stable")
+        left = self.gain(paying) + np.cumsum(_WORTH_BITS - cost[order])
+        n_lifted = int(np.flatnonzero(left >= 0).max(initial=-1)) + 1
+        places = np.flatnonzero(fell & ~np.isin(block, lifted[order[:n_lifted]]))
+        return choice.at(places, paying.of(places))
+
+    def none(self) -> _Choice:
+        """No residuals."""
+        n, n_planes, size = self.coefficients.shape
+        squares = np.square(self.coefficients).sum(-1)
+        cost = (squares * self.weights).sum(1).astype(np.float64)
+        return _Choice(
+            np.zeros(n, np.int32), np.zeros((n, n_planes, size), np.int32), cost, squares
+        )
+
+    def chosen(self, some: npt.NDArray[np.int64]) -> _Choice:
+        """The best choice for some candidates, by the tables as they are."""
+        parts = [self._chosen(some[i : i + _CHUNK]) for i in range(0, len(some), _CHUNK)]
+        return _Choice(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in _PARTS)
+        )
+
+    def _chosen(self, some: npt.NDArray[np.int64]) -> _Choice:
+        coefficients = self.coefficients[some]
+        lift, weights = self.lift[some][:, None], self.weights[some]
+        flag_bits = _flag_bits(self.tables)[self.classes[some]]  # [n, 2 * MAX_FLAG + 1]
+        untouched = np.square(coefficients).sum(-1)
+        best = (untouched * weights * lift).sum(1) + self.price * flag_bits[:, MAX_FLAG]
+        flags = np.zeros(len(some), np.int32)
+        levels = np.zeros(coefficients.shape, np.int32)
+        squares, bits = untouched.copy(), flag_bits[:, MAX_FLAG].copy()
+        for fineness in range(MAX_FLAG):
+            found, left, taken = self._quantized(coefficients, weights * lift, fineness)
+            for chroma in (False, True)[: min(2, coefficients.shape[1])]:
+                flag = -(fineness + 1) if chroma else fineness + 1
+                some_left, some_levels = left.copy(), found.copy()
+                spent = flag_bits[:, MAX_FLAG + flag] + taken[:, : None if chroma else 1].sum(1)
+                if not chroma:
+                    some_left[:, 1:], some_levels[:, 1:] = untouched[:, 1:], 0
+                cost = (some_left * weights * lift).sum(1) + self.price * spent
+                better = (cost < best) & some_levels.any((1, 2))
+                best[better], flags[better] = cost[better], flag
+                levels[better], squares[better] = some_levels[better], some_left[better]
+                bits[better] = spent[better]
+        costs = (squares * weights).sum(1) + self.price * bits
+        return _Choice(flags, levels, costs.astype(np.float64), squares)
+
+    def _quantized(
+        self, coefficients: Floats, weights: Floats, fineness: int
+    ) -> tuple[Integers, Floats, Floats]:
+        """Levels, what is left of the squares ``[n, C]``, and bits ``[n, C]``."""
+        step = np.float32(step_of(self.tables.step, fineness + 1) * _LEVELS_PER_UNIT)
+        magnitude = np.abs(coefficients)
+        below = np.minimum(np.floor(magnitude / step), LEVEL_MAX - 1).astype(np.int32)
+        n_planes = coefficients.shape[1]
+        rows = np.array([self.tables.scales[min(p, 1)] for p in range(n_planes)])[:, DIAGONAL]
+        rows = np.minimum(rows + FINENESS_SCALES * fineness, N_SCALES - 1)
+
+        def cost(level: Integers) -> tuple[Floats, Floats, Floats]:
+            """What is left of each square, bits, and the weighted sum of both."""
+            square = np.square(magnitude - level * step)
+            bits = _level_bits()[rows[None], level]
+            return square, bits, weights[:, :, None] * square + self.price * bits
+
+        best = np.zeros_like(below)
+        figures = cost(best)
+        for level in (below, below + 1):
+            others = cost(level)
+            better = others[-1] < figures[-1]
+            best = np.where(better, level, best)
+            for old, new in zip(figures, others, strict=True):
+                np.copyto(old, new, where=better)
+        best_square, best_bits, _ = figures
+        signed = np.where(coefficients < 0, -best, best)
+        return signed, best_square.sum(-1), best_bits.sum(-1)
+
+    def larger(self) -> npt.NDArray[np.int64]:
+        """Number of the block of 16 x 16 pixels of each candidate; views have their own."""
+        rows, columns = self.grid
+        y, x = np.divmod(self.places, columns)
+        number: npt.NDArray[np.int64] = (self.view * rows + y // PAIR) * columns + x // PAIR
+        return number
+
+    def fallen(self, choice: _Choice) -> npt.NDArray[np.int64]:
+        """Of each candidate its larger block if that has fallen out, else -1."""
+        size = self.header.height, self.header.width
+        fell = np.zeros(len(self.view), np.bool_)
+        for i, view in enumerate(self.errors):
+            own = np.flatnonzero(self.view == i)
+            if not own.size:
+                continue
+            squares = view.squares.copy()
+            y, x = np.divmod(view.places, self.grid[1])
+            squares[y, x] = choice.squares[own]
+            out = np.pad(fallen_blocks(squares, view.limit_db, size), ((0, 1), (0, 1)))
+            fell[own] = out[y // PAIR, x // PAIR]
+        return np.where(fell, self.larger(), -1)
+
+    def views(self, choice: _Choice) -> list[ViewResiduals]:
+        """The residuals of each view."""
+        views = []
+        for i in range(len(self.errors)):
+            own = np.flatnonzero((self.view == i) & (choice.flags != 0))
+            found = ViewResiduals(self.places[own], choice.flags[own], choice.levels[own])
+            views.append(found if own.size else no_residuals(self.header))
+        return views
+
+    def class_of(self, choice: _Choice) -> Integers:
+        """Classes of the candidates."""
+        classes: Integers = self._all_classes(choice)[self.view, self.places]
+        return classes
+
+    def _all_classes(self, choice: _Choice) -> Integers:
+        """Classes of all blocks, ``[views, blocks]``."""
+        n_v, n_u = self.header.n_v, self.header.n_u
+        has = np.zeros((n_v * n_u, self.grid[0] * self.grid[1]), np.bool_)
+        has[self.view, self.places] = choice.flags != 0
+        blocks = has.reshape(n_v, n_u, *self.grid)
+        classes = [
+            flag_classes([blocks[v - 1, u]][:v] + [blocks[v, u - 1]][:u], self.grid).ravel()
+            for v, u in np.ndindex(n_v, n_u)
+        ]
+        return np.stack(classes)
+
+    def fitted(self, choice: _Choice) -> Tables:
+        """The tables that take the fewest bits for a choice, those of the head included."""
+        classes = self._all_classes(choice)
+        flags = np.zeros(classes.shape, np.int32)
+        flags[self.view, self.places] = choice.flags
+        counts = np.zeros((N_CLASSES, 2 * MAX_FLAG + 1))
+        np.add.at(counts, (classes, flags + MAX_FLAG), 1)
+        return replace(
+            self.tables,
+            flags=tuple(_best_flag_table(count) for count in counts),
+            scales=self._best_scales(choice),
+        )
+
+    def _best_scales(self, choice: _Choice) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Scales of the levels by diagonal, of luma and of chroma."""
+        magnitude, used = np.abs(choice.levels), choice.flags != 0
+        kinds: list[tuple[int, ...]] = []
+        for planes, chosen in ((slice(0, 1), used), (slice(1, None), choice.flags < 0)):
+            fineness = np.abs(choice.flags[chosen]) - 1
+            scales: list[int] = []
+            for diagonal in range(2 * BLOCK - 1):
+                found = magnitude[chosen][:, planes][:, :, DIAGONAL == diagonal]
+                bits = np.zeros(N_SCALES)
+                for finer in range(MAX_FLAG):
+                    levels = found[fineness == finer].ravel()
+                    wider = np.minimum(np.arange(N_SCALES) + FINENESS_SCALES * finer, N_SCALES - 1)
+                    bits += _level_bits()[wider][:, levels].sum(1, dtype=np.float64)
+                expected = kinds[0][diagonal] if kinds else scales[-1] - 1 if scales else HEAD[9]
+                scales.append(int((bits + _head_bits(np.arange(N_SCALES) - expected)).argmin()))
+            kinds.append(tuple(scales))
+        return kinds[0], kinds[1]
+
+
+def _head_bits(change: npt.NDArray[np.int64]) -> Floats:
+    """Bits of what numbers of the head differ by from what is expected."""
+    magnitude = np.minimum(np.abs(change), MAX_RESIDUAL)
+    bits: Floats = cost_table()[HEAD_SCALE, 4, MAX_RESIDUAL + magnitude]
+    return bits
+
+
+def _best_flag_table(count: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """Location and scale that code flags, so many of each value, in the fewest bits."""
+    values = slice(MAX_RESIDUAL - MAX_FLAG, MAX_RESIDUAL + MAX_FLAG + 1)
+    bits = cost_table()[:, :, values].astype(np.float64) @ count
+    location, scale = np.arange(-4, 4), np.arange(N_SCALES)
+    bits += _head_bits(location - HEAD[1])[None] + _head_bits(scale - HEAD[2])[:, None]
+    best_scale, best_location = np.unravel_index(bits.argmin(), bits.shape)
+    return int(location[best_location]), int(best_scale)
+
+
+def _flag_bits(tables: Tables) -> Floats:
+    """Bits of each flag in each class, ``[N_CLASSES, 2 * MAX_FLAG + 1]``."""
+    values = slice(MAX_RESIDUAL - MAX_FLAG, MAX_RESIDUAL + MAX_FLAG + 1)
+    return np.stack([cost_table()[scale, location + 4, values] for location, scale in tables.flags])
+
+
+@cache
+def _level_bits() -> Floats:
+    """Bits of levels of each magnitude at each scale, float32 ``[N_SCALES, LEVEL_MAX + 1]``."""
+    magnitude = np.arange(LEVEL_MAX + 1)
+    excess = np.maximum(magnitude - MAX_RESIDUAL, 1)
+    symbol = np.where(magnitude <= MAX_RESIDUAL, MAX_RESIDUAL + magnitude, ESCAPE)
+    escape = np.where(symbol == ESCAPE, 2 * np.floor(np.log2(excess)) + 2, 0)
+    bits: Floats = (cost_table()[:, 4, symbol] + escape).astype(np.float32)
+    return bits

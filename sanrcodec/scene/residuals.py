@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Residuals of a view in the domain of samples: the inverse transform, and the sum.
+
+What a scene cannot show, such as a highlight that one view sees, is added to the samples of that
+view. Must not know how levels are coded, nor contain an operation that rounds.
+See format_spec.md section 8.6.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sanrcodec.bitstream.residuals import BLOCK, ViewResiduals, step_of
+from sanrcodec.color import RGB_FROM_YCC_Q12
+
+__all__ = ["COEFFICIENT_MAX", "RESIDUAL_MAX", "TRANSFORM", "add_residuals", "residual_planes"]
+
+# Rows are nearly a cosine transform times sqrt(2**15). Source: ITU-T H.265, 8.6.4.2.
+TRANSFORM = np.array(
+    (
+        (64, 64, 64, 64, 64, 64, 64, 64),
+        (89, 75, 50, 18, -18, -50, -75, -89),
+        (83, 36, -36, -83, -83, -36, 36, 83),
+        (75, -18, -89, -50, 50, 89, 18, -75),
+        (64, -64, -64, 64, 64, -64, -64, 64),
+        (50, -89, 18, 75, -75, -18, 89, -50),
+        (36, -83, 83, -36, -36, 83, -83, 36),
+        (18, -50, 75, -89, 89, -75, 50, -18),
+    ),
+    np.int32,
+)
+COEFFICIENT_MAX = 65535
+RESIDUAL_MAX = 8191  # Q12; twice the peak
+_FIRST_SHIFT, _SECOND_SHIFT = 7, 8  # together 2**15
+
+Samples = npt.NDArray[Any]
+
+
+def residual_planes(step: int, found: ViewResiduals) -> npt.NDArray[np.int32]:
+    """Residuals of blocks, by the inverse transform.
+
+    Args:
+        step: Index of the step.
+        found: Residuals of a view.
+
+    Returns:
+        int32 ``[n, C, BLOCK, BLOCK]``: Y, Cb and Cr, or gray, Q12.
+    """
+    steps = np.array([step_of(step, flag) for flag in found.flags.tolist()], np.int32)
+    coefficients = found.levels * steps.reshape(-1, 1, 1)
+    np.clip(coefficients, -COEFFICIENT_MAX, COEFFICIENT_MAX, out=coefficients)
+    blocks = coefficients.reshape(*coefficients.shape[:2], BLOCK, BLOCK)
+    # Along y, then along x; sums stay below 2**27.
+    columns = _round_shift(TRANSFORM.T @ blocks, _FIRST_SHIFT)
+    planes = _round_shift(columns @ TRANSFORM, _SECOND_SHIFT)
+    return np.clip(planes, -RESIDUAL_MAX, RESIDUAL_MAX)
+
+
+def add_residuals(
+    samples: Samples,
+    bit_depth: int,
+    width: int,
+    region: tuple[int, int, int, int],
+    step: int,
+    found: ViewResiduals,
+) -> None:
+    """Add the residuals of a view to its samples, in place.
+
+    Args:
+        samples: Integers ``[y1 - y0, x1 - x0, C]`` of a region of the view.
+        bit_depth: Of the samples.
+        width: Of the whole view.
+        region: ``(y0, y1, x0, x1)``.
+        step: Index of the step.
+        found: Residuals of the view.
+    """
+    y0, y1, x0, x1 = region
+    top, left = BLOCK * np.stack(np.divmod(found.places, -(-width // BLOCK)))
+    inside = (top + BLOCK > y0) & (top < y1) & (left + BLOCK > x0) & (left < x1)
+    if not inside.any():
+        return
+    near = ViewResiduals(found.places[inside], found.flags[inside], found.levels[inside])
+    peak = (1 << bit_depth) - 1
+    changes = _sample_changes(residual_planes(step, near), peak)
+    for y, x, change in zip(top[inside].tolist(), left[inside].tolist(), changes, strict=True):
+        first_y, first_x = max(y, y0), max(x, x0)
+        last_y, last_x = min(y + BLOCK, y1), min(x + BLOCK, x1)
+        part = samples[first_y - y0 : last_y - y0, first_x - x0 : last_x - x0]
+        sums = part + change[first_y - y : last_y - y, first_x - x : last_x - x]
+        part[...] = np.clip(sums, 0, peak)
+
+
+def _sample_changes(planes: npt.NDArray[np.int32], peak: int) -> npt.NDArray[np.int64]:
+    """Changes of samples int64 ``[n, BLOCK, BLOCK, C]`` of residuals ``[n, C, BLOCK, BLOCK]``."""
+    colors = np.moveaxis(planes, 1, -1).astype(np.int64)
+    if colors.shape[-1] == 1:
+        return (colors * peak + (1 << 11)) >> 12
+    matrix = np.array(RGB_FROM_YCC_Q12, np.int64)
+    return ((colors @ matrix.T) * peak + (1 << 23)) >> 24
+
+
+def _round_shift(x: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.int32]:
+    shifted: npt.NDArray[np.int32] = (x + (1 << (n - 1))) >> n
+    return shifted
