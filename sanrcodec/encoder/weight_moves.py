@@ -110,7 +110,8 @@ class _Search:
         model = self._model
         total = torch.zeros_like(self._quantum)
         for index, target, importance in self._batches:
-            cost, _, _ = model.loss(index, target, torch.round, self._lmbda, importance)
+            rounded = model.latent_vector.rounded
+            cost, _, _ = model.loss(index, target, rounded, self._lmbda, importance)
             (gradient,) = torch.autograd.grad(cost, [model.weights])
             total += gradient
         model.ranks.average_(total)
