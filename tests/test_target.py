@@ -131,6 +131,10 @@ def test_outlooks_end_where_fits_do() -> None:
         begin = outlook_of(0, after_smaller, 0.1, 1000, 8.0, 10**5)
         assert begin.gain_db > 0.5
         assert begin.left < end.left
+    # Latents of whole views move ever less: with half the steps most of it has happened.
+    begin, middle, end = (outlook_of(0, True, p, 1000, 60.0, 10**5).growth for p in (0, 0.5, 1))
+    assert begin < middle < end
+    assert middle / begin > 2 * end / middle - 1
     growths = [outlook_of(level, level < 2, 0.5, 1000, 8.0, 10**5).growth for level in range(3)]
     assert growths == sorted(growths)
     assert outlook_of(2, False, 0.5, 1000, 0.5, 10**5).growth > 1.5 * growths[2]
@@ -232,6 +236,35 @@ def test_control_looks_at_smaller_views(model: tuple[SceneModel, LightField], le
         model_.set_level(0)
 
 
+def test_control_learns_how_little_comes_of_lmbda(model: tuple[SceneModel, LightField]) -> None:
+    """Where the bits stay, it is moved up to twice as far, but not at the first size."""
+    model_, light_field = model
+    schedule, planned = SCHEDULES["fast"], 4000
+    target = Target("bpp", 1, bits=1.2 * Probe(model_, light_field, 2).bits())
+
+    def distances(*levels: int) -> list[float]:
+        """At each look of the last size, without what the schedule takes back."""
+        control = RateControl(target, model_, light_field, 60.0, schedule)
+        for level in levels:
+            found = []
+            begin, end = (int(planned * progress) for progress in schedule.span(level))
+            model_.set_level(level)
+            for done in range(begin, begin + (end - begin) // 2):
+                control.look(done + 1, planned)
+                if float(control.state()[6]) == level:
+                    found.append(float(control.state()[4] - control.state()[2]))
+        return found
+
+    try:
+        quarter, whole, later = distances(2), distances(0), distances(1, 0)
+    finally:
+        model_.set_level(0)
+    assert whole[0] < -0.2
+    assert 1.5 * whole[0] > min(whole) > 2.3 * whole[0]
+    assert later[0] < 1.3 * whole[0]  # it knows that from half the size
+    assert min(quarter) > 1.4 * quarter[0]
+
+
 def test_black_views_count_as_they_decode() -> None:
     """They are not looked at, and their PSNR is known."""
     samples = np.array(synthetic((3, 4), (24, 32)))
@@ -300,6 +333,7 @@ def test_control_learns_how_whole_views_differ(model: tuple[SceneModel, LightFie
         growth = control.state()[8]
         model_.set_level(0)
         assert growth == pytest.approx(probe.parts()[0] / small)
+        assert control.state()[6] == -1  # the next look begins anew
         assert not control.foresees(done, planned)
         model_.set_level(1)
         control.target = Target("psnr", 40, psnr_yuv=40.0)

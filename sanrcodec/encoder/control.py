@@ -53,8 +53,10 @@ _SLACK_AT_REST = 0.6, 0.9
 _LATEST = 0.5  # share of the latest look in the distance: PSNR goes up and down with the networks
 # Below this lmbda files change less and less with it.
 _SENSITIVE, _SENSITIVE_EXPONENT = 6.0, 0.4
-_FURTHEST = 0.8  # distance in log(lmbda) from what the latents follow now
-_FURTHEST_OF_SMALLER = 1.2
+# Scenes differ by a factor of two in how much they change with lmbda. What has come of its changes
+# tells that once they are larger than this, in log(lmbda); and the least share that is believed.
+_FEW_CHANGES, _LEAST_SHARE = 0.3, 0.5
+_FURTHEST = 1.2  # distance in log(lmbda) from what the latents follow now
 # Progress at which the search for the weights' steps is tried, and from which share of the latents'
 # bits all others matter enough for that.
 _TRIAL, _MATTERS = 0.7, 0.1
@@ -123,13 +125,16 @@ class RateControl:
         # Numbers that a checkpoint keeps, hence tensors: the log(lmbda) that the latents have
         # followed without the schedule's factor, what they have followed of that factor, and at
         # which progress; the distance of late; by how many dB the few views differ from all of
-        # them at the size of the last look, and that size, -1 before the first; what the trial has
-        # found (bits left of all but the latents, against what is expected); and by what factor
-        # whole views have more of the latents' bits, 0 while unknown.
-        begin = (math.log(lmbda), math.log(schedule.first_lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0)
+        # them at the size of the last look, and that size, -1 where the next one begins anew; what
+        # the trial has found (bits left of all but the latents, against what is expected); and by
+        # what factor whole views have more of the latents' bits, 0 while unknown; log(lmbda), the
+        # distance, and the share that had come, at the first look at the present size; and that
+        # share now.
+        begin = [math.log(lmbda), math.log(schedule.first_lmbda), 0.0, 0.0, 0.0, -1.0, 1.0, 0.0]
+        begin += [0.0, 0.0, 1.0, 1.0]
         self._kept = [torch.tensor(value).double() for value in begin]
         self._followed, self._raised, self._seen, self._recent, self._offset = self._kept[:5]
-        self._level, self._left, self._growth = self._kept[5:]
+        self._level, self._left, self._growth, *self._first, self._share = self._kept[5:]
 
     @property
     def reached(self) -> float:
@@ -163,6 +168,7 @@ class RateControl:
             whole = self._few.parts()[0]
         # Not within the context, which takes back all that a fit knows.
         self._growth.fill_(whole / bits)
+        self._level.fill_(-1)  # what is expected now is no outcome of earlier changes of lmbda
 
     def look(self, done: int, planned: int) -> None:
         """Adapt lmbda after a step, if it is time to.
@@ -182,11 +188,32 @@ class RateControl:
         self._level.fill_(look.level)
         distance = self._distance(outlook, look.is_full)
         distance /= min(1.0, (lmbda / _SENSITIVE) ** _SENSITIVE_EXPONENT)
-        distance += float(self._raised)  # which the schedule takes back
         if math.isfinite(distance):
+            if look.after_smaller:
+                distance /= self._share_come(look, distance)
+            distance += float(self._raised)  # which the schedule takes back
             latest = 1.0 if look.is_first else _LATEST
             self._recent.lerp_(torch.tensor(distance).double(), latest)
             self._move(look, planned)
+
+    def _share_come(self, look: _Look, distance: float) -> float:
+        """Share of what the changes of lmbda at this size should have done that has come of them.
+
+        Args:
+            look: The present one.
+            distance: Of the file that is expected, as a typical scene's would be.
+        """
+        log_lmbda = float(self._followed + self._raised)
+        if look.is_first:
+            present = log_lmbda, distance, float(self._share)
+            for first, now in zip(self._first, present, strict=True):
+                first.fill_(now)
+        log_lmbda_then, distance_then, share_then = map(float, self._first)
+        moved, come = log_lmbda - log_lmbda_then, distance_then - distance
+        few = _FEW_CHANGES**2
+        share = (few * share_then + moved * come) / (few + moved**2)
+        self._share.fill_(min(1.0, max(_LEAST_SHARE, share)))
+        return float(self._share)
 
     def _due(self, done: int, planned: int) -> _Look | None:
         """The look after a step, None if it is not time for one."""
@@ -228,8 +255,7 @@ class RateControl:
         lags = planned * self._lags.between(look.total, _LAST)
         move = float(self._recent) / max(_LEAST_EFFECT, 1 - math.exp(-lags))
         low, high = self._bounds(look.total)
-        furthest = _FURTHEST_OF_SMALLER if look.level else _FURTHEST
-        log_lmbda = float(self._followed) + min(furthest, max(-furthest, move))
+        log_lmbda = float(self._followed) + min(_FURTHEST, max(-_FURTHEST, move))
         self.lmbda.fill_(math.exp(min(high, max(low, log_lmbda))))
 
     def _follow(self, progress: float, planned: int) -> None:

@@ -101,7 +101,9 @@ def _of_smaller(level: int, progress: float, n_steps: int, lmbda: float, n_pixel
 def _of_whole_after_smaller(progress: float, lmbda: float, n_pixels: int) -> Outlook:
     """On whole views, in a fit that began with smaller ones, as short fits do."""
     ahead = 1 - progress
-    growth = (lmbda / 2) ** (-0.045 * ahead)
+    # Latents move by rates that fall until they rest: what is left to happen falls faster than the
+    # steps that are left.
+    growth = (lmbda / 2) ** (-0.045 * ahead**2)
     # The networks' bits fall with their rates; then the search for their steps takes a part.
     begin, end = (_left(of, lmbda, n_pixels) for of in (_LEFT_AT_BEGIN, _LEFT_AT_END))
     gain_db = 1.3 * math.pow(ahead, 2.8)
