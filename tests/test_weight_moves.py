@@ -59,17 +59,18 @@ def test_a_shifted_color_comes_back(fitted: tuple[SceneModel, Probe]) -> None:
 
 
 def test_only_weights_move_and_by_whole_steps(fitted: tuple[SceneModel, Probe]) -> None:
+    """What rounding takes off a weight stays: finer steps, if a target asks for them, need it."""
     model, probe = fitted
     model.weight_vector.step.fill_(4.0)
     quantum = model.weight_vector.quantum
     with torch.no_grad():
-        model.weights.copy_(torch.round(model.weights / quantum) * quantum)
+        model.weights.copy_((torch.round(model.weights / quantum) + 0.3) * quantum)
     weights, latents = model.weights.detach().clone(), model.latents.detach().clone()
     before = cost(model, probe)
     n_moved = move(model, probe)
     changed = (model.weights.detach() - weights) / quantum
-    assert torch.equal(changed, changed.round())
-    assert n_moved >= changed.abs().sum() > 0
+    assert torch.allclose(changed, changed.round(), atol=1e-3)
+    assert n_moved >= changed.round().abs().sum() > 0
     assert torch.equal(model.latents, latents)
     assert (model.weight_vector.step == 4.0).all()
     assert cost(model, probe) < before

@@ -43,7 +43,8 @@ def move_weights(
     others of its tensor: a move that is expected to go too far is not tried again. Collective.
 
     Args:
-        model: Whose latents rest; its weights become those of the file.
+        model: Whose latents rest. What rounding takes off its weights stays there: a target may
+            still ask for finer steps.
         probe: The views by which the cost is judged.
         lmbda: Weight of the rate in the cost.
         n_tries: At most.
@@ -85,7 +86,6 @@ class _Search:
         # Of the cost along each weight, per step squared; NaN where it was not tried.
         self._curvature = torch.full_like(self._quantum, torch.nan)
         with torch.no_grad():
-            model.weights.copy_(torch.round(model.weights / self._quantum) * self._quantum)
             self._known = Known()
             self._figures = self._measure(self._known)
 
