@@ -200,7 +200,7 @@ def _move_weights(
         move_weights(
             model,
             Probe(model, light_field, n_views, exposure),
-            run.lmbda,
+            run.control.reached if run.control else run.lmbda,
             n_tries=n_tries,
             views_at_once=run.preset.views_per_step,
             importance=run.importance.of,
