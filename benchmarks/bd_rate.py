@@ -70,7 +70,7 @@ HEADS = {
     "x265": "vs x265 veryslow 4:4:4 10 bit",
     "vvenc": "vs VVC (vvenc slow)",
 }
-FORMATS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.8")
+FORMATS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.8", "0.9")
 ANCHOR_CURVES = anchor_curves()
 FLAT = Selection(profile="sanr", rates=FEW_RATES)
 
