@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sanrcodec.color import ycc
+from sanrcodec.compare import BLOCK_SIZE, compare_views
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.exposure import measure_exposure
 from sanrcodec.encoder.quality import measure_quality
@@ -24,9 +24,8 @@ from sanrcodec.encoder.supplement import error_finder, supplemented
 from sanrcodec.errors import SanrError
 from sanrcodec.io import read_light_field
 from sanrcodec.lightfield import LightField
-from sanrcodec.metrics import PSNR_CAP, combined, psnr
 
-_BLOCK, _FALLEN_DB = 16, 12.0
+_FALLEN_DB = 12.0
 
 
 def figures(light_field: LightField, opened: SanrFile, lmbda: float) -> str:
@@ -37,21 +36,17 @@ def figures(light_field: LightField, opened: SanrFile, lmbda: float) -> str:
         opened: The file.
         lmbda: Weight of the rate.
     """
-    peak = (1 << light_field.bit_depth) - 1
-    values, n_fallen = [], 0
-    for reference, decoded in zip(light_field.views(), opened.views(), strict=True):
-        error = reference.astype(np.float64) - decoded
-        error = np.square(ycc(error) if error.shape[-1] == 3 else error)
-        rows, columns = (n // _BLOCK for n in error.shape[:2])
-        whole = error[: rows * _BLOCK, : columns * _BLOCK]
-        blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK, -1).mean((1, 3))
-        values.append(float(combined(psnr(error.mean((0, 1)), peak))))
-        if values[-1] < PSNR_CAP:
-            n_fallen += int((combined(psnr(blocks, peak)) < values[-1] - _FALLEN_DB).sum())
-    distortion = 255.0**2 * np.mean(10.0 ** (-np.array(values) / 10))
+    found = compare_views(
+        light_field.views(), opened.views(), light_field.grid, light_field.bit_depth
+    )
+    rows, columns = (n // BLOCK_SIZE for n in light_field.shape[2:4])
+    whole = found.blocks[..., :rows, :columns]  # without those that are moved to lie inside
+    n_fallen = int((whole < found.views[..., None, None] - _FALLEN_DB).sum())
+    distortion = 255.0**2 * np.mean(10.0 ** (-found.views / 10))
     rate = 8 * opened.n_bytes / (light_field.shape[2] * light_field.shape[3])
     return (
-        f"{opened.n_bytes} bytes, PSNR-YUV {np.mean(values):.3f} dB (worst {min(values):.2f}), "
+        f"{opened.n_bytes} bytes, PSNR-YUV {found.psnr_yuv:.3f} dB "
+        f"(worst {found.psnr_yuv_min:.2f}), "
         f"J {distortion + lmbda * rate:.4f}, fallen blocks {n_fallen}"
     )
 

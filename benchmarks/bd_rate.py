@@ -231,27 +231,36 @@ def formats_table() -> str:
     return table(["format", *ANCHORS], rows)
 
 
+def measured_rows(preset: str) -> list[dict[str, str]]:
+    """Rows of rd.csv of the default profile and a preset, in the order of measuring."""
+    with (RESULTS / "rd.csv").open(newline="") as lines:
+        return [
+            row
+            for row in csv.DictReader(lines)
+            if (row["profile"], row["preset"]) == ("default", preset)
+        ]
+
+
 def fast_table() -> str:
     """A row per file of preset fast as it was or is, on 2 CPU cores: bits at equal PSNR-YUV."""
-    anchors = ANCHOR_CURVES["lytro2067_9x9"]
-    rows = []
-    with (RESULTS / "rd.csv").open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            if (row["profile"], row["preset"]) != ("default", "fast") or int(row["steps"]) < 640:
-                continue
-            point = point_of(row)
-            seed = row["version"].partition("seed ")[2].rstrip(")") or "0"
-            differences = (difference_at(anchors[codec], point) for codec in ("x265-paper", "x265"))
-            cells = f"{point.psnr:.2f} dB", f"{point.worst:.2f} dB", f"{float(row['enc_s']):.0f} s"
-            rows.append(
-                [
-                    format_of(row["version"]),
-                    row["steps"],
-                    seed,
-                    *cells,
-                    *(f"{value:+.0f} %" for value in differences),
-                ]
-            )
+    scene, rows = "lytro2067_9x9", []
+    anchors = ANCHOR_CURVES[scene]
+    for row in measured_rows("fast"):
+        if row["scene"] != scene or int(row["steps"]) < 640:
+            continue
+        point = point_of(row)
+        seed = row["version"].partition("seed ")[2].rstrip(")") or "0"
+        differences = (difference_at(anchors[codec], point) for codec in ("x265-paper", "x265"))
+        cells = f"{point.psnr:.2f} dB", f"{point.worst:.2f} dB", f"{float(row['enc_s']):.0f} s"
+        rows.append(
+            [
+                format_of(row["version"]),
+                row["steps"],
+                seed,
+                *cells,
+                *(f"{value:+.0f} %" for value in differences),
+            ]
+        )
     head = ["format", "steps", "seed", "PSNR-YUV", "worst view", "fit"]
     head += ["against x265-paper", "against x265"]
     return table(head, rows)
@@ -260,10 +269,9 @@ def fast_table() -> str:
 def difficult_table() -> str:
     """A row per file of a difficult light field by preset medium: bits at equal PSNR-YUV."""
     newest: dict[str, dict[float, Mapping[str, str]]] = {scene: {} for scene in DIFFICULT}
-    with (RESULTS / "rd.csv").open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["scene"] in newest and (row["profile"], row["preset"]) == ("default", "medium"):
-                newest[row["scene"]][float(row["lmbda"])] = row
+    for row in measured_rows("medium"):
+        if row["scene"] in newest:
+            newest[row["scene"]][float(row["lmbda"])] = row
     rows = []
     for scene, files in newest.items():
         names = [scene, *[""] * (len(files) - 1)]

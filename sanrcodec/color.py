@@ -8,12 +8,25 @@ format_spec.md section 8.4.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KB", "KG", "KR", "RGB_FROM_YCC", "RGB_FROM_YCC_Q12", "YCC_FROM_RGB", "luma", "ycc"]
+__all__ = [
+    "KB",
+    "KG",
+    "KR",
+    "RGB_FROM_YCC",
+    "RGB_FROM_YCC_Q12",
+    "YCC_FROM_RGB",
+    "luma",
+    "planes_of",
+    "ycc",
+]
 
 Matrix = tuple[tuple[float, float, float], ...]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 KR, KB = 0.2126, 0.0722
 KG = 1 - KR - KB
@@ -41,17 +54,29 @@ RGB_FROM_YCC_Q12: tuple[tuple[int, int, int], ...] = (
 """`RGB_FROM_YCC` in units of 2**-12, rounded: what decoders compute with, part of the format."""
 
 
-def ycc(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def ycc(rgb: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     """Planes Y, Cb, Cr of colors or of differences of colors.
 
     Args:
-        rgb: float64 array ``[..., 3]``, in any unit.
+        rgb: float32 or float64 array ``[..., 3]``, in any unit.
 
     Returns:
-        float64 array ``[..., 3]`` in the same unit, not rounded; chroma is around 0.
+        The same in Y, Cb and Cr, not rounded; chroma is around 0.
     """
-    planes: npt.NDArray[np.float64] = rgb @ np.array(YCC_FROM_RGB).T
+    planes: npt.NDArray[_Float] = rgb @ np.array(YCC_FROM_RGB, rgb.dtype).T
     return planes
+
+
+def planes_of(view: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+    """Planes by which quality is measured, of colors or of differences of them.
+
+    Args:
+        view: float32 or float64 array ``[..., C]``, C either 1 or 3.
+
+    Returns:
+        :func:`ycc` of colors; gray as it is.
+    """
+    return view if view.shape[-1] == 1 else ycc(view)
 
 
 def luma(view: np.ndarray) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.color import ycc
+from sanrcodec.color import planes_of
 from sanrcodec.errors import LightFieldError
 from sanrcodec.metrics import SSIM_MIN_SIZE, combined, pairs, psnr, ssim
 
@@ -105,7 +105,7 @@ def compare_views(
             )
         error = reference.astype(np.float64) - view
         squares.append(float(np.mean(np.square(error))))
-        planes = np.square(error if error.shape[-1] == 1 else ycc(error))
+        planes = np.square(planes_of(error))
         levels = psnr(planes.mean((0, 1)), peak)
         luma.append(float(levels[0]))
         yuv.append(float(combined(levels)))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.color import luma, ycc
+from sanrcodec.color import luma, planes_of
 from sanrcodec.errors import LightFieldError
 
 __all__ = [
@@ -89,7 +89,7 @@ def psnr_yuv(reference: np.ndarray, decoded: np.ndarray, bit_depth: int = 8) -> 
     """
     _check_pair(reference, decoded)
     error = reference.astype(np.float64) - decoded
-    planes = np.moveaxis(error if error.shape[-1] == 1 else ycc(error), -1, 0)
+    planes = np.moveaxis(planes_of(error), -1, 0)
     peak = 2**bit_depth - 1
     errors = np.array([np.mean(np.square(plane)) for plane in planes])
     return float(combined(psnr(errors, peak)))

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.bitstream.residuals import BLOCK
-from sanrcodec.color import YCC_FROM_RGB
+from sanrcodec.color import planes_of
 from sanrcodec.metrics import PLANE_WEIGHTS, combined, psnr
 from sanrcodec.scene.residuals import TRANSFORM
 
-__all__ = ["FALLEN_DB", "PAIR", "BlockErrors", "fallen_blocks", "find_block_errors"]
+__all__ = ["PAIR", "BlockErrors", "fallen_blocks", "find_block_errors"]
 
-FALLEN_DB = 11.5  # below its view; half a decibel less than what counts as fallen
+_FALLEN_DB = 11.5  # below its view; half a decibel less than what counts as fallen
 PAIR = 2  # blocks along a side of a larger one, by which fallen ones are found
 # What a block with a residual takes at least, and each of its levels, in bits.
 _BLOCK_BITS, _LEVEL_BITS = 4, 4
@@ -66,7 +66,7 @@ def find_block_errors(
         hidden: bool ``[H, W]``, pixels that are no part of the scene.
     """
     difference = reference.astype(np.int32) - decoded
-    planes = _planes(difference.astype(np.float32) * np.float32(255 / (2**bit_depth - 1)))
+    planes = planes_of(difference.astype(np.float32) * np.float32(255 / (2**bit_depth - 1)))
     mse = np.square(planes).mean((0, 1), dtype=np.float64) + _LEAST_MSE
     weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
     weights = (np.exp(np.log(mse) @ weights) * weights / mse).astype(np.float32)
@@ -74,7 +74,7 @@ def find_block_errors(
         planes[hidden] = 0
     blocks = _blocks(planes)
     squares = np.square(blocks).sum((-2, -1))
-    limit_db = float(combined(psnr(mse, 255))) - FALLEN_DB
+    limit_db = float(combined(psnr(mse, 255))) - _FALLEN_DB
     fell = fallen_blocks(squares, limit_db, reference.shape[:2])
     fell = _spread(fell, squares.shape[:2])
     chosen = fell | (squares @ weights > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
@@ -112,12 +112,6 @@ def _spread(larger: Mask, shape: tuple[int, ...]) -> Mask:
     rows, columns = (PAIR * n for n in larger.shape)
     spread[:rows, :columns] = larger.repeat(PAIR, 0).repeat(PAIR, 1)
     return spread
-
-
-def _planes(view: Floats) -> Floats:
-    if view.shape[-1] == 1:
-        return view
-    return view @ np.array(YCC_FROM_RGB, np.float32).T
 
 
 def _blocks(planes: Floats) -> Floats:

@@ -181,8 +181,9 @@ class SceneModel(nn.Module):
         target = block_means(target, 1 << self.level)
         squares = F.mse_loss(views, target, reduction="none")
         errors = plane_means(squares)
-        weighted = errors if importance is None else errors * importance[:, None]
-        cost = mse_yuv(self.ranks.mean(weighted.mean(0))) + lmbda * self._per_pixel(bits)
+        cost = mse_yuv(
+            self.ranks.mean(_mean_of_views(errors, importance))
+        ) + lmbda * self._per_pixel(bits)
         errors = errors.detach()
         # Of each view, and of all.
         view_mse, mse = mse_yuv(torch.cat([errors, errors.mean(0, keepdim=True)])).split(
@@ -223,9 +224,7 @@ class SceneModel(nn.Module):
             mse = before[0]
         else:
             views = self.views(self.joint_scene(latents, weights, known), weights, index)
-            errors = plane_errors(views, target)
-            weighted = errors if importance is None else errors * importance[:, None]
-            mse = mse_yuv(weighted.mean(0))
+            mse = mse_yuv(_mean_of_views(plane_errors(views, target), importance))
         if before is not None and group != "arm":
             latent_bits = before[1]
         else:
@@ -288,3 +287,8 @@ class SceneModel(nn.Module):
 
     def _per_pixel(self, bits: Tensor) -> Tensor:
         return bits / (self.header.height * self.header.width)
+
+
+def _mean_of_views(errors: Tensor, importance: Tensor | None) -> Tensor:
+    """Mean ``[C]`` of the views' errors ``[B, C]``, each times its factor ``[B]`` if there are."""
+    return (errors if importance is None else errors * importance[:, None]).mean(0)

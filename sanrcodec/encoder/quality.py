@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.color import ycc
+from sanrcodec.color import planes_of
 from sanrcodec.encoder.block_errors import BlockErrors
 from sanrcodec.metrics import PSNR_CAP, psnr, psnr_yuv
 
@@ -145,9 +145,9 @@ def fallen_block(
     limit = (peak / 10 ** (psnr_yuv_db / 20)) ** 2 * 10 ** (_FALLEN_DB / 10)
     limit = max(limit, (peak / 10 ** (_VISIBLE_DB / 20)) ** 2)
     blocks = _blocks(reference.astype(np.float64))
-    error = np.square(_planes(blocks - _blocks(decoded.astype(np.float64)))).mean((2, 3))
+    error = np.square(planes_of(blocks - _blocks(decoded.astype(np.float64)))).mean((2, 3))
     lost = np.array([_LOST_LUMA, _LOST_CHROMA, _LOST_CHROMA])[: error.shape[-1]]
-    fell = (error > limit) & (error > lost * _planes(blocks).var((2, 3)))
+    fell = (error > limit) & (error > lost * planes_of(blocks).var((2, 3)))
     if not fell.any():
         return None
     worst = np.where(fell, error, 0).max(-1)
@@ -161,7 +161,3 @@ def _blocks(view: Floats) -> Floats:
     rows, columns = view.shape[0] // BLOCK, view.shape[1] // BLOCK
     whole = view[: rows * BLOCK, : columns * BLOCK]
     return whole.reshape(rows, BLOCK, columns, BLOCK, -1).swapaxes(1, 2)
-
-
-def _planes(view: Floats) -> Floats:
-    return ycc(view) if view.shape[-1] == 3 else view

@@ -80,8 +80,9 @@ class _Search:
             self._batches.append((index, target, importance(index) if importance else None))
         vector = model.weight_vector
         self._quantum = vector.quantum
-        self._groups = [spec.name.split(".")[0] for spec in vector.specs]
+        self._groups = [spec.name.split(".")[0] for spec in vector.specs for _ in range(spec.size)]
         sizes = torch.tensor([spec.size for spec in vector.specs], device=self._quantum.device)
+        self._n_tensors = len(sizes)
         self._tensor = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
         # Of the cost along each weight, per step squared; NaN where it was not tried.
         self._curvature = torch.full_like(self._quantum, torch.nan)
@@ -94,11 +95,11 @@ class _Search:
         kept, slope = 0, None
         while n_tries > 0 and not self._stops(should_stop):
             slope = self._slope() if slope is None else slope
-            promising = self._promising(slope)[: min(n_tries, _PER_ROUND)]
+            promising = self._promising(slope, min(n_tries, _PER_ROUND))
             if not promising:
                 break
             n_tries -= len(promising)
-            n_moved = sum(self._try(i, float(slope[i])) for i in promising)
+            n_moved = sum(self._try(*move) for move in promising)
             kept, slope = kept + n_moved, None if n_moved else slope
         return kept
 
@@ -108,9 +109,8 @@ class _Search:
     def _slope(self) -> Tensor:
         """Of the cost along each weight, ``[N]`` per step."""
         model = self._model
-        total = torch.zeros_like(self._quantum)
+        total, rounded = torch.zeros_like(self._quantum), model.latent_vector.rounded
         for index, target, importance in self._batches:
-            rounded = model.latent_vector.rounded
             cost, _, _ = model.loss(index, target, rounded, self._lmbda, importance)
             (gradient,) = torch.autograd.grad(cost, [model.weights])
             total += gradient
@@ -118,18 +118,23 @@ class _Search:
         total *= self._quantum / len(self._batches)
         return total if self._held is None else total.masked_fill_(self._held, 0.0)
 
-    def _promising(self, slope: Tensor) -> list[int]:
-        """Weights whose move is expected to lower the cost, the best ones first."""
+    def _promising(self, slope: Tensor, most: int) -> list[tuple[int, float]]:
+        """Weights whose move is expected to lower the cost, with their slopes.
+
+        The best ones first, and no more than asked for. They leave the device together, since
+        asking it for a number waits for it.
+        """
         tried = ~self._curvature.isnan()
         known = torch.where(tried, self._curvature, 0.0)
         sums = [
-            slope.new_zeros(len(self._groups)).index_add_(0, self._tensor, x)
+            slope.new_zeros(self._n_tensors).index_add_(0, self._tensor, x)
             for x in (known, tried.float())
         ]
         usual = (sums[0] / sums[1].clamp(min=1)).index_select(0, self._tensor)
         gain = slope.abs() - 0.5 * torch.where(tried, known, _SHARE_OF_USUAL * usual)
-        order = gain.argsort(descending=True)
-        return [int(i) for i in order[: int((gain > 0).sum())]]
+        best = gain.argsort(descending=True)[:most]
+        best = best[gain[best] > 0]
+        return list(zip(best.tolist(), slope[best].tolist(), strict=True))
 
     @torch.no_grad()
     def _try(self, i: int, slope: float) -> bool:
@@ -137,7 +142,7 @@ class _Search:
         weights = self._model.weights
         kept, cost = weights[i].clone(), self._cost(self._figures)
         weights[i] -= self._quantum[i] * (1.0 if slope > 0 else -1.0)
-        group = self._groups[int(self._tensor[i])]
+        group = self._groups[i]
         known = self._known.without(group)
         try:
             figures = self._measure(known, group, self._figures)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sanrcodec.arithmetic.dense import round_shift
 from sanrcodec.bitstream.residuals import BLOCK, ViewResiduals, step_of
 from sanrcodec.color import RGB_FROM_YCC_Q12
 
@@ -54,9 +55,9 @@ def residual_planes(step: int, found: ViewResiduals) -> npt.NDArray[np.int32]:
     np.clip(coefficients, -COEFFICIENT_MAX, COEFFICIENT_MAX, out=coefficients)
     blocks = coefficients.reshape(*coefficients.shape[:2], BLOCK, BLOCK)
     # Along y, then along x; sums stay below 2**27.
-    columns = _round_shift(TRANSFORM.T @ blocks, _FIRST_SHIFT)
-    planes = _round_shift(columns @ TRANSFORM, _SECOND_SHIFT)
-    return np.clip(planes, -RESIDUAL_MAX, RESIDUAL_MAX)
+    columns = round_shift(TRANSFORM.T @ blocks.astype(np.float64), _FIRST_SHIFT)
+    planes = round_shift(columns @ TRANSFORM, _SECOND_SHIFT)
+    return np.clip(planes, -RESIDUAL_MAX, RESIDUAL_MAX).astype(np.int32)
 
 
 def add_residuals(
@@ -95,13 +96,7 @@ def add_residuals(
 
 def _sample_changes(planes: npt.NDArray[np.int32], peak: int) -> npt.NDArray[np.int64]:
     """Changes of samples int64 ``[n, BLOCK, BLOCK, C]`` of residuals ``[n, C, BLOCK, BLOCK]``."""
-    colors = np.moveaxis(planes, 1, -1).astype(np.int64)
+    colors = np.moveaxis(planes, 1, -1).astype(np.float64)
     if colors.shape[-1] == 1:
-        return (colors * peak + (1 << 11)) >> 12
-    matrix = np.array(RGB_FROM_YCC_Q12, np.int64)
-    return ((colors @ matrix.T) * peak + (1 << 23)) >> 24
-
-
-def _round_shift(x: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.int32]:
-    shifted: npt.NDArray[np.int32] = (x + (1 << (n - 1))) >> n
-    return shifted
+        return round_shift(colors * peak, 12).astype(np.int64)
+    return round_shift(colors @ np.array(RGB_FROM_YCC_Q12).T * peak, 24).astype(np.int64)
