@@ -154,8 +154,10 @@ class Corrections:
     def __init__(self, target: Target, files: list[tuple[int, float]]) -> None:
         self.target, self.files = target, files
         self.n_measured = 0
+        self.told: list[int] = []  # bits more than the file has
 
     def correct(self, bits: float, psnr_yuv: float) -> bool:
+        self.told.append(int(bits) - 8 * self.files[0][0])
         del self.files[0]
         return True
 
@@ -198,6 +200,27 @@ def test_of_corrected_files_the_nearest_is_kept(
     written = settle(control, control.write, control.measure)  # type: ignore[arg-type]
     assert (len(written.content), written.quality.mean) == files[chosen]
     assert control.n_measured == n_measured
+
+
+@pytest.mark.parametrize(
+    ("target", "files", "told"),
+    [
+        (LIMIT, [(12000, 40.0), (11000, 39.0), (10500, 38.0), (9900, 38.0)], [0, 32, 128]),
+        (LIMIT, [(9000, 40.0), (9200, 40.0), (9300, 40.0), (9600, 40.0)], [0, -32, -128]),
+        # One that was too small, and then is too large.
+        (LIMIT, [(9400, 40.0), (10050, 40.0), (9900, 39.0)], [0, 32]),
+        (Target("bpp", 1, bits=8e4), [(9400, 40.0), (9600, 40.0), (9900, 40.0)], [0, -32]),
+        # The last one is not corrected: nobody would look at what comes of it.
+        (Target("psnr", 40, psnr_yuv=40.0), [(9, 39.0), (9, 39.1), (9, 39.2)], [0, -32]),
+    ],
+)
+def test_each_correction_asks_for_more_than_the_last(
+    target: Target, files: list[tuple[int, float]], told: list[int]
+) -> None:
+    """A file that is too large is told as larger than it is, one that is too small as smaller."""
+    control = Corrections(target, list(files))
+    settle(control, control.write, control.measure)  # type: ignore[arg-type]
+    assert control.told == told
 
 
 def test_control_follows_what_it_sees(model: tuple[SceneModel, LightField]) -> None:

@@ -53,7 +53,8 @@ def settle(
     if control is None:
         return Written(*written, measure(written[2]))
     target, best, is_short = control.target, None, True
-    for tries in range(_N_TRIES if target.psnr_yuv is None else _N_MEASURED):
+    last = (_N_TRIES if target.psnr_yuv is None else _N_MEASURED) - 1
+    for tries in range(last + 1):
         # Only where quality was asked for its measure tells how to go on.
         quality = measure(written[2]) if target.bits is None else None
         bits = 8.0 * len(written[0])
@@ -65,9 +66,10 @@ def settle(
             break  # the correction went too far
         # What was taken away is not given back.
         is_short = is_short and target.falls_short(bits, psnr_yuv)
-        spare = tries**2 * _SPARE_BITS
         is_off = is_short or target.exceeds(bits, psnr_yuv)
-        if not (is_off and control.correct(bits + spare, psnr_yuv)):
+        # Each try asks for more than the last one, which was not enough.
+        spare = (-1 if is_short else 1) * tries**2 * _SPARE_BITS
+        if tries == last or not (is_off and control.correct(bits + spare, psnr_yuv)):
             break
         written = write()
     assert best is not None
