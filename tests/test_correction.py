@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder.correction import Correction  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
-from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
+from sanrcodec.encoder.probe import Probe  # noqa: E402
 from sanrcodec.encoder.step_moves import move_steps  # noqa: E402
 from sanrcodec.encoder.target import Target  # noqa: E402
 from sanrcodec.encoder.trim import drop_finest, trim  # noqa: E402
@@ -27,7 +27,7 @@ _LMBDA = 2000.0  # at which most steps of random weights are coarse, and latents
 def test_savings_are_those_of_one_move(model: tuple[SceneModel, LightField]) -> None:
     model_, light_field = model
     probe = Probe(model_, light_field, 2)
-    latents = rounded_latents(model_)
+    latents = model_.rounded_latents()
     with torch.no_grad():
         weights, _ = model_.quantized_weights()
     step, saved = model_.rate.moves(latents, weights)
@@ -47,11 +47,11 @@ def test_trim_moves_latents_until_it_fits(
     model: tuple[SceneModel, LightField],
 ) -> None:
     model_, light_field = model
-    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
+    probe, before = Probe(model_, light_field, 2), model_.rounded_latents()
     wanted = 0.9 * probe.bits()
     kept = model_.latents.detach().clone()
     assert trim(model_, probe, lambda x: probe.bits(x) <= wanted)
-    after = rounded_latents(model_)
+    after = model_.rounded_latents()
     assert 0.98 * wanted <= probe.bits() <= wanted
     assert ((after - before).abs() <= 24).all()
     assert 0 < int((after != before).sum()) < len(after) // 2
@@ -64,11 +64,11 @@ def test_trim_moves_latents_until_it_fits(
 def test_a_limit_is_kept_at_any_price(model: tuple[SceneModel, LightField]) -> None:
     """The finest latents go where nothing else saves bits."""
     model_, light_field = model
-    probe, before = Probe(model_, light_field, 2), rounded_latents(model_)
+    probe, before = Probe(model_, light_field, 2), model_.rounded_latents()
     few = 0.3 * probe.bits()
     kept = model_.latents.detach().clone()
     drop_finest(model_, lambda x: probe.bits(x) <= few)
-    after = rounded_latents(model_)
+    after = model_.rounded_latents()
     assert 0.97 * few <= probe.bits() <= few
     n_kept = int((after != 0).nonzero().max()) + 1
     assert torch.equal(after[:n_kept], before[:n_kept])
@@ -116,37 +116,37 @@ def searched(search: tuple[Searched, list]) -> Iterator[Searched]:
 
 
 def test_a_file_near_enough_is_left_alone(searched: Searched) -> None:
-    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    step, latents = searched.model.weight_vector.step.clone(), searched.model.rounded_latents()
     assert not searched.correct(Target("bpp", 1, bits=0.99 * searched.bits))
     assert torch.equal(searched.model.weight_vector.step, step)
-    assert torch.equal(rounded_latents(searched.model), latents)
+    assert torch.equal(searched.model.rounded_latents(), latents)
 
 
 def test_a_file_that_is_too_small_gets_finer_steps(searched: Searched) -> None:
-    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    step, latents = searched.model.weight_vector.step.clone(), searched.model.rounded_latents()
     wanted = 1.03 * searched.bits
     assert searched.correct(Target("bpp", 1, bits=wanted))
     assert (searched.model.weight_vector.step <= step).all()
     assert 0.976 * wanted < searched.probe.bits() < 1.024 * wanted
-    assert torch.equal(rounded_latents(searched.model), latents)
+    assert torch.equal(searched.model.rounded_latents(), latents)
 
 
 def test_a_file_that_is_too_large_gets_coarser_steps(searched: Searched) -> None:
-    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    step, latents = searched.model.weight_vector.step.clone(), searched.model.rounded_latents()
     wanted = 0.97 * searched.bits
     assert searched.correct(Target("bpp", 1, bits=wanted))
     assert (searched.model.weight_vector.step >= step).all()
     assert searched.probe.bits() <= 1.024 * wanted
-    assert torch.equal(rounded_latents(searched.model), latents)
+    assert torch.equal(searched.model.rounded_latents(), latents)
 
 
 def test_a_file_that_is_too_large_for_steps_loses_latents(searched: Searched) -> None:
-    step, latents = searched.model.weight_vector.step.clone(), rounded_latents(searched.model)
+    step, latents = searched.model.weight_vector.step.clone(), searched.model.rounded_latents()
     wanted = 0.8 * searched.bits
     assert searched.correct(Target("bpp", 1, bits=wanted))
     assert (searched.model.weight_vector.step >= step).all()
     assert wanted < searched.probe.bits() <= 1.024 * wanted
-    moved = int((rounded_latents(searched.model) != latents).sum())
+    moved = int((searched.model.rounded_latents() != latents).sum())
     assert 0 < moved < len(latents) // 4
 
 

@@ -27,7 +27,7 @@ from sanrcodec.encoder.exposure import measure_exposure  # noqa: E402
 from sanrcodec.encoder.lags import Lags  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
 from sanrcodec.encoder.outlook import end_gain_db, growth_foreseen, outlook_of  # noqa: E402
-from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
+from sanrcodec.encoder.probe import Probe  # noqa: E402
 from sanrcodec.encoder.quality import Quality  # noqa: E402
 from sanrcodec.encoder.schedule import DEFAULT_SCHEDULE, SCHEDULES  # noqa: E402
 from sanrcodec.encoder.settle import settle  # noqa: E402
@@ -99,7 +99,7 @@ def test_a_probe_measures_samples_as_the_decoder_gives_them() -> None:
     model_ = SceneModel(header)
     with torch.no_grad():
         weights, _ = model_.quantized_weights()
-        scene = model_.scene(rounded_latents(model_), weights)
+        scene = model_.scene(model_.rounded_latents(), weights)
         views = [model_.views(scene, weights, torch.tensor([n]))[0] for n in range(4)]
     levels, exact = [], np.zeros_like(samples)
     for number, planes in enumerate(views):

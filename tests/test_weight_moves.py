@@ -12,7 +12,7 @@ from sanrcodec.lightfield import LightField
 torch = pytest.importorskip("torch")
 
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
-from sanrcodec.encoder.probe import Probe, rounded_latents  # noqa: E402
+from sanrcodec.encoder.probe import Probe  # noqa: E402
 from sanrcodec.encoder.scene import Known  # noqa: E402
 from sanrcodec.encoder.weight_moves import move_weights  # noqa: E402
 
@@ -33,7 +33,7 @@ def fitted(model: tuple[SceneModel, LightField]) -> Iterator[tuple[SceneModel, P
 
 def cost(model: SceneModel, probe: Probe) -> float:
     with torch.no_grad():
-        figures = model.figures(rounded_latents(model), *probe.views(), Known())
+        figures = model.figures(model.rounded_latents(), *probe.views(), Known())
     return float(figures[0] + _LMBDA * figures[2] / (model.header.height * model.header.width))
 
 
@@ -122,8 +122,8 @@ def test_important_views_count_for_more(fitted: tuple[SceneModel, Probe]) -> Non
 
     def error(k: int) -> float:
         with torch.no_grad():
-            one = slice(k, k + 1)
-            return float(model.figures(rounded_latents(model), index[one], target[one], Known())[0])
+            one, latents = slice(k, k + 1), model.rounded_latents()
+            return float(model.figures(latents, index[one], target[one], Known())[0])
 
     before = error(0)
     one = index[0]

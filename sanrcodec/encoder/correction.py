@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.step_moves import move_steps
 from sanrcodec.encoder.target import Target
 from sanrcodec.encoder.trim import drop_finest, trim
@@ -99,7 +99,7 @@ class Correction:
 
     def _take_latents(self) -> bool:
         """Trim latents, for a limit at any price; tells whether one was changed."""
-        before = rounded_latents(self._model)
+        before = self._model.rounded_latents()
         if not trim(self._model, self._probe, self._fits) and self._target.is_limit:
             drop_finest(self._model, self._fits)
-        return not torch.equal(before, rounded_latents(self._model))
+        return not torch.equal(before, self._model.rounded_latents())

@@ -31,7 +31,6 @@ from sanrcodec.encoder.fitting import FitProgress, FitState, fit
 from sanrcodec.encoder.memory import told_when_out_of_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.options import Options, checked_options
-from sanrcodec.encoder.probe import rounded_latents
 from sanrcodec.encoder.process import working_on
 from sanrcodec.encoder.quality import Quality
 from sanrcodec.encoder.result import EncodeResult
@@ -265,7 +264,7 @@ def _write(model: SceneModel, notes: dict[str, Any] | None) -> tuple[bytes, int,
     """The file, how many bytes the fit expected of it, and the same opened again."""
     with torch.no_grad():
         weights, bits = model.quantized_weights()
-        estimated = float(bits + model.latent_bits(rounded_latents(model), weights)) / 8
+        estimated = float(bits + model.latent_bits(model.rounded_latents(), weights)) / 8
     content, decoded = export(model, notes)
     coded = sum(
         len(decoded.sections[s].payload) for s in (SectionType.WEIGHTS, SectionType.LATENTS)

@@ -101,6 +101,10 @@ class SceneModel(nn.Module):
         weights, bits = self.weight_vector(self.weights)
         return weights, bits
 
+    def rounded_latents(self) -> Tensor:
+        """Latents ``[N]`` as the file holds them, still floats."""
+        return torch.round(self.latents.detach()).clamp(-LATENT_MAX, LATENT_MAX)
+
     def latent_bits(self, latents: Tensor, weights: FloatWeights) -> Tensor:
         """Estimated bits of quantized latents ``[N]``, summed, from this rank's share of them."""
         bits: Tensor = self.rate(latents, weights)
@@ -251,7 +255,7 @@ class SceneModel(nn.Module):
             target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
             lmbda: Weight of the rate.
         """
-        latents = self.latent_vector.rounded(self.latents)
+        latents = self.rounded_latents()
         target = block_means(target, 1 << self.level)
         step = self.weight_vector.step
 
@@ -283,7 +287,8 @@ class SceneModel(nn.Module):
     @torch.no_grad()
     def integers(self) -> tuple[Weights, list[np.ndarray]]:
         """Weights and latents as the file holds them."""
-        return self.weight_vector.integers(self.weights), self.latent_vector.integers(self.latents)
+        weights = self.weight_vector.integers(self.weights)
+        return weights, self.latent_vector.integers(self.rounded_latents())
 
     def _per_pixel(self, bits: Tensor) -> Tensor:
         return bits / (self.header.height * self.header.width)

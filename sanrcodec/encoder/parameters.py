@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sanrcodec.bitstream.grids import LATENT_MAX, grids
+from sanrcodec.bitstream.grids import grids
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import WEIGHT_MAX
@@ -67,14 +67,9 @@ class LatentVector:
         """The vector of some grids ``[Hg, Wg]``, float32 on the CPU."""
         return torch.from_numpy(np.concatenate([grid.ravel() for grid in latents])).float()
 
-    @staticmethod
-    def rounded(latents: Tensor) -> Tensor:
-        """Latents ``[N]`` as the file holds them, still floats."""
-        return torch.round(latents.detach()).clamp(-LATENT_MAX, LATENT_MAX)
-
     def integers(self, latents: Tensor) -> list[np.ndarray]:
-        """Rounded grids, int32 ``[Hg, Wg]``."""
-        flat = self.rounded(latents).cpu().numpy().astype(np.int32)
+        """Grids of rounded latents ``[N]``, int32 ``[Hg, Wg]``."""
+        flat = latents.cpu().numpy().astype(np.int32)
         return [
             flat[part].reshape(grid.shape)
             for grid, part in zip(self.grids, self.slices, strict=True)

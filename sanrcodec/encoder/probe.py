@@ -22,18 +22,13 @@ from sanrcodec.encoder.model import SceneModel
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import PLANE_WEIGHTS, PSNR_CAP, psnr_yuv
 
-__all__ = ["Probe", "rounded_latents"]
+__all__ = ["Probe"]
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 # A GPU waits for each small kernel: there several views are decoded at once, as long as they are
 # few pixels. On a CPU that would only take memory.
 _PIXELS_AT_ONCE = {"cuda": 1 << 22}
 _FRAMING_BYTES = 50  # of signature, section table and checksums, about
-
-
-def rounded_latents(model: SceneModel) -> Tensor:
-    """Latents ``[N]`` as the file holds them."""
-    return model.latent_vector.rounded(model.latents)
 
 
 class Probe:
@@ -87,7 +82,7 @@ class Probe:
     def parts(self, latents: Tensor | None = None) -> tuple[float, float]:
         """The same, of the latents, and of weights, header and framing."""
         weights, weight_bits = self.model.quantized_weights()
-        latents = rounded_latents(self.model) if latents is None else latents
+        latents = self.model.rounded_latents() if latents is None else latents
         bits = torch.stack([self.model.latent_bits(latents, weights), weight_bits])
         self.model.ranks.average_(bits)
         framing = 8 * (len(self.model.header.pack()) + _FRAMING_BYTES)
@@ -101,7 +96,7 @@ class Probe:
     def lit_psnr_yuv(self, latents: Tensor | None = None) -> float:
         """The same, mean over the views that are looked at: those that are not black."""
         weights, _ = self.model.quantized_weights()
-        latents = rounded_latents(self.model) if latents is None else latents
+        latents = self.model.rounded_latents() if latents is None else latents
         scene = self.model.scene(latents, weights)
         levels = []
         header = self.model.header

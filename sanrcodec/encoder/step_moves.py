@@ -13,7 +13,7 @@ import torch
 
 from sanrcodec.bitstream.weights import SHIFT_MAX
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.scene import Known
 
 __all__ = ["move_steps"]
@@ -77,7 +77,7 @@ def move_steps(
 def _moves(model: SceneModel, probe: Probe, finer: bool, most: float) -> list[_Move]:
     """All that change the bits to the side that is wanted for no higher price, by their prices."""
     index, targets = probe.views()
-    latents = rounded_latents(model)
+    latents = model.rounded_latents()
 
     step = model.weight_vector.step
     known = Known()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sanrcodec.encoder.loss import mse_yuv, plane_errors
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.probe import Probe
 
 __all__ = ["drop_finest", "trim"]
 
@@ -40,7 +40,7 @@ def trim(model: SceneModel, probe: Probe, fits: Callable[[Tensor], bool]) -> boo
     Returns:
         Whether that was possible; if not, the latents have all moves that save bits.
     """
-    latents = rounded_latents(model)
+    latents = model.rounded_latents()
     possible = fits(latents)
     if not possible:
         latents, possible = _fewer_bits(model, probe, latents, fits)
@@ -58,7 +58,7 @@ def drop_finest(model: SceneModel, fits: Callable[[Tensor], bool]) -> None:
         model: Whose latents are replaced by integers.
         fits: As in :func:`trim`; not yet true.
     """
-    latents = rounded_latents(model)
+    latents = model.rounded_latents()
 
     def kept(n: int) -> Tensor:
         """The first ``n`` latents, which are the coarsest, and zeros."""

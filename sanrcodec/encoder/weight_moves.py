@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sanrcodec.encoder.model import SceneModel
-from sanrcodec.encoder.probe import Probe, rounded_latents
+from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.scene import Known
 
 __all__ = ["move_weights"]
@@ -73,7 +73,7 @@ class _Search:
         held: Tensor | None,
     ) -> None:
         self._model, self._lmbda, self._held = model, lmbda, held
-        self._latents = rounded_latents(model)
+        self._latents = model.rounded_latents()
         self._batches = []
         for begin in range(0, len(probe.index), views_at_once):
             index, target = probe.batch(probe.index[begin : begin + views_at_once])
@@ -109,9 +109,9 @@ class _Search:
     def _slope(self) -> Tensor:
         """Of the cost along each weight, ``[N]`` per step."""
         model = self._model
-        total, rounded = torch.zeros_like(self._quantum), model.latent_vector.rounded
+        total = torch.zeros_like(self._quantum)
         for index, target, importance in self._batches:
-            cost, _, _ = model.loss(index, target, rounded, self._lmbda, importance)
+            cost, *_ = model.loss(index, target, lambda _: self._latents, self._lmbda, importance)
             (gradient,) = torch.autograd.grad(cost, [model.weights])
             total += gradient
         model.ranks.average_(total)
