@@ -171,13 +171,14 @@ class Decoding:
     ) -> None:
         """Add to the samples of a region of a view, in place, what the file has of it alone.
 
-        Positions between views have nothing of the kind.
+        Positions between views have nothing of the kind, and decode none of it.
 
         Raises:
             SanrError: as of :meth:`residuals`.
         """
-        found, place = self.residuals(), on_grid(v, u)
-        if found is None or place is None:
+        place = on_grid(v, u)
+        found = self.residuals() if place else None
+        if place is None or found is None:
             return
         tables, views = found
         residuals = views[place[0] * self.header.n_u + place[1]]

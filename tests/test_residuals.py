@@ -18,6 +18,7 @@ from random_vectors import TABLES, random_residuals
 pytest.importorskip("torch")
 
 import sanrcodec
+from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.residuals import (
@@ -37,6 +38,7 @@ from sanrcodec.bitstream.residuals import (
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.block_errors import BlockErrors, fallen_blocks, find_block_errors
 from sanrcodec.encoder.residuals import choose_residuals
+from sanrcodec.errors import CorruptSectionError
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import psnr_yuv
 from sanrcodec.scene.residuals import RESIDUAL_MAX, TRANSFORM, add_residuals, residual_planes
@@ -161,10 +163,18 @@ def test_regions(content: bytes) -> None:
         )
 
 
-def test_views_between_and_smaller_ones_have_none(content: bytes) -> None:
-    opened, plain = SanrFile(content), SanrFile(without_residuals(content))
+def test_views_between_and_smaller_ones_do_without(content: bytes) -> None:
+    """They neither have any nor wait for them: faults of the section are for others to meet."""
+    plain = without_residuals(content)
+    header, weights, latents = container.unpack(plain).sections.values()
+    parts = [(part.type, part.payload) for part in (header, weights, latents)]
+    damaged = container.pack([*parts, (SectionType.RESIDUALS, bytes(8))])
     for options in ({"v": 1.5, "u": 1}, {"v": 1, "u": 1, "scale": 1 / 2}):
-        np.testing.assert_array_equal(opened.view(**options), plain.view(**options))
+        expected = SanrFile(plain).view(**options)
+        for file in (content, damaged):
+            np.testing.assert_array_equal(SanrFile(file).view(**options), expected)
+    with pytest.raises(CorruptSectionError, match="section RESIDUALS"):
+        SanrFile(damaged).view(1, 1)
 
 
 # ------------------------------------------------------------------- the choice

@@ -173,6 +173,15 @@ def test_files_that_break_one_rule() -> None:
 
 
 @pytest.mark.slow
+def test_views_between_do_without_residuals() -> None:
+    content = (FAULTY / "residuals_word_missing.sanr").read_bytes()
+    job: tuple[bytes, list[Query]] = (content, [(0.5, 0.5, 1, None), (0, 0, 0.5, None)])
+    expected = decoded_by_python(*job)
+    assert "views" in expected
+    assert decoded_by_node([job]) == [expected]
+
+
+@pytest.mark.slow
 def test_bombs_are_refused_at_once() -> None:
     queries: list[Query] = [(0, 0, 1, (0, 1, 0, 1))]
     begun = time.monotonic()

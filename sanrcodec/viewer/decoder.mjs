@@ -179,10 +179,9 @@ export class SanrFile {
   /** Add what the file has of a view of the grid alone; positions between have nothing of it. */
   #addResiduals(v, u, region, samples) {
     const section = this.sections.get(RESIDUALS);
-    if (section === undefined) return;
-    this.#residuals ??= readResiduals(this.header, section.payload);
     const [row, column] = [roundHalfEven(256 * v) / 256, roundHalfEven(256 * u) / 256];
-    if (!Number.isInteger(row) || !Number.isInteger(column)) return;
+    if (section === undefined || !Number.isInteger(row) || !Number.isInteger(column)) return;
+    this.#residuals ??= readResiduals(this.header, section.payload);
     addResiduals(
       this.header, this.#residuals[row * this.header.n_u + column], region, samples,
     );
