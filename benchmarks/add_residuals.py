@@ -20,7 +20,7 @@ from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.exposure import measure_exposure
 from sanrcodec.encoder.quality import measure_quality
 from sanrcodec.encoder.settle import Written
-from sanrcodec.encoder.supplement import error_finder, supplemented
+from sanrcodec.encoder.supplement import hidden_pixels, supplemented
 from sanrcodec.errors import SanrError
 from sanrcodec.io import read_light_field
 from sanrcodec.lightfield import LightField
@@ -60,10 +60,10 @@ def main(file: Path, light_field: Path, lmbda: float, output: Path) -> None:
     """Add residuals to FILE, which codes LIGHT_FIELD."""
     try:
         original, opened = read_light_field(light_field), SanrFile(file)
-        find = error_finder(original, lmbda, {}, measure_exposure(original).is_dead)
-        quality = measure_quality(original.views(), opened.views(), original.bit_depth, find)
+        quality = measure_quality(original.views(), opened.views(), original.bit_depth)
         written = Written(opened.content, opened.n_bytes, opened, quality)
-        found = supplemented(written, original, lmbda)
+        hidden = hidden_pixels(original, {}, measure_exposure(original))
+        found = supplemented(written, original, lmbda, hidden=hidden)
     except SanrError as error:
         raise click.ClickException(str(error)) from None
     print(f"before: {figures(original, opened, lmbda)}")

@@ -36,8 +36,13 @@ from sanrcodec.bitstream.residuals import (
     unpack_residuals,
 )
 from sanrcodec.decoder import SanrFile
+from sanrcodec.encoder import supplement
 from sanrcodec.encoder.block_errors import BlockErrors, fallen_blocks, find_block_errors
+from sanrcodec.encoder.quality import measure_quality
 from sanrcodec.encoder.residuals import choose_residuals
+from sanrcodec.encoder.settle import Written
+from sanrcodec.encoder.supplement import supplemented
+from sanrcodec.encoder.target import target_of
 from sanrcodec.errors import CorruptSectionError
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import psnr_yuv
@@ -244,6 +249,97 @@ def test_views_smaller_than_a_block() -> None:
 
 def test_none_of_a_view() -> None:
     assert no_residuals(SMALL).levels.shape == (0, 3, 64)
+
+
+# ------------------------------------------------------------------- files with residuals
+
+
+@pytest.fixture(scope="module")
+def plain(encoded: Any, light_field: LightField) -> Written:
+    """A file without residuals."""
+    content = without_residuals(encoded.content)
+    opened = SanrFile(content)
+    quality = measure_quality(light_field.views(), opened.views(), light_field.bit_depth)
+    return Written(content, len(content), opened, quality)
+
+
+def supplemented_for(
+    plain: Written, light_field: LightField, **asked: float
+) -> tuple[Written, str]:
+    """With residuals for what is asked for, and how that is missed."""
+    target = target_of(int(np.prod(light_field.shape[:4])), **asked)
+    assert target is not None
+    found = supplemented(plain, light_field, 4.0, target)
+    return found, target.missed(len(found.content), found.quality.mean)
+
+
+@pytest.mark.parametrize("db", [3.0, 10.0])
+def test_quality_that_the_scene_lacks(plain: Written, light_field: LightField, db: float) -> None:
+    found, missed = supplemented_for(plain, light_field, psnr=plain.quality.mean + db)
+    assert missed == ""
+    assert found.decoded.n_bytes == len(found.content) > len(plain.content)
+    pairs = zip(light_field.views(), SanrFile(found.content).views(), strict=True)
+    assert found.quality.mean == pytest.approx(np.mean([psnr_yuv(*pair) for pair in pairs]))
+
+
+def test_bits_that_the_scene_does_not_use(plain: Written, light_field: LightField) -> None:
+    asked = 2 * len(plain.content)
+    found, missed = supplemented_for(plain, light_field, max_size=asked)
+    assert missed == ""
+    assert 0.95 * asked < len(found.content) <= asked
+    assert found.quality.mean > plain.quality.mean + 1
+    bpp = 1.5 * plain.decoded.bpp
+    assert supplemented_for(plain, light_field, bpp=bpp)[1] == ""
+
+
+def test_what_no_residuals_reach(plain: Written, light_field: LightField) -> None:
+    found, missed = supplemented_for(plain, light_field, psnr=90.0)
+    assert missed.startswith("psnr 90: asked for 90.00 dB, reached ")
+    assert found.quality.mean > plain.quality.mean + 10
+
+
+def test_residuals_have_only_what_a_target_leaves(plain: Written, light_field: LightField) -> None:
+    free, _ = supplemented_for(plain, light_field, max_size=1e6)
+    for share in (0.2, 0.6):
+        asked = round(len(plain.content) + share * (len(free.content) - len(plain.content)))
+        found, _ = supplemented_for(plain, light_field, max_size=asked)
+        assert len(plain.content) < len(found.content) <= asked
+    for asked in ({"max_size": len(plain.content)}, {"psnr": plain.quality.mean - 1}):
+        assert supplemented_for(plain, light_field, **asked)[0] is plain
+
+
+def test_an_ended_fit_gets_no_more_than_pays(plain: Written, light_field: LightField) -> None:
+    target = target_of(1, psnr=plain.quality.mean + 5)
+    paying = supplemented(plain, light_field, 4.0)
+    found = supplemented(plain, light_field, 4.0, target, may_cost_more=False)
+    assert found.content == paying.content
+
+
+def test_a_file_whose_quality_is_not_known_stays(plain: Written, light_field: LightField) -> None:
+    unknown = plain._replace(quality=plain.quality._replace(mean=float("nan")))
+    assert supplemented(unknown, light_field, 0.1) is unknown
+
+
+def test_a_file_stays_where_memory_is_short(
+    plain: Written, light_field: LightField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(supplemented(plain, light_field, 0.1).content) > len(plain.content)
+    monkeypatch.setattr(supplement, "free_bytes", lambda device: 1000)
+    assert supplemented(plain, light_field, 0.1) is plain
+
+
+def test_errors_are_found_once(
+    plain: Written, light_field: LightField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def counted(*arguments: Any) -> BlockErrors:
+        found.append(None)
+        return find_block_errors(*arguments)
+
+    monkeypatch.setattr(supplement, "find_block_errors", counted)
+    supplemented(plain, light_field, 0.1)
+    assert len(found) == 9
 
 
 # ------------------------------------------------------------------- whole encodings

@@ -402,9 +402,9 @@ def test_what_is_asked_for_is_got(
 def test_what_cannot_be_reached_is_told(
     fit: Callable[..., Any], tmp_path: Path, mosaic: Path, light_field: LightField
 ) -> None:
-    result = fit(light_field, steps=12, quality=100)
-    assert result.missed.startswith("quality 100: asked for 50.00 dB, reached ")
-    again = fit(light_field, steps=12, quality=100)
+    result = fit(light_field, steps=12, psnr=70)
+    assert result.missed.startswith("psnr 70: asked for 70.00 dB, reached ")
+    again = fit(light_field, steps=12, psnr=70)
     assert again.content == result.content
     told = sanr(
         "encode", mosaic, "-o", tmp_path / "x.sanr", "--psnr", 60, "--steps", 6, "--device", "cpu"

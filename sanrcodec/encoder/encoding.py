@@ -38,7 +38,7 @@ from sanrcodec.encoder.schedule import Schedule
 from sanrcodec.encoder.selfcheck import checked_quality
 from sanrcodec.encoder.settle import settle
 from sanrcodec.encoder.start import prepare, warn_of_start
-from sanrcodec.encoder.supplement import error_finder, supplemented
+from sanrcodec.encoder.supplement import hidden_pixels, supplemented
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import PRESETS, checked_number
@@ -184,16 +184,15 @@ def encode(
             notes = _notes(options, reached, done, finished, metadata)
 
             def measure(decoded: SanrFile) -> Quality:
-                dead = start.exposure.is_dead if start.exposure else None
-                find = error_finder(light_field, reached, start.dead_pixels, dead)
-                return ranks.share(
-                    lambda: checked_quality(decoded, light_field, chosen, warn, find)
-                )
+                return ranks.share(lambda: checked_quality(decoded, light_field, chosen, warn))
 
             fitted = settle(control, lambda: _write(model, notes), measure)
 
             def finish() -> EncodeResult:
-                written = supplemented(fitted, light_field, reached, options.target)
+                hidden = hidden_pixels(light_field, start.dead_pixels, start.exposure)
+                written = supplemented(
+                    fitted, light_field, reached, options.target, hidden, finished
+                )
                 for line in faults_of(written.quality, light_field.grid):
                     warn(line)
                 n_bytes, target = len(written.content), options.target

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Quality of a decoded light field, view by view and block by block.
+"""Quality of a decoded light field, view by view, and blocks that fell out.
 
 Must not judge it, nor know how the file came about.
 """
@@ -7,19 +7,17 @@ Must not judge it, nor know how the file came about.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.color import planes_of
-from sanrcodec.encoder.block_errors import BlockErrors
 from sanrcodec.metrics import PSNR_CAP, psnr, psnr_yuv
 
 __all__ = [
     "BLOCK",
     "FallenBlock",
-    "FindErrors",
     "Quality",
     "fallen_block",
     "measure_quality",
@@ -56,28 +54,16 @@ class Quality(NamedTuple):
         mean, minimum: PSNR-YUV over the views in dB.
         views: float64 ``[n]``, PSNR-YUV of each view in dB.
         blocks: The fallen block of each view that has one, by number of the view.
-        errors: Of each view, where they were asked for.
     """
 
     mean: float
     minimum: float
     views: Floats
     blocks: dict[int, FallenBlock]
-    errors: tuple[BlockErrors, ...] = ()
-
-
-class FindErrors(Protocol):
-    """Gives the errors of the blocks of a view, by its number."""
-
-    def __call__(self, i: int, reference: np.ndarray, decoded: np.ndarray) -> BlockErrors:
-        """Look at the view."""
 
 
 def measure_quality(
-    reference: Iterable[np.ndarray],
-    decoded: Iterable[np.ndarray],
-    bit_depth: int,
-    find_errors: FindErrors | None = None,
+    reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray], bit_depth: int
 ) -> Quality:
     """Measure all views; holds one pair at a time.
 
@@ -85,18 +71,14 @@ def measure_quality(
         reference: Views, uint8 or uint16 ``[H, W, C]``.
         decoded: As many views, in the same order.
         bit_depth: Significant bits of a sample.
-        find_errors: Asked of each view, if given.
     """
-    values, blocks, errors = [], {}, []
+    values, blocks = [], {}
     for i, (first, second) in enumerate(zip(reference, decoded, strict=True)):
         values.append(psnr_yuv(first, second, bit_depth))
         block = fallen_block(first, second, bit_depth, values[-1])
         if block is not None:
             blocks[i] = block
-        if find_errors is not None:
-            errors.append(find_errors(i, first, second))
-    mean, minimum = float(np.mean(values)), min(values)
-    return Quality(mean, minimum, np.array(values), blocks, tuple(errors))
+    return Quality(float(np.mean(values)), min(values), np.array(values), blocks)
 
 
 def measured_again(

@@ -85,7 +85,10 @@ class _Choice:
 
 
 def choose_residuals(
-    header: StreamHeader, errors: Sequence[BlockErrors], bit_price: float
+    header: StreamHeader,
+    errors: Sequence[BlockErrors],
+    bit_price: float,
+    step: int | None = None,
 ) -> tuple[Tables, list[ViewResiduals]] | None:
     """Residuals of all views that pay, and of blocks that fell out.
 
@@ -93,13 +96,14 @@ def choose_residuals(
         header: Stream header.
         errors: Of each view in raster order.
         bit_price: Of a bit, as for :func:`~sanrcodec.encoder.block_errors.find_block_errors`.
+        step: Index of the step, instead of the one that suits the price.
 
     Returns:
         Head and residuals of each view in raster order; None if no block should have one.
     """
     if not sum(len(view.places) for view in errors):
         return None
-    search = _Search(header, errors, bit_price)
+    search = _Search(header, errors, bit_price, step)
     paying = search.paying()
     choice = search.lifted(paying)
     if search.gain(choice) < 0:
@@ -113,7 +117,11 @@ class _Search:
     """Candidates of all views, and how they are chosen."""
 
     def __init__(
-        self, header: StreamHeader, errors: Sequence[BlockErrors], bit_price: float
+        self,
+        header: StreamHeader,
+        errors: Sequence[BlockErrors],
+        bit_price: float,
+        step: int | None,
     ) -> None:
         self.header, self.errors, self.price = header, errors, bit_price
         self.grid = block_grid(header)
@@ -123,16 +131,19 @@ class _Search:
         self.coefficients = np.concatenate([view.coefficients for view in errors])
         self.weights = np.stack([view.weights for view in errors])[self.view]
         self.lift = np.ones(len(self.view), np.float32)
-        # The best uniform step where bits are many: D falls by 2 ln 2 of itself with a bit.
-        luma = float(np.median(self.weights[:, 0]))
-        step = math.sqrt(12 * bit_price / (2 * math.log(2) * luma)) / _LEVELS_PER_UNIT
-        steps = [step_of(i, 1) for i in range(N_STEPS)]
-        nearest = min(range(N_STEPS), key=lambda i: abs(math.log(steps[i] / max(step, 1.0))))
         scales = np.maximum(14 - np.arange(2 * BLOCK - 1), 0)
+        step = self.best_step() if step is None else step
         self.tables = Tables(
-            nearest, ((2, 2), *(N_CLASSES - 1) * ((2, 8),)), 2 * (tuple(scales.tolist()),)
+            step, ((2, 2), *(N_CLASSES - 1) * ((2, 8),)), 2 * (tuple(scales.tolist()),)
         )
         self.classes = np.zeros(len(self.view), np.int32)
+
+    def best_step(self) -> int:
+        """The best uniform step where bits are many: D falls by 2 ln 2 of itself with a bit."""
+        luma = float(np.median(self.weights[:, 0]))
+        best = math.sqrt(12 * self.price / (2 * math.log(2) * luma)) / _LEVELS_PER_UNIT
+        steps = [step_of(i, 1) for i in range(N_STEPS)]
+        return min(range(N_STEPS), key=lambda i: abs(math.log(steps[i] / max(best, 1.0))))
 
     def paying(self) -> _Choice:
         """Blocks whose residuals are worth their bits, none if not all of it is worth them."""

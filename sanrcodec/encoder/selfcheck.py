@@ -12,7 +12,7 @@ import torch
 from sanrcodec.arithmetic.torchops import torch_ops
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.memory import is_out_of_memory
-from sanrcodec.encoder.quality import FindErrors, Quality, measure_quality
+from sanrcodec.encoder.quality import Quality, measure_quality
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.scene.scene import Scene
@@ -25,7 +25,6 @@ def checked_quality(
     light_field: LightField,
     device: torch.device,
     warn: Callable[[str], None],
-    find_errors: FindErrors | None = None,
 ) -> Quality:
     """Check that the file decodes as it should, and measure its quality.
 
@@ -36,7 +35,6 @@ def checked_quality(
         light_field: The original.
         device: On which it was fitted.
         warn: Called with a line if the quality cannot be measured.
-        find_errors: Asked of each view, if given.
 
     Returns:
         Its mean and minimum are NaN where it could not be measured.
@@ -47,7 +45,7 @@ def checked_quality(
     try:
         check_twin(decoded, device)
         views = light_field.views(), decoded.views()
-        return measure_quality(*views, light_field.bit_depth, find_errors)
+        return measure_quality(*views, light_field.bit_depth)
     except (LightFieldError, MemoryError, RuntimeError) as error:
         if not isinstance(error, LightFieldError) and not is_out_of_memory(error):
             raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A file and residuals of single views, where they pay: what its scene cannot show.
+"""A file and residuals of single views: where they pay, and where a target lacks more.
 
 Must not choose blocks, nor change what a file already has.
 """
@@ -7,91 +7,300 @@ Must not choose blocks, nor change what a file already has.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
-from sanrcodec.bitstream.residuals import ViewResiduals, pack_residuals, unpack_residuals
+from sanrcodec.bitstream.residuals import (
+    ViewResiduals,
+    pack_residuals,
+    residual_bits,
+    unpack_residuals,
+)
 from sanrcodec.decoder import SanrFile
 from sanrcodec.encoder.block_errors import BlockErrors, find_block_errors
-from sanrcodec.encoder.quality import FindErrors, measured_again
+from sanrcodec.encoder.exposure import Exposure
+from sanrcodec.encoder.memory import free_bytes
+from sanrcodec.encoder.quality import measured_again
 from sanrcodec.encoder.residuals import choose_residuals
 from sanrcodec.encoder.settle import Written
 from sanrcodec.encoder.target import Target
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
+from sanrcodec.metrics import psnr_yuv
+from sanrcodec.presets import OPTION_RANGES
+from sanrcodec.scene.residuals import add_residuals
 
-__all__ = ["error_finder", "supplemented"]
+__all__ = ["hidden_pixels", "supplemented"]
 
-_PRICES = (1.0, 2.0, 4.0, 8.0)  # of a bit, until a target allows the file
+_TIMES_CHOSEN = 5  # memory that the choice takes, against that of the coefficients
+_DEAREST = 16.0  # times lmbda, where a target allows little
+# Views by which another lmbda is found, first about, then within that factor of it, by so many
+# halvings of its logarithm each; and files that are tried.
+_N_FEW, _SPAN, _N_HALVINGS, _N_TRIES = 5, 2.0, 5, 4
+
+Hidden = Mapping[tuple[int, int], npt.NDArray[np.bool_]]
 
 
-def error_finder(
-    light_field: LightField,
-    lmbda: float,
-    dead_pixels: Mapping[tuple[int, int], npt.NDArray[np.bool_]],
-    is_dead: npt.NDArray[np.bool_] | None,
-) -> FindErrors:
-    """What finds the errors of views for :func:`supplemented`.
+def hidden_pixels(
+    light_field: LightField, dead_pixels: Hidden, exposure: Exposure | None
+) -> Hidden:
+    """Pixels that are no part of the scene, for :func:`supplemented`.
 
     Args:
         light_field: The original.
-        lmbda: Weight of the rate.
-        dead_pixels: bool ``[H, W]`` of views that have some; they get no residual.
-        is_dead: bool ``[V, U]``, views that show nothing of the scene; likewise. Or None.
+        dead_pixels: bool ``[H, W]`` of views that have some.
+        exposure: Of the light field, if it is known: of its dead views all pixels are hidden.
     """
-    n_v, n_u = light_field.grid
-
-    def find(i: int, reference: np.ndarray, decoded: np.ndarray) -> BlockErrors:
-        place = divmod(i, n_u)
-        hidden = dead_pixels.get(place)
-        if is_dead is not None and is_dead[place]:
-            hidden = np.ones(reference.shape[:2], np.bool_)
-        price = lmbda * n_v * n_u
-        return find_block_errors(reference, decoded, light_field.bit_depth, price, hidden)
-
-    return find
+    dead = [] if exposure is None else np.argwhere(exposure.is_dead).tolist()
+    everything = np.broadcast_to(np.True_, light_field.shape[2:4])
+    return {**dead_pixels, **{(v, u): everything for v, u in dead}}
 
 
 def supplemented(
-    written: Written, light_field: LightField, lmbda: float, target: Target | None = None
+    written: Written,
+    light_field: LightField,
+    lmbda: float,
+    target: Target | None = None,
+    hidden: Hidden | None = None,
+    may_cost_more: bool = True,
 ) -> Written:
     """Add residuals to a file.
 
     Args:
-        written: The file; its quality has the errors of all views, or none if it is not known.
+        written: The file; where its quality is not known it stays as it is.
         light_field: The original.
         lmbda: Weight of the rate.
-        target: Residuals may use only what is left up to it.
+        target: What is asked for, if anything. Where it allows less than what pays, residuals have
+            a higher lmbda; where it lacks more, a lower one.
+        hidden: bool ``[H, W]`` of some views, pixels that get no residual.
+        may_cost_more: Whether the lmbda may be lower.
 
     Returns:
-        The file with residuals, and its quality; the same file if none pay.
+        The file with residuals, and its quality; the same file if there are none.
 
     Raises:
         SanrError: the residuals do not decode to what was coded (a defect of the encoder).
     """
-    errors = written.quality.errors
-    for factor in _PRICES if errors else ():
-        price = factor * lmbda * len(errors)
-        chosen = choose_residuals(written.decoded.header, errors, price)
+    if math.isnan(written.quality.mean):
+        return written
+    best = written
+    least = OPTION_RANGES["lmbda"].least if may_cost_more else lmbda
+    # It is good as it is, should memory be short or the original not be read any more.
+    with suppress(LightFieldError, MemoryError):
+        for found in _Supplement(written, light_field, hidden or {}).files(lmbda, least, target):
+            best = found
+    return best
+
+
+class _Coded(NamedTuple):
+    """A file with residuals, and those of each view."""
+
+    content: bytes
+    views: Sequence[ViewResiduals]
+
+
+class _Supplement:
+    """Residuals of a file, at any lmbda."""
+
+    def __init__(self, written: Written, light_field: LightField, hidden: Hidden) -> None:
+        self.written, self.light_field, self.hidden = written, light_field, hidden
+        self.opened = written.decoded
+        self.n_views = math.prod(light_field.grid)
+
+    def files(self, lmbda: float, least: float, target: Target | None) -> Iterator[Written]:
+        """Files with residuals, each nearer to what is wanted; see :func:`supplemented`.
+
+        Args:
+            lmbda: At which residuals pay.
+            least: That they may have.
+            target: What is asked for, if anything.
+        """
+        best = self.written
+        if target and target.exceeds(*_figures(best)):
+            return
+        coded = self.coded(self.errors(lmbda), lmbda)
+        found = self.measured(*coded) if coded else best
+        if target is None or not target.exceeds(*_figures(found)):
+            yield (best := found)
+        if target and target.exceeds(*_figures(found)):
+            yield from self._nearer(best, target, found, lmbda, lmbda * _DEAREST)
+        elif target and least < lmbda and target.falls_short(*_figures(found)):
+            yield from self._nearer(best, target, found, lmbda, least)
+
+    def _nearer(
+        self, best: Written, target: Target, found: Written, lmbda: float, end: float
+    ) -> Iterator[Written]:
+        """Files with residuals at another lmbda, each nearer to the target than the one before.
+
+        One was found at a lmbda, and has too much or too little; it is changed up to an end.
+        """
+        few, (least, most) = _Few(self, target), sorted((lmbda, end))
+        about = _solved(lambda x: few.at(x).distance, 0.0, least, most)
+        # With one step they change little with lmbda; from one to the next they would jump.
+        step, aim = few.at(about).step, 0.0
+        low, high = max(least, about / _SPAN), min(most, about * _SPAN)
+        known = {lmbda: target.distance(*_figures(found))}
+        for _ in range(_N_TRIES):
+            tried = _between(known)
+            if tried is None:
+                tried = _solved(lambda x: few.at(x, step).distance, aim, low, high)
+            if tried in known:
+                break
+            coded = self.coded(self.errors(tried), tried, step)
+            figures = _figures(found := self.measured(*coded) if coded else self.written)
+            if target.miss(*figures) < target.miss(*_figures(best)):
+                yield (best := found)
+            if not (target.exceeds(*figures) or target.falls_short(*figures)):
+                break
+            known[tried] = target.distance(*figures)
+            aim = few.at(tried, step).distance - known[tried]
+
+    def errors(self, lmbda: float) -> list[BlockErrors]:
+        """What the views lack, as far as it may pay at that lmbda.
+
+        Raises:
+            MemoryError: there is too little to choose from so much.
+        """
+        found, free = [], free_bytes(torch.device("cpu"))
+        left = math.inf if free is None else free
+        pairs = zip(self.light_field.views(), self.opened.views(), strict=True)
+        for i, pair in enumerate(pairs):
+            found.append(self.errors_of(i, *pair, lmbda))
+            left -= _TIMES_CHOSEN * found[-1].coefficients.nbytes
+            if left < 0:
+                raise MemoryError
+        return found
+
+    def errors_of(
+        self, i: int, reference: np.ndarray, decoded: np.ndarray, lmbda: float
+    ) -> BlockErrors:
+        """The same of a view, by its number."""
+        hidden = self.hidden.get(self.place(i))
+        depth, price = self.light_field.bit_depth, self.price(lmbda)
+        return find_block_errors(reference, decoded, depth, price, hidden)
+
+    def place(self, i: int) -> tuple[int, int]:
+        """Row and column of a view, by its number."""
+        return divmod(i, self.light_field.grid[1])
+
+    def price(self, lmbda: float) -> float:
+        """Of a bit, in weighted squares of single views."""
+        return lmbda * self.n_views
+
+    def coded(
+        self, errors: Sequence[BlockErrors], lmbda: float, step: int | None = None
+    ) -> _Coded | None:
+        """The file with residuals, None if no block is worth one."""
+        chosen = choose_residuals(self.opened.header, errors, self.price(lmbda), step)
         if chosen is None:
-            break
+            return None
         tables, views = chosen
-        payload = pack_residuals(written.decoded.header, tables, views)
-        content = _with_section(written.decoded, payload)
-        if target and target.bits is not None and 8 * len(content) > target.bits:
-            continue
-        _check(written.decoded, payload, views)
-        try:
-            found = _measured(written, content, light_field, views)
-        except (LightFieldError, MemoryError):  # the file is good without
-            break
-        if target is None or not target.exceeds(8 * len(content), found.quality.mean):
-            return found
-    return written._replace(quality=written.quality._replace(errors=()))
+        payload = pack_residuals(self.opened.header, tables, views)
+        _check(self.opened, payload, views)
+        return _Coded(_with_section(self.opened, payload), views)
+
+    def measured(self, content: bytes, views: Sequence[ViewResiduals]) -> Written:
+        """The same, its views with residuals decoded and measured."""
+        decoded = SanrFile(content, max_pixels=math.inf, max_work=math.inf)
+
+        def changed() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+            for i, residuals in enumerate(views):
+                if residuals.places.size:
+                    place = self.place(i)
+                    yield i, self.light_field.view(*place), decoded.view(*place)
+
+        quality = measured_again(self.written.quality, changed(), self.light_field.bit_depth)
+        estimated = self.written.estimated_bytes + len(content) - len(self.written.content)
+        return Written(content, estimated, decoded, quality)
+
+
+class _Outlook(NamedTuple):
+    """What is expected of a file with residuals.
+
+    Attributes:
+        distance: From a target, as of :meth:`Target.distance`.
+        step: Of the residuals; None if there are none.
+    """
+
+    distance: float
+    step: int | None
+
+
+class _Few:
+    """What residuals of a few views tell of those of all."""
+
+    def __init__(self, supplement: _Supplement, target: Target) -> None:
+        self._all, self._target = supplement, target
+        every = -(-supplement.n_views // _N_FEW)
+        self._numbers = range(every // 2, supplement.n_views, every)
+        self._header = replace(supplement.opened.header, n_v=1, n_u=len(self._numbers))
+        places = [supplement.place(i) for i in self._numbers]
+        self._references = [supplement.light_field.view(*place) for place in places]
+        self._decoded = [supplement.opened.view(*place) for place in places]
+        self._psnr_before = self._psnr_yuv(self._decoded)
+        self.at = cache(self._at)
+
+    def _at(self, lmbda: float, step: int | None = None) -> _Outlook:
+        """The file with residuals at some lmbda, and of a step if one is given."""
+        bits, psnr = _figures(self._all.written)
+        few = zip(self._numbers, self._references, self._decoded, strict=True)
+        errors = [self._all.errors_of(*view, lmbda) for view in few]
+        chosen = choose_residuals(self._header, errors, self._all.price(lmbda), step)
+        if chosen is None:
+            return _Outlook(self._target.distance(bits, psnr), None)
+        tables, residuals = chosen
+        bits += residual_bits(self._header, *chosen) * self._all.n_views / len(residuals)
+        views = [decoded.copy() for decoded in self._decoded]
+        height, width, depth = self._header.height, self._header.width, self._header.bit_depth
+        for samples, found in zip(views, residuals, strict=True):
+            add_residuals(samples, depth, width, (0, height, 0, width), tables.step, found)
+        psnr += self._psnr_yuv(views) - self._psnr_before
+        return _Outlook(self._target.distance(bits, psnr), tables.step)
+
+    def _psnr_yuv(self, views: Sequence[np.ndarray]) -> float:
+        """Mean over the few views, in dB."""
+        pairs = zip(self._references, views, strict=True)
+        return float(np.mean([psnr_yuv(*pair, self._header.bit_depth) for pair in pairs]))
+
+
+def _between(known: Mapping[float, float]) -> float | None:
+    """The lmbda between two of which one has too much, and the other too little; None without.
+
+    Args:
+        known: Distance, which falls, by lmbda.
+    """
+    below = max((lmbda for lmbda, distance in known.items() if distance > 0), default=None)
+    above = min((lmbda for lmbda, distance in known.items() if distance <= 0), default=None)
+    if below is None or above is None:
+        return None
+    distances = known[above], known[below]
+    return math.exp(float(np.interp(0.0, distances, (math.log(above), math.log(below)))))
+
+
+def _solved(distance: Callable[[float], float], value: float, least: float, most: float) -> float:
+    """The lmbda from the least to the most one at which a distance, which falls, has a value."""
+    low, high = math.log(least), math.log(most)
+    for _ in range(_N_HALVINGS):
+        middle = (low + high) / 2
+        if distance(math.exp(middle)) > value:
+            low = middle
+        else:
+            high = middle
+    return math.exp((low + high) / 2)
+
+
+def _figures(written: Written) -> tuple[float, float]:
+    """Bits and PSNR-YUV in dB, as :class:`Target` takes them."""
+    return 8.0 * len(written.content), written.quality.mean
 
 
 def _with_section(opened: SanrFile, payload: bytes) -> bytes:
@@ -109,21 +318,3 @@ def _check(opened: SanrFile, payload: bytes, views: Sequence[ViewResiduals]) -> 
             raise SanrError(
                 "self-check failed: the coded residuals decode to others; please report this"
             )
-
-
-def _measured(
-    written: Written, content: bytes, light_field: LightField, views: Sequence[ViewResiduals]
-) -> Written:
-    """The file, its views with residuals decoded and measured."""
-    decoded = SanrFile(content, max_pixels=math.inf, max_work=math.inf)
-    n_u = light_field.grid[1]
-
-    def changed() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        for i, residuals in enumerate(views):
-            if residuals.places.size:
-                place = divmod(i, n_u)
-                yield i, light_field.view(*place), decoded.view(*place)
-
-    quality = measured_again(written.quality, changed(), light_field.bit_depth)
-    estimated = written.estimated_bytes + len(content) - len(written.content)
-    return Written(content, estimated, decoded, quality)
