@@ -57,7 +57,9 @@ def test_what_no_file_can_have_is_refused() -> None:
 
 def test_the_command_refuses_it_in_one_line(tmp_path: Path, mosaic: Path) -> None:
     output = tmp_path / "x.sanr"
-    told = sanr("encode", mosaic, "-o", output, "--max-size", 5, "--quiet", "--device", "cpu")
-    assert_refused(told, 1, "max_size 5 asks for 5 bytes, but every file of this light field has")
+    told = sanr("encode", mosaic, "-o", output, "--max-size", "5B", "--quiet", "--device", "cpu")
+    assert_refused(
+        told, 1, "--max-size 5B asks for 5 bytes, but every file of this light field has"
+    )
     assert len(told.stderr.splitlines()) == 1
     assert not output.exists()

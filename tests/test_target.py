@@ -73,8 +73,11 @@ def test_what_is_near_enough() -> None:
     limit = Target("max_size", 1000, bits=8000.0, is_limit=True)
     assert [bool(limit.missed(n, 40.0)) for n in (100, 1000, 1001)] == [False, False, True]
     assert [bool(limit.unused(n)) for n in (949, 950, 1000)] == [True, False, False]
-    told = "max_size 1000: 400 bytes, 60% are left; this fit found no use for more"
-    assert limit.unused(400) == told
+    told = "1000: 400 bytes, 60% are left; this fit found no use for more"
+    assert limit.unused(400) == f"max_size {told}"
+    written = target_of(1, max_size=1000, asked_as="--max-size 1kB")
+    assert written is not None
+    assert written.unused(400) == told.replace("1000", "--max-size 1kB")
     assert rate.unused(100) == "" == Target("psnr", 40, psnr_yuv=40.0).unused(100)
     quality = Target("psnr", 40, psnr_yuv=40.0)
     assert [bool(quality.missed(9, p)) for p in (39.7, 39.9, 40.1, 40.3)] == [
@@ -410,5 +413,5 @@ def test_what_cannot_be_reached_is_told(
         "encode", mosaic, "-o", tmp_path / "x.sanr", "--psnr", 60, "--steps", 6, "--device", "cpu"
     )
     assert told.exit_code == 4
-    assert "Warning: psnr 60: asked for 60.00 dB, reached " in told.stderr
+    assert "Warning: --psnr 60: asked for 60.00 dB, reached " in told.stderr
     assert (tmp_path / "x.sanr").is_file()

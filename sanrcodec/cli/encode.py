@@ -24,6 +24,16 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
 _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
 
 
+def _checked_size(text: str) -> str:
+    """A size as it was written, which messages repeat.
+
+    Raises:
+        LightFieldError: it is none.
+    """
+    parse_size(text)
+    return text
+
+
 @click.command("encode", short_help="Compress a light field.")
 @inputs_options
 @click.option(
@@ -39,7 +49,7 @@ _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
     "--psnr", "psnr", metavar="DB", help="Instead: PSNR-YUV that it shall have, within 0.2 dB."
 )
 @click.option(
-    "--max-size", type=Parsed("SIZE", parse_size), metavar="SIZE",
+    "--max-size", type=Parsed("SIZE", _checked_size), metavar="SIZE",
     help="Instead: size that it must not exceed, such as 50kB or 20000.",
 )  # fmt: skip
 @number_option(
@@ -102,9 +112,17 @@ def command(
     fit is written, and kept otherwise. A file that cannot be written where it was asked for is
     written beside, or to the folder for temporary files, and the exit code is 1.
     """
-    given = [f"--{name.replace('_', '-')}" for name in _TARGETS if options[name] is not None]
+    given = {
+        f"--{name.replace('_', '-')}": options[name]
+        for name in _TARGETS
+        if options[name] is not None
+    }
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} contradict each other; give one of them")
+    for flag, value in given.items():
+        options["asked_as"] = f"{flag} {value if isinstance(value, str) else format(value, 'g')}"
+    if options["max_size"] is not None:
+        options["max_size"] = parse_size(options["max_size"])
     rank, n_ranks = _rank()
     if len(sources) > 1 or output.endswith(("/", os.sep)):
         if checkpoint is not None:

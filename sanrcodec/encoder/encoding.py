@@ -56,6 +56,7 @@ def encode(
     psnr: float | None = None,
     max_size: int | None = None,
     quality: float | None = None,
+    asked_as: str = "",
     preset: str | None = None,
     profile: str = "default",
     steps: int | None = None,
@@ -87,6 +88,8 @@ def encode(
         max_size: Bytes that it must not exceed. It ends less than 5 % below, if the fit has use
             for them.
         quality: 1..100, a step of a ladder of PSNR-YUV, which is 25 + quality / 4 dB.
+        asked_as: How messages name what is asked for, as a command does whose option it is; by
+            default they name the argument and its value.
         preset: Effort, a name of :data:`sanrcodec.presets.PRESETS`; see :func:`default_preset`.
         profile: Scene model: default, or sanr (no geometry).
         steps: Instead of the preset's number of steps.
@@ -130,7 +133,7 @@ def encode(
     options = checked_options(
         light_field, lmbda=lmbda, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality,
         preset=preset or default_preset(device), profile=profile, steps=steps, schedule=schedule,
-        time_budget=time_budget, seed=seed,
+        time_budget=time_budget, seed=seed, asked_as=asked_as,
     )  # fmt: skip
     save_seconds = checked_number("checkpoint_seconds", checkpoint_seconds)
     with joined() as ranks:

@@ -96,6 +96,7 @@ def checked_options(
     schedule: Schedule | None,
     time_budget: float | None,
     seed: int,
+    asked_as: str = "",
 ) -> Options:
     """The options of :func:`sanrcodec.encode`, which describes them.
 
@@ -110,7 +111,9 @@ def checked_options(
             f"expected {'|'.join(PRESETS)} and {'|'.join(PROFILES)}"
         )
     n_pixels, n_views = math.prod(light_field.shape[:4]), math.prod(light_field.grid)
-    target = target_of(n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality)
+    target = target_of(
+        n_pixels, bpp=bpp, psnr=psnr, max_size=max_size, quality=quality, asked_as=asked_as
+    )
     if target is not None and lmbda is not None:
         raise LightFieldError(f"lmbda and {target.name} contradict each other; give one of them")
     if target is not None and target.bits is not None:
@@ -145,6 +148,6 @@ def _check_size(
     least = min(smallest_size(make_header(light_field, model, None, gain)) for model in models)
     if 8 * least > bits and target.missed(least, math.nan):
         raise LightFieldError(
-            f"{target.name} {target.value:g} asks for {bits / 8:.0f} bytes, but every file of this "
+            f"{target.label} asks for {bits / 8:.0f} bytes, but every file of this "
             f"light field has {least} or more; ask for a larger size"
         )

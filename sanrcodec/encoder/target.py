@@ -37,11 +37,12 @@ class Target:
     """Either a size or a quality.
 
     Attributes:
-        name: Of the option that asks for it, for messages.
+        name: Of the argument that asks for it.
         value: As it was asked for: bits per pixel, dB, bytes, or a step of the ladder.
         bits: Of the whole file, or None.
         psnr_yuv: Mean over the views, in dB, or None.
         is_limit: Whether a file may have fewer bits, but not more.
+        asked_as: How messages name it, if not by argument and value.
     """
 
     name: str
@@ -49,6 +50,12 @@ class Target:
     bits: float | None = None
     psnr_yuv: float | None = None
     is_limit: bool = False
+    asked_as: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages name it by."""
+        return self.asked_as or f"{self.name} {self.value:g}"
 
     def guess(self, n_pixels: int, n_views: int) -> float:
         """The lmbda that meets it on a typical scene, from which a fit starts.
@@ -137,14 +144,14 @@ class Target:
             if abs(psnr_yuv - self.psnr_yuv) <= _PSNR_TOLERANCE_DB:
                 return ""
             asked = f"asked for {self.psnr_yuv:.2f} dB"
-            return f"{self.name} {self.value:g}: {asked}, reached {psnr_yuv:.2f} dB"
+            return f"{self.label}: {asked}, reached {psnr_yuv:.2f} dB"
         ratio = 8 * n_bytes / self.bits
         low = 0.0 if self.is_limit else 1 - _BPP_TOLERANCE
         high = 1.0 if self.is_limit else 1 + _BPP_TOLERANCE
         if low <= ratio <= high:
             return ""
         asked = f"asked for {self.bits / 8:.0f} bytes"
-        return f"{self.name} {self.value:g}: {asked}, reached {n_bytes} ({ratio - 1:+.1%})"
+        return f"{self.label}: {asked}, reached {n_bytes} ({ratio - 1:+.1%})"
 
     def unused(self, n_bytes: int) -> str:
         """One line of what is left of a largest size, if that is much; else empty.
@@ -160,7 +167,7 @@ class Target:
         if ratio >= 1 - _SIZE_TOLERANCE:
             return ""
         return (
-            f"{self.name} {self.value:g}: {n_bytes} bytes, {1 - ratio:.0%} are left; "
+            f"{self.label}: {n_bytes} bytes, {1 - ratio:.0%} are left; "
             "this fit found no use for more"
         )
 
@@ -172,6 +179,7 @@ def target_of(
     psnr: float | None = None,
     max_size: int | None = None,
     quality: float | None = None,
+    asked_as: str = "",
 ) -> Target | None:
     """The target that the options ask for, None if they ask for none.
 
@@ -181,6 +189,7 @@ def target_of(
         psnr: PSNR-YUV in dB, mean over the views.
         max_size: Bytes that the file must not exceed.
         quality: 1..100, see :func:`sanrcodec.presets.psnr_of_quality`.
+        asked_as: How messages name the target, if not by argument and value.
 
     Raises:
         LightFieldError: several are given, or one is outside its range.
@@ -192,8 +201,9 @@ def target_of(
     for name, found in asked.items():
         value = checked_number(name, found)
         if name == "bpp":
-            return Target(name, value, bits=value * n_pixels)
+            return Target(name, value, bits=value * n_pixels, asked_as=asked_as)
         if name == "max_size":
-            return Target(name, value, bits=8 * value, is_limit=True)
-        return Target(name, value, psnr_yuv=psnr_of_quality(value) if name == "quality" else value)
+            return Target(name, value, bits=8 * value, is_limit=True, asked_as=asked_as)
+        level = psnr_of_quality(value) if name == "quality" else value
+        return Target(name, value, psnr_yuv=level, asked_as=asked_as)
     return None
