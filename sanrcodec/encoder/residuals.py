@@ -44,7 +44,7 @@ _N_FITS = 4  # of tables to choices, and back
 _N_LIFTS, _LIFT = 6, 1.5  # rounds in which fallen blocks weigh more, by this factor each
 _WORTH_BITS = 10  # that a block of 16 x 16 pixels is worth beside what it gains, if it is lifted
 _FRAMING_BITS = 8 * 10  # of the section, and of the last words of its stream
-_CHUNK = 4096  # blocks at once
+_CHUNK = 512  # blocks at once, so that what is made of them stays in a cache
 _LEVELS_PER_UNIT = 255 / 4096  # of 8 bits, for a step of the format
 
 Floats = npt.NDArray[np.float32]
@@ -235,17 +235,22 @@ class _Search:
         """Levels, what is left of the squares ``[n, C]``, and bits ``[n, C]``."""
         step = np.float32(step_of(self.tables.step, fineness + 1) * _LEVELS_PER_UNIT)
         magnitude = np.abs(coefficients)
-        below = np.minimum(np.floor(magnitude / step), LEVEL_MAX - 1).astype(np.int32)
         n_planes = coefficients.shape[1]
         rows = np.array([self.tables.scales[min(p, 1)] for p in range(n_planes)])[:, DIAGONAL]
         rows = np.minimum(rows + FINENESS_SCALES * fineness, N_SCALES - 1)
+        levels = np.zeros(coefficients.shape, np.int32)
+        squares = np.square(magnitude)
+        bits = np.broadcast_to(_level_bits()[rows, 0], coefficients.shape).copy()
+        # The others, which are most, are nearer to 0, whose bits are the fewest.
+        at = np.nonzero(magnitude > step / 2)
+        near, scale, weight = magnitude[at], rows[at[1:]], weights[at[:2]]
 
         def cost(level: Integers) -> tuple[Floats, Floats, Floats]:
             """What is left of each square, bits, and the weighted sum of both."""
-            square = np.square(magnitude - level * step)
-            bits = _level_bits()[rows[None], level]
-            return square, bits, weights[:, :, None] * square + self.price * bits
+            square, taken = np.square(near - level * step), _level_bits()[scale, level]
+            return square, taken, weight * square + self.price * taken
 
+        below = np.minimum(np.floor(near / step), LEVEL_MAX - 1).astype(np.int32)
         best = np.zeros_like(below)
         figures = cost(best)
         for level in (below, below + 1):
@@ -254,9 +259,9 @@ class _Search:
             best = np.where(better, level, best)
             for old, new in zip(figures, others, strict=True):
                 np.copyto(old, new, where=better)
-        best_square, best_bits, _ = figures
-        signed = np.where(coefficients < 0, -best, best)
-        return signed, best_square.sum(-1), best_bits.sum(-1)
+        levels[at] = np.where(coefficients[at] < 0, -best, best)
+        squares[at], bits[at], _ = figures
+        return levels, squares.sum(-1), bits.sum(-1)
 
     def larger(self) -> npt.NDArray[np.int64]:
         """Number of the block of 16 x 16 pixels of each candidate; views have their own."""
@@ -321,22 +326,36 @@ class _Search:
 
     def _best_scales(self, choice: _Choice) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Scales of the levels by diagonal, of luma and of chroma."""
-        magnitude, used = np.abs(choice.levels), choice.flags != 0
+        used = choice.flags != 0
         kinds: list[tuple[int, ...]] = []
         for planes, chosen in ((slice(0, 1), used), (slice(1, None), choice.flags < 0)):
-            fineness = np.abs(choice.flags[chosen]) - 1
+            counts = _level_counts(choice.levels[chosen, planes], np.abs(choice.flags[chosen]) - 1)
+            bits = np.zeros((2 * BLOCK - 1, N_SCALES))
+            for finer, count in enumerate(counts):
+                wider = np.minimum(np.arange(N_SCALES) + FINENESS_SCALES * finer, N_SCALES - 1)
+                bits += count @ _level_bits()[wider].T.astype(np.float64)
             scales: list[int] = []
             for diagonal in range(2 * BLOCK - 1):
-                found = magnitude[chosen][:, planes][:, :, DIAGONAL == diagonal]
-                bits = np.zeros(N_SCALES)
-                for finer in range(MAX_FLAG):
-                    levels = found[fineness == finer].ravel()
-                    wider = np.minimum(np.arange(N_SCALES) + FINENESS_SCALES * finer, N_SCALES - 1)
-                    bits += _level_bits()[wider][:, levels].sum(1, dtype=np.float64)
                 expected = kinds[0][diagonal] if kinds else scales[-1] - 1 if scales else HEAD[9]
-                scales.append(int((bits + _head_bits(np.arange(N_SCALES) - expected)).argmin()))
+                change = _head_bits(np.arange(N_SCALES) - expected)
+                scales.append(int((bits[diagonal] + change).argmin()))
             kinds.append(tuple(scales))
         return kinds[0], kinds[1]
+
+
+def _level_counts(levels: Integers, fineness: Integers) -> npt.NDArray[np.int64]:
+    """How many levels of blocks ``[n, planes, 64]`` have each magnitude.
+
+    Args:
+        levels: Of the blocks.
+        fineness: Of each block, ``[n]``.
+
+    Returns:
+        ``[MAX_FLAG, diagonals, LEVEL_MAX + 1]``.
+    """
+    shape = MAX_FLAG, 2 * BLOCK - 1, LEVEL_MAX + 1
+    number = (fineness[:, None, None] * shape[1] + DIAGONAL) * shape[2] + np.abs(levels)
+    return np.bincount(number.ravel(), minlength=math.prod(shape)).reshape(shape)
 
 
 def _head_bits(change: npt.NDArray[np.int64]) -> Floats:
