@@ -265,18 +265,20 @@ def plain(encoded: Any, light_field: LightField) -> Written:
 
 def supplemented_for(
     plain: Written, light_field: LightField, **asked: float
-) -> tuple[Written, str]:
-    """With residuals for what is asked for, and how that is missed."""
-    target = target_of(int(np.prod(light_field.shape[:4])), **asked)
+) -> tuple[Written, str, list[str]]:
+    """With residuals for what is asked for, how that is missed, and warnings."""
+    target, lines = target_of(int(np.prod(light_field.shape[:4])), **asked), []
     assert target is not None
-    found = supplemented(plain, light_field, 4.0, target)
-    return found, target.missed(len(found.content), found.quality.mean)
+    found = supplemented(plain, light_field, 4.0, target, warn=lines.append)
+    return found, target.missed(len(found.content), found.quality.mean), lines
 
 
 @pytest.mark.parametrize("db", [3.0, 10.0])
 def test_quality_that_the_scene_lacks(plain: Written, light_field: LightField, db: float) -> None:
-    found, missed = supplemented_for(plain, light_field, psnr=plain.quality.mean + db)
+    found, missed, (line,) = supplemented_for(plain, light_field, psnr=plain.quality.mean + db)
     assert missed == ""
+    paying = supplemented(plain, light_field, 4.0)
+    assert f": what is worth its bits ends at {paying.quality.mean:.2f} dB and " in line
     assert found.decoded.n_bytes == len(found.content) > len(plain.content)
     pairs = zip(light_field.views(), SanrFile(found.content).views(), strict=True)
     assert found.quality.mean == pytest.approx(np.mean([psnr_yuv(*pair) for pair in pairs]))
@@ -284,8 +286,8 @@ def test_quality_that_the_scene_lacks(plain: Written, light_field: LightField, d
 
 def test_bits_that_the_scene_does_not_use(plain: Written, light_field: LightField) -> None:
     asked = 2 * len(plain.content)
-    found, missed = supplemented_for(plain, light_field, max_size=asked)
-    assert missed == ""
+    found, missed, lines = supplemented_for(plain, light_field, max_size=asked)
+    assert (missed, lines) == ("", [])
     assert 0.95 * asked < len(found.content) <= asked
     assert found.quality.mean > plain.quality.mean + 1
     bpp = 1.5 * plain.decoded.bpp
@@ -293,16 +295,16 @@ def test_bits_that_the_scene_does_not_use(plain: Written, light_field: LightFiel
 
 
 def test_what_no_residuals_reach(plain: Written, light_field: LightField) -> None:
-    found, missed = supplemented_for(plain, light_field, psnr=90.0)
+    found, missed, _ = supplemented_for(plain, light_field, psnr=90.0)
     assert missed.startswith("psnr 90: asked for 90.00 dB, reached ")
     assert found.quality.mean > plain.quality.mean + 10
 
 
 def test_residuals_have_only_what_a_target_leaves(plain: Written, light_field: LightField) -> None:
-    free, _ = supplemented_for(plain, light_field, max_size=1e6)
+    free, *_ = supplemented_for(plain, light_field, max_size=1e6)
     for share in (0.2, 0.6):
         asked = round(len(plain.content) + share * (len(free.content) - len(plain.content)))
-        found, _ = supplemented_for(plain, light_field, max_size=asked)
+        found, *_ = supplemented_for(plain, light_field, max_size=asked)
         assert len(plain.content) < len(found.content) <= asked
     for asked in ({"max_size": len(plain.content)}, {"psnr": plain.quality.mean - 1}):
         assert supplemented_for(plain, light_field, **asked)[0] is plain

@@ -72,6 +72,7 @@ def supplemented(
     target: Target | None = None,
     hidden: Hidden | None = None,
     may_cost_more: bool = True,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> Written:
     """Add residuals to a file.
 
@@ -83,6 +84,8 @@ def supplemented(
             a higher lmbda; where it lacks more, a lower one.
         hidden: bool ``[H, W]`` of some views, pixels that get no residual.
         may_cost_more: Whether the lmbda may be lower.
+        warn: Called with a line before residuals are looked for that cost more, which takes a
+            while. Not where a target is but a limit: that asks for no more than is good.
 
     Returns:
         The file with residuals, and its quality; the same file if there are none.
@@ -96,7 +99,8 @@ def supplemented(
     least = OPTION_RANGES["lmbda"].least if may_cost_more else lmbda
     # It is good as it is, should memory be short or the original not be read any more.
     with suppress(LightFieldError, MemoryError):
-        for found in _Supplement(written, light_field, hidden or {}).files(lmbda, least, target):
+        supplement = _Supplement(written, light_field, hidden or {}, warn)
+        for found in supplement.files(lmbda, least, target):
             best = found
     return best
 
@@ -111,8 +115,15 @@ class _Coded(NamedTuple):
 class _Supplement:
     """Residuals of a file, at any lmbda."""
 
-    def __init__(self, written: Written, light_field: LightField, hidden: Hidden) -> None:
+    def __init__(
+        self,
+        written: Written,
+        light_field: LightField,
+        hidden: Hidden,
+        warn: Callable[[str], None],
+    ) -> None:
         self.written, self.light_field, self.hidden = written, light_field, hidden
+        self._warn = warn
         self.opened = written.decoded
         self.n_views = math.prod(light_field.grid)
 
@@ -134,6 +145,12 @@ class _Supplement:
         if target and target.exceeds(*_figures(found)):
             yield from self._nearer(best, target, found, lmbda, lmbda * _DEAREST)
         elif target and least < lmbda and target.falls_short(*_figures(found)):
+            if not target.is_limit:
+                self._warn(
+                    f"{target.label}: what is worth its bits ends at {found.quality.mean:.2f} dB "
+                    f"and {len(found.content)} bytes; residuals of single views make up the rest, "
+                    "and are dear"
+                )
             yield from self._nearer(best, target, found, lmbda, least)
 
     def _nearer(
