@@ -268,6 +268,13 @@ def test_what_nothing_hides_is_not_certain(render: Callable[..., Views]) -> None
     assert "certain" not in report.describe_geometry(replace(geometry, is_certain=True), (3, 3))
 
 
+def test_what_rounds_to_zero_has_no_sign(render: Callable[..., Views]) -> None:
+    geometry = found(render())
+    still = replace(geometry, near=0 * geometry.near + 0.001)
+    told = report.describe_geometry(still, (3, 3))
+    assert told.startswith("parallax: +0.00 (nearest) to +0.00 pixels per view; too little")
+
+
 @pytest.mark.parametrize("grid", [(1, 2), (2, 1)])
 def test_two_views_do_not_tell_which_end_is_nearest(grid: tuple[int, int]) -> None:
     render = load_example("synthetic").render

@@ -116,7 +116,7 @@ def describe_geometry(
             "chooses by short fits between a scene with layers and one without"
         )
     # The sweep's are the other way around, as those in the file are. Those that are 0 have no sign.
-    near, far = (0.0 - end for end in _range(geometry))
+    near, far = (round(-end, 2) + 0.0 for end in _range(geometry))
     parallax = geometry.parallax
     vertical = "up" if parallax.axes_reversed else "down"
     horizontal = "left" if parallax.axes_reversed != parallax.mirrored else "right"
