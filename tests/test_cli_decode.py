@@ -139,7 +139,10 @@ def test_decode_all_overwrites_only_if_told(tmp_path: Path, file: Path) -> None:
     (folder / "view_02_02.png").write_bytes(b"old")
     assert_refused(sanr("decode", file, "--all", "-o", folder), 2, "view_00_00.png exists")
     assert (folder / "view_02_02.png").read_bytes() == b"old"
-    assert_ok(sanr("decode", file, "--all", "-o", folder, "--force"))
+    (folder / "view_07_00.png").write_bytes(b"")
+    told = sanr("decode", file, "--all", "-o", folder, "--force")
+    assert_ok(told)
+    assert told.stderr.endswith("views of another light field stay in it: 1\n")
     assert (folder / "view_02_02.png").read_bytes() != b"old"
     assert (folder / "other.txt").read_text() == "kept"
     assert_refused(sanr("decode", file, "--all", "-o", file), 2, "is a file")

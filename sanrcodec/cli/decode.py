@@ -14,7 +14,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from sanrcodec.cli.messages import binary_result, result
+from sanrcodec.cli.messages import binary_result, note, result
 from sanrcodec.cli.options import SCALE, VIEW_POSITION, FilePath, file_argument
 from sanrcodec.cli.outputs import check_image, check_images
 from sanrcodec.decoder import SanrFile
@@ -169,6 +169,9 @@ def _write_all(job: _Job) -> _Done:
         write_view(paths[v, u], view, opened.bit_depth)
 
     n_views = sum(1 for _ in opened.map_views(write, scale=job.scale))
+    n_others = len({*folder.glob("view_*_*.png")}.difference(paths.values()))
+    if n_others:
+        note(f"{folder}: images named like views of another light field stay in it: {n_others}")
     return _Done(opened, folder, f"{n_views} views")
 
 
