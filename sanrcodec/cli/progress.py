@@ -37,9 +37,11 @@ class ProgressLine:
         if now - self._shown_at < self._interval_s and state.step < state.steps:
             return
         self._shown_at = now
+        is_last = state.step == state.steps
+        left = "the file is made and measured" if is_last else f"{clock(state.seconds_left)} left"
         line = (
             f"step {state.step}/{state.steps}  {state.bpp:.5f} bpp  "
-            f"PSNR-YUV {state.psnr_yuv:.2f} dB  {clock(state.seconds_left)} left"
+            f"PSNR-YUV {state.psnr_yuv:.2f} dB  {left}"
         )
         with suppress(OSError):
             if self._is_terminal:
