@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sanrcodec.arguments import real, whole
-from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.bitstream.header import StreamHeader, margin_limit
 from sanrcodec.errors import LightFieldError
 from sanrcodec.lightfield import LightField
 
@@ -231,7 +231,7 @@ def make_header(
     one_view = n_v * n_u == 1
     layers = min(profile["layers"], 1) if one_view else profile["layers"]
     parallax = parallax or Parallax(0.0)
-    limit = max(height, width) // 4 + 1
+    limit = margin_limit(height, width)
     margin_y, margin_x = (
         min(limit, math.ceil(parallax.extent * (n - 1) / 2) + 1) if layers and not one_view else 0
         for n in ((n_u, n_v) if parallax.transposed else (n_v, n_u))

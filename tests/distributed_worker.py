@@ -16,8 +16,12 @@ from conftest import synthetic
 import sanrcodec.encoder as encoder
 from sanrcodec.encoder import distributed
 from sanrcodec.encoder.fitting import fit
+from sanrcodec.encoder.guide import GeometryGuide
 from sanrcodec.encoder.model import SceneModel
+from sanrcodec.encoder.probe import Probe
 from sanrcodec.encoder.quantize import straight_through
+from sanrcodec.encoder.sweep import Geometry
+from sanrcodec.encoder.trim import _curvature
 from sanrcodec.errors import SanrError
 from sanrcodec.presets import PRESETS, PROFILES, Parallax, Preset, make_header
 
@@ -39,37 +43,45 @@ def replicas(ranks: distributed.Ranks) -> None:
 
 
 def exact(ranks: distributed.Ranks, device: torch.device) -> None:
-    """The mean of the ranks' gradients is that of one process, and so are the steps of a fit."""
-    light_field = synthetic((2, 3), (37, 26))
+    """The mean of the ranks' gradients is that of one process, and so is all else that decides."""
     torch.backends.cudnn.allow_tf32 = False
-    n = 2 * ranks.size  # views of a step
-    mine = slice(2 * ranks.rank, 2 * ranks.rank + 2)
-    for profile in ("default", "sanr"):
+    # Rows that do not divide, and fewer than three ranks can share.
+    for profile, height in (("default", 77), ("sanr", 37), ("default", 7)):
+        light_field = synthetic((2, 3), (height, 26))
         torch.manual_seed(0)
         header = make_header(light_field, PROFILES[profile], Parallax(3.0), 16)
         alone, model = SceneModel(header, device), SceneModel(header, device, ranks)
         alone.latents.data.normal_(std=2).round_()
         alone.weights.data.normal_(std=0.05)
         model.load_state_dict(alone.state_dict())
-        index = (torch.arange(n) % 6).to(device)
-        target, importance = torch.rand(n, 3, 37, 26).to(device), torch.rand(n).to(device)
-
-        found, expected = (
-            torch.autograd.grad(
-                m.loss(
-                    index[part], target[part], straight_through, 8.0, importance[part],
-                    torch.ones((), device=device),
-                )[0],
-                [m.latents, m.weights],
-            )
-            for m, part in ((model, mine), (alone, slice(n)))
-        )  # fmt: skip
-        for gradient, whole in zip(found, expected, strict=True):
-            ranks.average_(gradient)
-            assert whole.norm() > 0
-            assert (gradient - whole).norm() < 1e-4 * whole.norm()
+        index = torch.tensor([0, 5, 2, 0], device=device)
+        target, importance = torch.rand(4, 3, height, 26).to(device), torch.rand(4).to(device)
+        near, far = torch.randn(2, height, 26, device=device)
+        for level in (2, 1, 0):
+            costs, gradients = [], []
+            for m in (alone, model):
+                m.set_level(level)
+                cost, figures, scene = m.loss(
+                    index, target[:, :, m.rows.start : m.rows.stop], straight_through, 8.0,
+                    importance, torch.ones((), device=device),
+                )  # fmt: skip
+                if header.layers:
+                    cost = cost + GeometryGuide(m.band, Geometry(near, far, Parallax(3.0)))(scene)
+                gradients.append(torch.autograd.grad(cost, [m.latents, m.weights]))
+                costs.append(torch.stack([cost.detach(), *figures["view_mse"], figures["mse"]]))
+            ranks.average_(costs[1])
+            torch.testing.assert_close(*costs)
+            for whole, gradient in zip(*gradients, strict=True):
+                ranks.average_(gradient)
+                assert whole.norm() > 0
+                assert (gradient - whole).norm() < 1e-4 * whole.norm()
+        probes = [Probe(m, light_field, 3) for m in (alone, model)]
+        psnr = [probe.psnr_yuv() for probe in probes]
+        curvature = [_curvature(p.model, p, p.model.rounded_latents()) for p in probes]
+        assert psnr[1] == pytest.approx(psnr[0], abs=0.01)
+        assert (curvature[1] - curvature[0]).norm() < 1e-3 * curvature[0].norm()
         for fitted in (model, alone):
-            preset = Preset(steps=20, views_per_step=n)
+            preset = Preset(steps=20, views_per_step=4)
             fit(fitted, light_field, None, preset, lmbda=8.0, steps=20)
         torch.testing.assert_close(model.latents, alone.latents, rtol=0, atol=0.01)
         torch.testing.assert_close(model.weights, alone.weights, rtol=0, atol=0.01)

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.encoder import functions, kernels, scene, warp
+from sanrcodec.encoder.bands import Band
+from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.optimizer import Adam
 from sanrcodec.encoder.quantize import noisy_round, straight_through
@@ -37,9 +39,11 @@ TWINS = [
 ]
 
 
-def random_model(profile: str, device: str, height: int = 11, spread: float = 2.0) -> SceneModel:
-    header = make_header(synthetic((2, 3), (height, 16)), PROFILES[profile], Parallax(2.0), 16)
-    model = SceneModel(header, device)
+def random_model(
+    profile: str, device: str, spread: float = 2.0, ranks: Ranks = ALONE
+) -> SceneModel:
+    header = make_header(synthetic((2, 3), (11, 16)), PROFILES[profile], Parallax(2.0), 16)
+    model = SceneModel(header, device, ranks)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter, width in ((model.latents, spread), (model.weights, 0.05)):
@@ -78,9 +82,12 @@ def per_tensor(model: SceneModel) -> tuple[dict[str, Tensor], list[Tensor]]:
 
 
 def whole(device: str) -> None:
-    """A scene, its views and its bits, at two sizes and of both kinds of profiles."""
-    for profile, levels in (("default", (0, 1)), ("sanr", (0,))):
-        model = random_model(profile, device)
+    """A scene, its views and its bits, at two sizes and of both kinds of profiles; a band of it."""
+    for profile, levels, ranks in (
+        ("default", (0, 1), ALONE), ("sanr", (0,), ALONE), ("default", (0, 1), Ranks(1, 3)),
+        ("sanr", (0,), Ranks(1, 3)),
+    ):  # fmt: skip
+        model = random_model(profile, device, ranks=ranks)
         weights, parameters = per_tensor(model)
         index = torch.tensor([4, 1, 2], device=device)
 
@@ -207,7 +214,7 @@ def layers(device: str) -> None:
             make_header(synthetic((2, 3), (11, 16)), PROFILES["default"], Parallax(2.0), 16),
             layers=n_layers, features=features, margin_y=margin, margin_x=2 * margin // 3,
         )  # fmt: skip
-        part = Views(header, device, level)
+        part = Views(Band(header, level=level), device)
         height, width = level_shape(header.canvas, level)
         textures = normal(n_layers, features + (n_layers > 1), 2 * height, 2 * width)
         if n_layers > 1:  # also beyond 0..1, where nothing may come of it

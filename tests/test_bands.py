@@ -1,33 +1,91 @@
 # SPDX-License-Identifier: MIT
-"""Rows of a scene that several processes compute; what they exchange is in test_distributed.py."""
+"""Rows that each of several processes computes; what they exchange is in test_distributed.py."""
 
 from __future__ import annotations
+
+from itertools import chain
 
 import pytest
 from conftest import synthetic
 
+from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.presets import PROFILES, Parallax, make_header
 
 torch = pytest.importorskip("torch")
 
 from sanrcodec.bitstream.grids import level_shape  # noqa: E402
-from sanrcodec.encoder.bands import Bands  # noqa: E402
+from sanrcodec.encoder.bands import Band  # noqa: E402
 from sanrcodec.encoder.distributed import Ranks  # noqa: E402
+from sanrcodec.encoder.loss import outlier_block  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
+from sanrcodec.encoder.schedule import SCHEDULES  # noqa: E402
+
+LEVELS = sorted({phase.level for schedule in SCHEDULES.values() for phase in schedule.phases})
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
-def test_bands_have_each_row_once(size: int) -> None:
-    for height in range(1, 20):
-        bands = [Bands(height, Ranks(rank, size)) for rank in range(size)]
-        assert len({len(band.rows) for band in bands}) == 1
-        assert len(bands[0].rows) == -(-height // size)
-        whole = []
-        for band, (place, mine) in zip(bands, bands[0].parts(2), strict=True):
-            computed = [2 * row + i for row in band.rows for i in (0, 1)]
-            assert computed[mine] == list(range(2 * height))[place]
-            whole += computed[mine]
-        assert whole == list(range(2 * height))
+def bands(header: StreamHeader, n: int, level: int) -> list[Band]:
+    return [Band(header, Ranks(rank, n), level) for rank in range(n)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("level", LEVELS)
+def test_each_row_counts_once(n: int, level: int) -> None:
+    one = torch.ones(())
+    for height in (1, 3, 8, 21, 37, 64, 101):
+        header = make_header(synthetic((3, 2), (height, 80)), PROFILES["default"], Parallax(2), 16)
+        found = bands(header, n, level)
+        whole, canvas = (level_shape(s, level)[0] for s in ((height, 80), header.canvas))
+        block = outlier_block(level)
+        # Those that do not count do rows of others.
+        weights = [float(band.part(one)) / n for band in found]
+        count = [band for band, weight in zip(found, weights, strict=True) if weight]
+        assert list(chain(*(band.rows for band in count))) == list(range(whole))
+        assert list(chain(*(band.counted for band in count))) == list(range(canvas))
+        for band, of_whole, weight in zip(found, bands(header, n, 0), weights, strict=True):
+            assert weight in (0, pytest.approx(len(band.rows) / whole))
+            assert band.rows.start % block == 0
+            assert band.rows.start << level == of_whole.rows.start
+            assert band.rows
+            assert set(band.counted) <= set(band.window) <= set(range(canvas))
+        for part in (
+            weights,
+            [float(band.part(one, block)) / n for band in found],
+            [float(band.part_of_canvas(one)) / n for band in found],
+        ):
+            assert sum(part) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("profile", "size", "extent"),
+    [
+        ("default", (101, 19), 3.0),
+        ("sanr", (101, 19), 3.0),
+        ("default", (37, 19), 30.0),  # margins do not hold the parallax
+    ],
+)
+@pytest.mark.parametrize("level", LEVELS)
+def test_rows_of_views_are_those_of_the_whole(
+    profile: str, size: tuple[int, int], extent: float, level: int
+) -> None:
+    """The scene's window has all that they look at, also where the canvas ends."""
+    header = make_header(synthetic((3, 2), size), PROFILES[profile], Parallax(extent), 16)
+    index, found = torch.tensor([0, 5, 2]), []
+    for ranks in (Ranks(), *(Ranks(rank, 3) for rank in range(3))):
+        model = SceneModel(header, ranks=ranks)
+        torch.manual_seed(0)
+        model.latents.data.normal_(std=2).round_()
+        model.weights.data.normal_(std=0.05)
+        model.set_level(level)
+        weights, _ = model.quantized_weights()
+        if "geometry.output.bias" in weights:  # disparities in eighths, about as large as allowed
+            weights["geometry.output.bias"] = weights["geometry.output.bias"] + extent / 10
+        scene = model.scene(model.latents, weights)
+        found.append(model.views(scene, weights, index).detach())
+        assert len(model.band.rows) < found[0].shape[2] or ranks.size == 1
+        if scene.disparities is not None:
+            assert scene.disparities.shape[1] == len(model.band.window)
+    whole, *parts = found
+    torch.testing.assert_close(torch.cat(parts, 2), whole, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("profile", ["default", "sanr"])

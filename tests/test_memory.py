@@ -73,13 +73,13 @@ def test_processes_share_what_a_fit_needs(monkeypatch: pytest.MonkeyPatch) -> No
     four, gpu = Ranks(0, 4), torch.device("cuda", 0)
     with pytest.raises(SanrError, match=r"2\.0 megapixels needs about 14\.0 GB .* on cuda:0, 7\.0"):
         memory.check_memory(2 * 10**6, True, gpu)
-    memory.check_memory(2 * 10**6, True, gpu, four)  # 5.6 GB each
+    memory.check_memory(2 * 10**6, True, gpu, four)  # 4.6 GB each
     with pytest.raises(SanrError, match=r"on cuda:0, 7\.0 GB are free"):
-        memory.check_memory(2_600_000, True, gpu, four)
-    memory.check_memory(10**6, True, CPU, four)  # 6.1 GB together
-    with pytest.raises(SanrError, match=r"8\.5 GB of memory on cpu for 4 processes, 7\.0 GB"):
-        memory.check_memory(1_400_000, True, CPU, four)
-    memory.check_memory(1_400_000, True, CPU)
+        memory.check_memory(3_200_000, True, gpu, four)
+    memory.check_memory(10**6, True, CPU, four)  # 4.9 GB together
+    with pytest.raises(SanrError, match=r"8\.9 GB of memory on cpu for 4 processes, 7\.0 GB"):
+        memory.check_memory(1_800_000, True, CPU, four)
+    memory.check_memory(1_800_000, True, CPU)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")

@@ -22,6 +22,7 @@ from sanrcodec.bitstream.header import StreamHeader  # noqa: E402
 from sanrcodec.bitstream.latents import latent_bits  # noqa: E402
 from sanrcodec.encoder import scene as twins  # noqa: E402
 from sanrcodec.encoder import views  # noqa: E402
+from sanrcodec.encoder.bands import Band  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
 from sanrcodec.encoder.warp import half_samples  # noqa: E402
 from sanrcodec.lightfield import LightField  # noqa: E402
@@ -164,7 +165,7 @@ def test_warp(n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, columns = slice(0, DEFAULT.height), slice(0, DEFAULT.width)
     integers = layer.sample(layer.positions(place, rows, columns))
 
-    synthesis = views.Views(DEFAULT, "cpu")
+    synthesis = views.Views(Band(DEFAULT), "cpu")
     base = synthesis.pixels + torch.tensor(place.shift).reshape(2, 1, 1, 1) / 32
     angular = torch.tensor(place.angular).reshape(2, 1, 1, 1).expand(2, 1, DEFAULT.height, 1) / 256
     doubled = half_samples(torch.tensor(texture_q, dtype=torch.float32) * Q12)
@@ -184,7 +185,7 @@ def test_view_network(header: StreamHeader) -> None:
     rows, columns = slice(0, size[0]), slice(0, size[1])
     integers = network(place, features_q.reshape(header.features, -1), rows, columns)
     seen_from = views.coordinates(header, torch.tensor([place.angular]) / 256)
-    floats = views.ViewNetwork(header, "cpu")(
+    floats = views.ViewNetwork(Band(header), "cpu")(
         seen_from, torch.tensor(features_q)[None] * Q12, model.floats
     )[0]
     near(integers.reshape(floats.shape) * Q12, floats, 0.0005)

@@ -144,7 +144,7 @@ class Scene:
         header = make_header(field, PROFILES["default"], geometry.parallax, gain=16)
         self.model, self.lmbda = SharedModel(header, device), lmbda
         self.model.gain = (lmbda / UNIT_LMBDA) ** 0.5
-        self.guide = GeometryGuide(header, geometry.to(device))
+        self.guide = GeometryGuide(self.model.band, geometry.to(device))
         self.optimizer = Adam(self.model.latents, 0.0)
         self.count = torch.zeros((), device=device)
         samples = torch.tensor(field.samples.reshape(-1, *field.shape[2:]), device=device)

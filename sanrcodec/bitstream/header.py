@@ -13,7 +13,13 @@ from sanrcodec.bitstream.varint import pack_varint, unpack_varint
 from sanrcodec.errors import CorruptSectionError, LimitError
 from sanrcodec.lightfield import MAX_GRID, MAX_SIZE, MAX_VIEWS
 
-__all__ = ["FIELD_RANGES", "MAX_CANVAS_PIXELS", "MAX_SCENE_SAMPLES", "StreamHeader"]
+__all__ = [
+    "FIELD_RANGES",
+    "MAX_CANVAS_PIXELS",
+    "MAX_SCENE_SAMPLES",
+    "StreamHeader",
+    "margin_limit",
+]
 
 MAX_CANVAS_PIXELS = 1 << 28
 MAX_SCENE_SAMPLES = 1 << 30
@@ -23,6 +29,11 @@ def _field(low: int, high: int, meaning: str) -> int:
     """A field of the header: an unsigned varint in ``low..high``, in the order of the class."""
     declared: int = field(metadata={"range": (low, high), "meaning": meaning})
     return declared
+
+
+def margin_limit(height: int, width: int) -> int:
+    """The largest margin of views of so many pixels."""
+    return max(height, width) // 4 + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +107,7 @@ class StreamHeader:
             raise LimitError(
                 f"canvas of {self.canvas[0]} x {self.canvas[1]} pixels exceeds {MAX_CANVAS_PIXELS}"
             )
-        limit = max(self.height, self.width) // 4 + 1
+        limit = margin_limit(self.height, self.width)
         if max(self.margin_y, self.margin_x) > limit:
             raise LimitError(
                 f"margins of {self.margin_y} and {self.margin_x} pixels exceed {limit}, "

@@ -57,15 +57,24 @@ class ViewBatches:
         light_field: Whose views are read, one after the other.
         order: int64 ``[n, B]``, the views of each step.
         device: Of the targets.
+        rows: Of the views that are kept; all of them by default.
 
     Attributes:
         index: int64 ``[B]``, the views of the step that was loaded last. Like the samples it keeps
             its place on the device, so that a CUDA graph can read it.
     """
 
-    def __init__(self, light_field: LightField, order: np.ndarray, device: torch.device) -> None:
+    def __init__(
+        self,
+        light_field: LightField,
+        order: np.ndarray,
+        device: torch.device,
+        rows: range | None = None,
+    ) -> None:
         self.light_field, self.order = light_field, order
-        shape = (order.shape[1], *light_field.shape[2:])
+        _, _, height, width, n_channels = light_field.shape
+        self._rows = rows = range(height) if rows is None else rows
+        shape = order.shape[1], len(rows), width, n_channels
         # Not every torch computes with uint16: its bits travel as int16.
         dtype = torch.uint8 if light_field.samples.dtype == np.uint8 else torch.int16
         self.index = torch.zeros(order.shape[1], dtype=torch.int64, device=device)
@@ -104,7 +113,7 @@ class ViewBatches:
         self._request()
 
     def targets(self) -> Tensor:
-        """The loaded views, float32 ``[B, C, H, W]``: YCbCr with chroma around 0, or gray."""
+        """The loaded rows, float32 ``[B, C, h, W]``: YCbCr with chroma around 0, or gray."""
         samples = self._samples
         if samples.dtype == torch.int16:
             samples = samples.int() & 0xFFFF
@@ -127,6 +136,7 @@ class ViewBatches:
         samples = batch.samples.numpy()
         if samples.dtype == np.int16:
             samples = samples.view(np.uint16)
+        rows = slice(self._rows.start, self._rows.stop)
         for target, i in zip(samples, index.tolist(), strict=True):
-            target[...] = self.light_field.view(*divmod(i, self.light_field.grid[1]))
+            target[...] = self.light_field.view(*divmod(i, self.light_field.grid[1]))[rows]
         return batch

@@ -84,32 +84,15 @@ class Ranks:
             x /= self.size
 
     def mean(self, x: Tensor) -> Tensor:
-        """The mean over the ranks, whose gradient is that of the sum of all ranks' costs."""
+        """The mean over the ranks, of which all must make the same cost.
+
+        So its gradient is the same everywhere, and not exchanged: what is behind ``x`` gets it on
+        each rank, and the mean over the ranks of what comes of that is the gradient of the cost.
+        """
         if self.size == 1:
             return x
         mean: Tensor = _Mean.apply(x, self)  # type: ignore[no-untyped-call]
         return mean
-
-    def all_gather(self, x: Tensor) -> Tensor:
-        """What all ranks have, ``[size, *shape]`` of tensors of one shape."""
-        gathered = x.new_empty(self.size, *x.shape)
-        with _peers():
-            _renamed("all_gather_single", "all_gather_into_tensor")(
-                gathered.flatten(0, 1), x.contiguous(), group=self._group
-            )
-        return gathered
-
-    def scatter_sum(self, x: Tensor) -> Tensor:
-        """This rank's part of the sum of all ranks' ``[size, *shape]``, which is overwritten."""
-        with _peers():
-            if not self.uses_nccl:  # older gloo cannot scatter sums
-                dist.all_reduce(x, group=self._group)
-                return x[self.rank].clone()
-            mine = torch.empty_like(x[0])
-            _renamed("reduce_scatter_single", "reduce_scatter_tensor")(
-                mine, x.flatten(0, 1), group=self._group
-            )
-        return mine
 
     def follow(self, *values: float) -> list[float]:
         """Return rank 0's values."""
@@ -153,17 +136,14 @@ class _Mean(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
         """Average."""
-        ctx.ranks = ranks
         mean = x.clone()
         ranks.average_(mean)
         return mean
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """A share of the gradients of all ranks."""
-        gradient = gradients[0].clone()
-        ctx.ranks.average_(gradient)
-        return gradient, None
+        """Pass the gradient on."""
+        return gradients[0], None
 
 
 ALONE = Ranks()
@@ -233,12 +213,6 @@ def _peers() -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise SanrError(f"lost another process of this job ({reason})") from None
-
-
-def _renamed(new: str, old: str) -> Callable[..., Any]:
-    """A collective by its name since torch 2.13, or by the one before."""
-    found: Callable[..., Any] = getattr(dist, new if hasattr(dist, new) else old)
-    return found
 
 
 def _attempt(make: Callable[[], T]) -> tuple[T | None, SanrError | None]:

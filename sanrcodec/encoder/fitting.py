@@ -103,13 +103,13 @@ def fit(
 
     Args:
         model: From its initial state; the same on all of its ranks, and again afterwards. They
-            share the scene, the rate and the views of each step.
+            share the rows of the views of each step, and its rate.
         light_field: What to fit.
         geometry: From the plane sweep, or None.
         exposure: Of the light field; by default all views are alike. Dead ones take no part, and
             keep the gain that :func:`~sanrcodec.encoder.gains.start_gains` gave them.
-        preset: Rates, and views per step. The ranks share these evenly, with a few more if they do
-            not divide, and one each at least: neither fewer steps nor larger batches pay off.
+        preset: Rates, and views per step, which are the same for any number of ranks: neither
+            fewer steps nor larger batches pay off.
         lmbda: Weight of the rate in ``D + lmbda * R``.
         steps: Planned steps.
         schedule: What happens when.
@@ -137,12 +137,10 @@ def fit(
     device, ranks = model.latents.device, model.ranks
     exposure = exposure or Exposure(np.ones(light_field.grid))
     seen = np.flatnonzero(~exposure.is_dead)
-    batch = min(-(-preset.views_per_step // ranks.size), len(seen))
-    order = order_of_views(seen, batch * ranks.size, steps, seed)
-    mine = order[:, ranks.rank * batch : (ranks.rank + 1) * batch]
+    order = order_of_views(seen, min(preset.views_per_step, len(seen)), steps, seed)
     # All ranks draw the same noise: each computes a part of the same scene.
     seed_random_numbers(device, seed)
-    with closing(ViewBatches(light_field, mine, device)) as views:
+    with closing(ViewBatches(light_field, order, device, model.rows)) as views:
         run = Steps(
             model,
             views,

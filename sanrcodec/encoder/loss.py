@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sanrcodec.metrics import PLANE_WEIGHTS
 
-__all__ = ["color_outliers", "mse_yuv", "plane_errors", "plane_means"]
+__all__ = ["color_outliers", "mse_yuv", "outlier_block", "plane_errors", "plane_means"]
 
 _PEAK_SQUARED = 255.0**2
 _OUTLIER_BLOCK = 4  # pixels of whole views
@@ -51,6 +51,11 @@ def _plane_weights(device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(PLANE_WEIGHTS, device=device, dtype=dtype)
 
 
+def outlier_block(level: int) -> int:
+    """Pixels along each side of a block of :func:`color_outliers`."""
+    return max(1, _OUTLIER_BLOCK >> level)
+
+
 def color_outliers(squares: Tensor, mse: Tensor, level: int = 0) -> Tensor:
     """By how much the chroma of small blocks is worse than its view, ``[B]``, in levels squared.
 
@@ -61,11 +66,12 @@ def color_outliers(squares: Tensor, mse: Tensor, level: int = 0) -> Tensor:
     Args:
         squares: ``[B, C, H, W]``, squared errors in 0..1.
         mse: ``[B]``, error of each view, as :func:`mse_yuv` gives it.
-        level: Of the views, which are smaller by ``2**level``; so are the blocks.
+        level: Of the views, which are smaller by ``2**level``; so are the blocks, see
+            :func:`outlier_block`.
     """
     if squares.shape[1] == 1:
         return torch.zeros_like(mse)
-    size = max(1, _OUTLIER_BLOCK >> level)
+    size = outlier_block(level)
     blocks = F.avg_pool2d(squares[:, 1:], size, ceil_mode=True) * _PEAK_SQUARED
     least = (_OUTLIER * mse).clamp(min=_LEAST_OUTLIER)
     return F.relu(blocks - least[:, None, None, None]).mean((2, 3)).sum(1)

@@ -19,9 +19,9 @@ __all__ = ["check_memory", "free_bytes", "is_out_of_memory", "told_when_out_of_m
 # 512 to 2048 pixels a side, rounded down. A fit that passes may still be too large, but none is
 # refused that fits.
 _BYTES_PER_PIXEL = {"cpu": (2000, 3800), "cuda": (4000, 7000)}
-# Of that, what each of several processes needs: the rest, bands of the scene and views of a step,
-# is shared. Two needed 0.61 and 0.66 each of what one did (CPU, CUDA), four 0.42.
-_NOT_SHARED = 0.2
+# Of that, what each of several processes needs: the rest, bands of rows of the views and of the
+# scene, is shared. Two needed 0.52 and 0.57 each of what one did (CPU, CUDA), four 0.31 and 0.33.
+_NOT_SHARED = 0.1
 
 
 def check_memory(

@@ -14,15 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sanrcodec.bitstream.grids import LATENT_MAX, level_shape
+from sanrcodec.bitstream.grids import LATENT_MAX
 from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.tensors import Weights
 from sanrcodec.bitstream.weights import SHIFT_MAX
-from sanrcodec.encoder.bands import Bands
+from sanrcodec.encoder.bands import Band
 from sanrcodec.encoder.distributed import ALONE, Ranks
 from sanrcodec.encoder.functions import clamp
 from sanrcodec.encoder.images import block_means
-from sanrcodec.encoder.loss import color_outliers, mse_yuv, plane_errors, plane_means
+from sanrcodec.encoder.loss import (
+    color_outliers,
+    mse_yuv,
+    outlier_block,
+    plane_errors,
+    plane_means,
+)
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights
 from sanrcodec.encoder.rate import LatentRate
@@ -42,7 +48,7 @@ class _Parts(NamedTuple):
     rate: LatentRate
     scene: Scene
     views: Views
-    bands: Bands
+    band: Band
 
 
 class SceneModel(nn.Module):
@@ -51,13 +57,17 @@ class SceneModel(nn.Module):
     Args:
         header: Shape of the scene.
         device: Where the parameters live.
-        ranks: The processes that share the steps of a fit. Of the latents' bits each estimates
-            those of its share, of which the mean over the ranks is exact.
+        ranks: The processes that share the steps of a fit. Each computes a band of the rows of all
+            views, and what that sees of the scene. Of the latents' bits each estimates those of its
+            share, of which the mean over the ranks is exact.
 
     Attributes:
         latents: All latents, float32 ``[N]`` in steps.
         weights: All weights, float32 ``[n]``, as differences to their defaults.
         latent_vector, weight_vector: How grids and tensors lie in them.
+        level: Of the canvas, at which the model works.
+        band: Rows of the views that this rank computes; all of them if it is alone.
+        rows: The same, of whole views.
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class SceneModel(nn.Module):
         self.weights = nn.Parameter(torch.zeros(self.weight_vector.size, device=device))
         self._at: dict[int, _Parts] = {}
         self.set_level(0)
+        self.rows = self.band.rows
 
     def set_level(self, level: int) -> None:
         """Work at the size of a level from now on.
@@ -82,19 +93,20 @@ class SceneModel(nn.Module):
         and free of bits, which suits a fit that has not begun with them.
 
         Args:
-            level: 0 for whole views; less than there are levels of texture and of geometry.
+            level: 0 for whole views; less than there are levels of texture and of geometry, and at
+                most 2 if there are several ranks.
         """
         header, ranks, device = self.header, self.ranks, self.latents.device
         if level not in self._at:
-            share = ranks.rank, ranks.size
+            share, band = (ranks.rank, ranks.size), Band(header, ranks, level)
             self._at[level] = _Parts(
                 LatentRate(header, self.latent_vector, device, share, level),
                 Scene(header, level),
-                Views(header, device, level),
-                Bands(level_shape(header.canvas, level)[0], ranks),
+                Views(band, device),
+                band,
             )
         self.level = level
-        self.rate, self.scene_part, self.views_part, self._bands = self._at[level]
+        self.rate, self.scene_part, self.views_part, self.band = self._at[level]
 
     def quantized_weights(self) -> tuple[FloatWeights, Tensor]:
         """Real weights after rounding (straight-through), per tensor, and their bits, ``[]``."""
@@ -110,39 +122,41 @@ class SceneModel(nn.Module):
         bits: Tensor = self.rate(latents, weights)
         return bits
 
-    def scene(self, latents: Tensor, weights: FloatWeights) -> FloatScene:
-        """Canonical scene of quantized latents ``[N]``."""
-        scene: FloatScene = self.scene_part(self.latent_vector.planes(latents), weights)
-        return scene
-
-    def joint_scene(
+    def scene(
         self, latents: Tensor, weights: FloatWeights, known: Known | None = None
     ) -> FloatScene:
-        """The same scene, of which each rank computes a band of rows; see :class:`Bands`.
-
-        Collective: latents and weights must be the same on all ranks, and so must the parts that
-        are known.
+        """Canonical scene, of the rows that this rank's band of the views can see.
 
         Args:
             latents: Quantized, ``[N]``.
             weights: Real weights per tensor.
-            known: Of the same latents.
+            known: Parts of the scene that are not computed again; gets those that are computed.
         """
-        bands, known = self._bands, Known() if known is None else known
+        known = Known() if known is None else known
 
-        def joined() -> FloatScene:
+        def seen() -> FloatScene:
             planes = self.latent_vector.planes(latents)
-            band: FloatScene = self.scene_part(planes, weights, bands.rows, known)
-            textures, *others = band
-            rest = (None if part is None else bands.join(part) for part in others)
-            return FloatScene(bands.join(textures), *rest)
+            scene: FloatScene = self.scene_part(planes, weights, self.band.window, known)
+            return scene
 
-        return known.once("scene", joined)
+        return known.once("scene", seen)
 
     def views(self, scene: FloatScene, weights: FloatWeights, index: Tensor) -> Tensor:
-        """Colors ``[B, C, H, W]`` of the views ``v * U + u``, see :class:`Views`."""
+        """Colors ``[B, C, h, W]`` of the views ``v * U + u``, of this rank's rows of them.
+
+        See :class:`Views`.
+        """
         views: Tensor = self.views_part(scene, weights, index)
         return views
+
+    def errors(self, views: Tensor, target: Tensor) -> Tensor:
+        """:func:`plane_errors` ``[B, C]`` of whole views, the same on all ranks; collective.
+
+        Args:
+            views: ``[B, C, h, W]``, this rank's rows.
+            target: Likewise.
+        """
+        return self.band.mean(plane_errors(views, target))
 
     def loss(
         self,
@@ -156,12 +170,13 @@ class SceneModel(nn.Module):
         """Rate-distortion cost ``D + lmbda * R`` of some views.
 
         D is the mean squared error of which PSNR-YUV is the decibel, R the estimated bits of the
-        whole file per pixel of one view. Collective: each rank brings views of its own, and the
-        mean over the ranks of the costs, and of their gradients, is that of all views together.
+        whole file per pixel of one view. Collective: the mean over the ranks of the costs, and of
+        their gradients, is what one process would find.
 
         Args:
-            index: int64 ``[B]``.
-            target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
+            index: int64 ``[B]``, the same on all ranks.
+            target: ``[B, C, h, W]``, this rank's rows of whole views, as :meth:`views` gives them
+                at level 0.
             quantize: Latents ``[n]`` -> quantized latents.
             lmbda: Weight of the rate.
             importance: ``[B]``, factor of each view's error in the cost; 1 by default.
@@ -169,7 +184,8 @@ class SceneModel(nn.Module):
                 by default.
 
         Returns:
-            Cost, figures (``bits``, ``mse``, and ``view_mse`` of each view), and the scene.
+            Cost, figures (``bits`` of this rank's share, ``mse``, and ``view_mse`` of each view),
+            and the scene.
         """
         weights, weight_bits = self.quantized_weights()
         vector = self.latent_vector
@@ -180,22 +196,20 @@ class SceneModel(nn.Module):
         if self.level:
             latents = F.pad(latents, (0, vector.size - len(active)))
         bits = self.latent_bits(latents, weights) + weight_bits
-        scene = self.joint_scene(latents, weights)
+        scene = self.scene(latents, weights)
         views = self.views(scene, weights, index)
         target = block_means(target, 1 << self.level)
         squares = F.mse_loss(views, target, reduction="none")
-        errors = plane_means(squares)
-        cost = mse_yuv(
-            self.ranks.mean(_mean_of_views(errors, importance))
-        ) + lmbda * self._per_pixel(bits)
+        errors = self.band.mean(plane_means(squares))
+        cost = mse_yuv(_mean_of_views(errors, importance)) + lmbda * self._per_pixel(bits)
         errors = errors.detach()
         # Of each view, and of all.
         view_mse, mse = mse_yuv(torch.cat([errors, errors.mean(0, keepdim=True)])).split(
             [len(errors), 1]
         )
         if color_weight is not None:
-            outliers = color_outliers(squares, view_mse, self.level)
-            cost = cost + color_weight * outliers.mean()
+            outliers = color_outliers(squares, view_mse, self.level).mean()
+            cost = cost + color_weight * self.band.part(outliers, outlier_block(self.level))
         figures = {"bits": bits.detach(), "mse": mse[0], "view_mse": view_mse}
         return cost, figures, scene
 
@@ -216,7 +230,7 @@ class SceneModel(nn.Module):
         Args:
             latents: Integers ``[N]``.
             index: int64 ``[B]``, the views by which to judge.
-            target: ``[B, C, H, W]``, these views at the size of the level.
+            target: ``[B, C, h, W]``, this rank's rows of these views, at the size of the level.
             known: Parts of the scene that are not computed again; gets those that are computed.
             group: Of the tensor that has changed since ``before``.
             before: Earlier figures, of which what the tensor cannot change is taken.
@@ -227,8 +241,8 @@ class SceneModel(nn.Module):
         if before is not None and group == "arm":
             mse = before[0]
         else:
-            views = self.views(self.joint_scene(latents, weights, known), weights, index)
-            mse = mse_yuv(_mean_of_views(plane_errors(views, target), importance))
+            views = self.views(self.scene(latents, weights, known), weights, index)
+            mse = mse_yuv(_mean_of_views(self.errors(views, target), importance))
         if before is not None and group != "arm":
             latent_bits = before[1]
         else:
@@ -252,7 +266,8 @@ class SceneModel(nn.Module):
 
         Args:
             index: int64 ``[B]``, the views by which to judge.
-            target: ``[B, C, H, W]``, whole views as :meth:`views` gives them at level 0.
+            target: ``[B, C, h, W]``, this rank's rows of whole views, as :meth:`views` gives them
+                at level 0.
             lmbda: Weight of the rate.
         """
         latents = self.rounded_latents()

@@ -75,11 +75,10 @@ def _tried(run: Steps, state: LastGood, levels: list[int]) -> dict[int, float]:
 
 
 def _on_cuda(run: Steps, level: int) -> float:
-    header, n_ranks = run.model.header, run.model.ranks.size
-    n_pixels = header.height * header.width * 0.25**level
+    model = run.model
+    n_pixels = model.header.height * model.header.width * 0.25**level / model.ranks.size
     slower = _CUDA_BYTES_PER_SECOND / _copied_per_second(run.device)
-    per_pixel = _CUDA_SECONDS_PER_PIXEL / n_ranks
-    per_pixel += _CUDA_SECONDS_PER_PIXEL_OF_VIEW * len(run.views.index)
+    per_pixel = _CUDA_SECONDS_PER_PIXEL + _CUDA_SECONDS_PER_PIXEL_OF_VIEW * len(run.views.index)
     seconds = _CUDA_SECONDS + slower * per_pixel * n_pixels
     return seconds if runs_on(run.count) else _WITHOUT_KERNELS * seconds
 

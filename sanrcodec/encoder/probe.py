@@ -17,7 +17,6 @@ from torch import Tensor
 from sanrcodec.color import RGB_FROM_YCC, YCC_FROM_RGB
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.images import block_means, color_planes
-from sanrcodec.encoder.loss import plane_errors
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import PLANE_WEIGHTS, PSNR_CAP, psnr_yuv
@@ -106,7 +105,7 @@ class Probe:
         for begin in range(0, len(self.index), n_views):
             index, target = self.batch(self.index[begin : begin + n_views])
             target = block_means(target, 1 << self.model.level)
-            errors = plane_errors(self._shown(self.model.views(scene, weights, index)), target)
+            errors = self.model.errors(self._shown(self.model.views(scene, weights, index)), target)
             # Views without light are exact, and count as the measure of quality counts them.
             planes = (-10 * torch.log10(errors / 255.0**2)).clamp(max=PSNR_CAP)
             levels.append(_combined(planes))
@@ -120,17 +119,22 @@ class Probe:
         return color_planes(samples, self._matrix)
 
     def views(self) -> tuple[Tensor, Tensor]:
-        """Index ``[B]`` and targets ``[B, C, H, W]`` of all its views."""
+        """Index ``[B]`` of all its views, and targets as those of :meth:`batch`."""
         return self.batch(self.index)
 
     def batch(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Index ``[B]`` and targets ``[B, C, H, W]`` of some views, on the device of the model."""
+        """Index ``[B]`` of some views, and targets: the rank's rows of them, ``[B, C, h, W]``.
+
+        Both are on the device of the model.
+        """
         device, n_u = self._matrix.device, self.light_field.grid[1]
-        samples = np.stack([self.light_field.view(*divmod(number, n_u)) for number in numbers])
+        rows = slice(self.model.rows.start, self.model.rows.stop)
+        views = (self.light_field.view(*divmod(number, n_u)) for number in numbers)
+        samples = np.stack([view[rows] for view in views])
         # Whole samples are a quarter of the bytes that go to a device.
         whole = samples.astype(np.int32) if samples.dtype == np.uint16 else samples
-        views = torch.from_numpy(whole).to(device).float() / self._peak
-        return torch.tensor(numbers, device=device), color_planes(views, self._matrix)
+        targets = torch.from_numpy(whole).to(device).float() / self._peak
+        return torch.tensor(numbers, device=device), color_planes(targets, self._matrix)
 
 
 def _combined(planes: Tensor) -> Tensor:

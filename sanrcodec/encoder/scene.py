@@ -18,6 +18,7 @@ from torch import Tensor
 from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import GEOMETRY, LATENT_MAX, SLOPES, level_shape
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.bands import of_rows, rows_of_each, widened, within
 from sanrcodec.encoder.functions import clamp, clamp_inward, dense, smooth_axis, upsample_axis
 from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.parameters import Planes
@@ -71,11 +72,12 @@ class Pyramids(Part):
         """By trunk ``[n_layers, n_levels, len(rows), Wc]``: all levels on rows of the canvas."""
         rows = range(level_shape(self.canvas, self.level)[0]) if rows is None else rows
         windows = self._windows(rows)
+        planes = _seen(planes, windows)
         # Of each layer what comes next to each other, coarse to fine.
         layers: dict[tuple[str, int], list[Tensor]] = {}
         for level in range(max(windows), self.level, -1):
             for name in self.groups:
-                for i, plane in enumerate(self._planes(planes, name, level, windows)):
+                for i, plane in enumerate(self._planes(planes, name, level)):
                     layers.setdefault((name, i), []).append(plane[None])
             if level > self.level + 1:
                 whole = self._doubled(layers.values(), level - 1, windows)
@@ -89,13 +91,13 @@ class Pyramids(Part):
             if own := [layer for key, layer in layers.items() if key[0] == name]:
                 whole = self._doubled(own, self.level, windows)
                 stacks.append(whole.unflatten(0, (len(groups), -1)))
-            if finest := self._planes(planes, name, self.level, windows):
+            if finest := self._planes(planes, name, self.level):
                 stacks.append(torch.stack(finest)[:, None])
             found[name] = stacks[0] if len(stacks) == 1 else torch.cat(stacks, 1)
             if self.level:
                 for axis in (-2, -1):
                     found[name] = smooth_axis(found[name], _SMOOTHING_TAPS, axis)
-                smooth = _of_rows(found[name], _within(rows, windows[self.level]))
+                smooth = of_rows(found[name], within(rows, windows[self.level]))
                 n_zero = len(self.levels[name]) - smooth.shape[1]
                 found[name] = F.pad(smooth, (0, 0, 0, 0, 0, n_zero))
         return found
@@ -105,14 +107,12 @@ class Pyramids(Part):
         reach = len(_SMOOTHING_TAPS) - 1 if self.level else 0
         windows = {}
         for level in range(self.level, max(levels.stop for levels in self.levels.values())):
-            windows[level] = _widened(rows, reach, reach, level_shape(self.canvas, level)[0])
+            windows[level] = widened(rows, reach, reach, level_shape(self.canvas, level)[0])
             below, reach = windows[level], _QUARTER_REACH
             rows = range(below.start // 2, (below.stop + 1) // 2)
         return windows
 
-    def _planes(
-        self, planes: Planes, name: str, level: int, windows: dict[int, range]
-    ) -> list[Tensor]:
+    def _planes(self, planes: Planes, name: str, level: int) -> list[Tensor]:
         """The latents of a trunk's layers at a level, if it has that."""
         if level not in self.levels[name]:
             return []
@@ -121,7 +121,7 @@ class Pyramids(Part):
             if (group, level) not in planes:  # nothing new behind the front layer
                 layers.append(layers[-1])
                 continue
-            own = _of_rows(planes[group, level], windows[level])
+            own = planes[group, level]
             # A layer's texture latents are differences to those of the layer in front.
             if layers and name == "texture":
                 own = clamp(layers[-1] + own, -LATENT_MAX, LATENT_MAX)
@@ -309,27 +309,27 @@ class Scene(Part):
         rows = range(height) if rows is None else rows
         # What the steps behind look at is computed as well. Rows beyond that are missing, hence
         # wrong at the edge of what is computed, and nothing looks at them.
-        wide = _widened(rows, HALF_BEFORE, HALF_AFTER, height) if header.layers else rows
+        wide = widened(rows, HALF_BEFORE, HALF_AFTER, height) if header.layers else rows
         reach = self.color_filter.reach if header.color_filter else 0
-        filtered = _widened(wide, reach, reach, height)
-        inner = _within(wide, filtered)
+        filtered = widened(wide, reach, reach, height)
+        inner = within(wide, filtered)
         upsampled = known.once("pyramids", lambda: self.pyramids(planes, filtered))
         features = known.once("texture", lambda: self.trunk(upsampled["texture"], weights))
         features = features.reshape(header.n_textures, header.features, len(filtered), width)
         if header.color_filter:
             uncorrected = features
             features = known.once("color_filter", lambda: self.color_filter(uncorrected, weights))
-            features = _of_rows(features, inner)
+            features = of_rows(features, inner)
         if not header.layers:
             return FloatScene(features, None)
         geometry = known.once(
             "geometry",
-            lambda: self.geometry_trunk(_of_rows(upsampled["geometry"], inner), weights),
+            lambda: self.geometry_trunk(of_rows(upsampled["geometry"], inner), weights),
         )
         geometry = geometry.reshape(-1, len(wide), width)
         disparities, visibility = geometry.split([header.layers, header.layers - 1])
-        kept = _within(rows, wide)
-        disparities = _of_rows(disparities, kept) * warp.DISPARITY_GAIN
+        kept = within(rows, wide)
+        disparities = of_rows(disparities, kept) * warp.DISPARITY_GAIN
         if header.layers > 1:
             visibility = clamp_inward(visibility + 0.5, 0.0, 1.0)
             visibility = torch.cat([visibility, torch.ones_like(visibility[:1])])
@@ -337,25 +337,17 @@ class Scene(Part):
         slopes = None
         if header.has_slopes:
             found = known.once(
-                "slope", lambda: self.slope_trunk(_of_rows(upsampled["slope"], inner), weights)
+                "slope", lambda: self.slope_trunk(of_rows(upsampled["slope"], inner), weights)
             )
             slopes = half_samples(found.reshape(-1, len(wide), width), kept)
         return FloatScene(half_samples(features, kept), disparities, slopes)
 
 
-def _widened(rows: range, before: int, after: int, height: int) -> range:
-    """More rows to either side, as far as there are any."""
-    return range(max(0, rows.start - before), min(height, rows.stop + after))
-
-
-def _within(rows: range, window: range) -> range:
-    """Rows, counted from the start of a window."""
-    return range(rows.start - window.start, rows.stop - window.start)
-
-
-def _of_rows(x: Tensor, rows: range) -> Tensor:
-    """Some rows of ``[..., H, W]``; all of them are ``x`` itself, whose gradient is no copy."""
-    return x if len(rows) == x.shape[-2] else x.narrow(-2, rows.start, len(rows))
+def _seen(planes: Planes, windows: dict[int, range]) -> Planes:
+    """The rows of latents that some rows of the canvas depend on, at the levels that have any."""
+    own = {key: plane for key, plane in planes.items() if key[1] in windows}
+    rows = [windows[level] for _, level in own]
+    return dict(zip(own, rows_of_each(list(own.values()), rows), strict=True))
 
 
 def layer_of(weights: FloatWeights, name: str) -> tuple[Tensor, Tensor]:

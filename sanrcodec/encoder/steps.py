@@ -52,7 +52,7 @@ class Steps:
 
     Args:
         model: That is fitted, in place.
-        views: Of this rank, in the order of the steps.
+        views: This rank's rows of them, in the order of the steps.
         preset: Rates.
         schedule: What happens when.
         n_steps: Planned; the owner keeps ``total`` at what is planned later.
@@ -161,7 +161,7 @@ class Steps:
     def _guide(self) -> GeometryGuide | None:
         if self.geometry is None:
             return None
-        return GeometryGuide(self.model.header, self.geometry, self.model.level)
+        return GeometryGuide(self.model.band, self.geometry)
 
     def _coarsen(self) -> None:
         """Coarsen the weights' steps, as soon as the latents rest; what is left adapts to them."""
@@ -217,7 +217,7 @@ class Steps:
         return self.model.latents.numel() if stage.phase.latents_rest else 0
 
     def _backward(self, stage: Stage, progress: Tensor) -> None:
-        """This rank's share of the gradients, and its views' figures."""
+        """This rank's share of the gradients and of the bits, and the errors of all views."""
         schedule, phase, index = self.schedule, stage.phase, self.views.index
         quantize: Quantizer = _resting
         if not phase.latents_rest:

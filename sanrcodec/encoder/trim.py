@@ -14,7 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sanrcodec.encoder.loss import mse_yuv, plane_errors
+from sanrcodec.encoder.bands import of_rows
+from sanrcodec.encoder.loss import mse_yuv
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.probe import Probe
 
@@ -118,7 +119,7 @@ def _order(
         weights, _ = model.quantized_weights()
     step, saved = model.rate.moves(latents, weights)
     views, targets = _render(model, probe, x := latents.clone().requires_grad_())
-    slope = torch.autograd.grad(mse_yuv(plane_errors(views, targets).mean(0)), x)[0]
+    slope = torch.autograd.grad(mse_yuv(model.errors(views, targets).mean(0)), x)[0]
     for figures in (saved, slope, step):  # all processes must find the same order
         model.ranks.average_(figures)
     # Of several processes each knows the steps of its share of the latents only.
@@ -137,21 +138,26 @@ def _curvature(model: SceneModel, probe: Probe, latents: Tensor) -> Tensor:
     """
     x = latents.clone().requires_grad_()
     views, targets = _render(model, probe, x)
-    errors = plane_errors(views, targets).mean(0).detach().requires_grad_()
+    errors = model.errors(views, targets).mean(0).detach().requires_grad_()
     (share,) = torch.autograd.grad(mse_yuv(errors), errors)
-    scale = 255.0 * (share / (views.numel() / views.shape[1])).clamp(min=0).sqrt()
+    band, (n_views, n_channels, _, width) = model.band, views.shape
+    n_pixels = n_views * band.height * width
+    scale = 255.0 * (share / n_pixels).clamp(min=0).sqrt()
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(latents)
     for _ in range(_N_DRAWS):
-        signs = torch.randint(0, 2, views.shape, generator=generator).to(views) * 2 - 1
-        draw = (views * signs * scale[:, None, None]).sum()
-        total += torch.autograd.grad(draw, x, retain_graph=True)[0].square()
-    model.ranks.average_(total)
+        # Those of whole views, so that all ranks draw the same.
+        shape = n_views, n_channels, band.height, width
+        signs = of_rows(torch.randint(0, 2, shape, generator=generator), band.rows)
+        draw = band.part_of_sum((views * (signs.to(views) * 2 - 1) * scale[:, None, None]).sum())
+        (product,) = torch.autograd.grad(draw, x, retain_graph=True)
+        model.ranks.average_(product)
+        total += product.square()
     return total / _N_DRAWS
 
 
 def _render(model: SceneModel, probe: Probe, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """The probe's views of these latents, and what they should be, ``[B, C, H, W]``."""
+    """This rank's rows of the probe's views, and what they should be, ``[B, C, h, W]``."""
     with torch.no_grad():
         weights, _ = model.quantized_weights()
     index, targets = probe.views()

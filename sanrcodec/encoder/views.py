@@ -16,6 +16,7 @@ from torch import Tensor
 from sanrcodec.arithmetic.dense import LEAK_BITS
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.encoder.bands import Band
 from sanrcodec.encoder.functions import clamp, dense
 from sanrcodec.encoder.kernels import runs_on
 from sanrcodec.encoder.part import FloatWeights, Part
@@ -91,20 +92,20 @@ class ViewNetwork(Part):
     """Twin of :class:`sanrcodec.scene.view_network.ViewNetwork`.
 
     Args:
-        header: Stream header.
+        band: Rows of the views.
         device: Where the model lives.
-        level: Of the canvas.
     """
 
     yx: Tensor
 
-    def __init__(self, header: StreamHeader, device: torch.device | str, level: int = 0) -> None:
+    def __init__(self, band: Band, device: torch.device | str) -> None:
         super().__init__()
-        self.header = header
-        self.size = h, w = level_shape((header.height, header.width), level)
+        self.header = header = band.header
+        self.size = h, w = _size(band)
         # The last pixels of a smaller view may reach beyond the view.
-        y = ((2 * torch.arange(h) + 1)[:, None] * 2**level / header.height - 1).clamp(max=1)
-        x = ((2 * torch.arange(w) + 1)[None, :] * 2**level / header.width - 1).clamp(max=1)
+        rows, scale = torch.arange(h) + band.rows.start, 2**band.level
+        y = ((2 * rows + 1)[:, None] * scale / header.height - 1).clamp(max=1)
+        x = ((2 * torch.arange(w) + 1)[None, :] * scale / header.width - 1).clamp(max=1)
         yx = torch.stack(torch.broadcast_tensors(y, x)).flatten(1)
         self.constant("yx", yx.numpy(), device)
 
@@ -147,22 +148,24 @@ class Views(Part):
     """Twin of :meth:`sanrcodec.scene.scene.Scene.render`, of several views at once.
 
     Args:
-        header: Stream header.
+        band: Rows of the views, all of which are smaller by ``2**level``.
         device: Where the model lives.
-        level: Of the canvas; views are smaller by ``2**level``.
     """
 
     luma: Tensor
     pixels: Tensor
 
-    def __init__(self, header: StreamHeader, device: torch.device | str, level: int = 0) -> None:
+    def __init__(self, band: Band, device: torch.device | str) -> None:
         super().__init__()
-        self.header, self.scale = header, 2.0**-level
-        self.poses, self.warp = Poses(header, device), Warp(header, level)
-        self.view_network = ViewNetwork(header, device, level)
-        self.size = h, w = level_shape((header.height, header.width), level)
-        y = torch.arange(h) + header.margin_y * self.scale
-        x = torch.arange(w) + header.margin_x * self.scale
+        self.header = header = band.header
+        self.scale = 2.0**-band.level
+        self.poses, self.warp = Poses(header, device), Warp(header, band.level)
+        self.view_network = ViewNetwork(band, device)
+        self.size = h, w = _size(band)
+        # Where the first pixel of the band is, without parallax, on the rows that it sees.
+        first = band.rows.start - band.window.start
+        self.origin = first + header.margin_y * self.scale, header.margin_x * self.scale
+        y, x = torch.arange(h) + self.origin[0], torch.arange(w) + self.origin[1]
         grid = torch.meshgrid(y, x, indexing="ij")
         luma = np.arange(header.channels) == 0
         self.constant("luma", luma[:, None, None], device)
@@ -172,7 +175,7 @@ class Views(Part):
         """Synthesize views.
 
         Args:
-            scene: Canonical scene.
+            scene: Canonical scene, of the rows that the band sees.
             weights: Real weights per tensor.
             index: int64 ``[B]``, ``v * U + u``.
 
@@ -195,10 +198,9 @@ class Views(Part):
         """Features ``[B, F, H, W]``: the layers, back to front."""
         header, textures = self.header, scene.textures
         h, w = self.size
-        my, mx = header.margin_y * self.scale, header.margin_x * self.scale
         if scene.disparities is None:
-            my, mx = round(my), round(mx)
-            return textures[:, :, my : my + h, mx : mx + w].expand(len(pose.angular), -1, -1, -1)
+            y, x = map(round, self.origin)
+            return textures[:, :, y : y + h, x : x + w].expand(len(pose.angular), -1, -1, -1)
         if runs_on(textures, 1):
             from sanrcodec.encoder.kernels.warp import composite
 
@@ -206,7 +208,7 @@ class Views(Part):
             poses = torch.cat([*moved, place], 1)
             return composite(
                 textures, scene.slopes, scene.disparities, self.warp.nearest(scene.disparities),
-                poses, self.size, (my, mx),
+                poses, self.size, self.origin,
             )  # fmt: skip
         # Row by row, so that the gradients of the few poses are summed along rows first: summed
         # over all pixels at once they would leave most of a GPU idle.
@@ -229,3 +231,9 @@ class Views(Part):
                 features = torch.lerp(features, near, clamp(visibility, 0.0, 1.0))
         assert features is not None
         return features
+
+
+def _size(band: Band) -> tuple[int, int]:
+    """Rows and columns of the views of a band."""
+    header = band.header
+    return len(band.rows), level_shape((header.height, header.width), band.level)[1]
