@@ -284,6 +284,19 @@ def test_quality_that_the_scene_lacks(plain: Written, light_field: LightField, d
     assert found.quality.mean == pytest.approx(np.mean([psnr_yuv(*pair) for pair in pairs]))
 
 
+def test_what_is_near_enough_gets_no_dear_residuals(
+    plain: Written, light_field: LightField
+) -> None:
+    paying = supplemented(plain, light_field, 4.0)
+    for asked in (
+        {"psnr": paying.quality.mean + 0.19},
+        {"bpp": 1.029 * paying.decoded.bpp},
+        {"max_size": len(paying.content) / 0.952},
+    ):
+        found, missed, lines = supplemented_for(plain, light_field, **asked)
+        assert (found.content, missed, lines) == (paying.content, "", [])
+
+
 def test_bits_that_the_scene_does_not_use(plain: Written, light_field: LightField) -> None:
     asked = 2 * len(plain.content)
     found, missed, lines = supplemented_for(plain, light_field, max_size=asked)

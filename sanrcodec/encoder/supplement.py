@@ -144,7 +144,7 @@ class _Supplement:
             yield (best := found)
         if target and target.exceeds(*_figures(found)):
             yield from self._nearer(best, target, found, lmbda, lmbda * _DEAREST)
-        elif target and least < lmbda and target.falls_short(*_figures(found)):
+        elif target and least < lmbda and _lacks(target, found):
             if not target.is_limit:
                 self._warn(
                     f"{target.label}: what is worth its bits ends at {found.quality.mean:.2f} dB "
@@ -313,6 +313,12 @@ def _solved(distance: Callable[[float], float], value: float, least: float, most
         else:
             high = middle
     return math.exp((low + high) / 2)
+
+
+def _lacks(target: Target, written: Written) -> bool:
+    """Whether a file that has not too much has too little."""
+    n_bytes = len(written.content)
+    return bool(target.missed(n_bytes, written.quality.mean) or target.unused(n_bytes))
 
 
 def _figures(written: Written) -> tuple[float, float]:
