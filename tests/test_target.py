@@ -75,6 +75,7 @@ def test_what_is_near_enough() -> None:
     assert [bool(limit.unused(n)) for n in (949, 950, 1000)] == [True, False, False]
     told = "1000: 400 bytes, 60% are left; this fit found no use for more"
     assert limit.unused(400) == f"max_size {told}"
+    assert "99% are left" in limit.unused(1)  # a file is never nothing
     written = target_of(1, max_size=1000, asked_as="--max-size 1kB")
     assert written is not None
     assert written.unused(400) == told.replace("1000", "--max-size 1kB")

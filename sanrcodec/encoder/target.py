@@ -167,7 +167,7 @@ class Target:
         if ratio >= 1 - _SIZE_TOLERANCE:
             return ""
         return (
-            f"{self.label}: {n_bytes} bytes, {1 - ratio:.0%} are left; "
+            f"{self.label}: {n_bytes} bytes, {min(1 - ratio, 0.99):.0%} are left; "
             "this fit found no use for more"
         )
 
