@@ -50,12 +50,14 @@ def exact(ranks: distributed.Ranks, device: torch.device) -> None:
         light_field = synthetic((2, 3), (height, 26))
         torch.manual_seed(0)
         header = make_header(light_field, PROFILES[profile], Parallax(3.0), 16)
-        alone, model = SceneModel(header, device), SceneModel(header, device, ranks)
+        alone = SceneModel(header, device, has_rare_colors=True)
+        model = SceneModel(header, device, ranks, has_rare_colors=True)
         alone.latents.data.normal_(std=2).round_()
         alone.weights.data.normal_(std=0.05)
         model.load_state_dict(alone.state_dict())
         index = torch.tensor([0, 5, 2, 0], device=device)
         target, importance = torch.rand(4, 3, height, 26).to(device), torch.rand(4).to(device)
+        target[:2, 1:, :2, :2] += 3  # a color that is rare, in rows of the first rank
         near, far = torch.randn(2, height, 26, device=device)
         for level in (2, 1, 0):
             costs, gradients = [], []

@@ -38,8 +38,8 @@ LAYERS_INSIDE = {
         "hdf5 matlab axes arrays contact rearranged registry float_map animation"
     ),
     "encoder": (
-        "kernels functions distributed bands images quantize part parameters latent_bits rate "
-        "warp scene views loss model exposure dead_pixels target probe trim step_moves "
+        "kernels functions distributed bands images rarity quantize part parameters latent_bits "
+        "rate warp scene views loss model exposure dead_pixels target probe trim step_moves "
         "weight_moves correction block_errors quality faults schedule optimizer batches gains "
         "importance planes votes axis_order sweep geometry_report guide allocator process memory "
         "last_good clock graphs lags outlook control settle residuals supplement steps pace "

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sanrcodec.bitstream.residuals import BLOCK
 from sanrcodec.color import planes_of
+from sanrcodec.encoder.rarity import rare_weights
 from sanrcodec.metrics import PLANE_WEIGHTS, combined, psnr
 from sanrcodec.scene.residuals import TRANSFORM
 
@@ -33,19 +35,19 @@ class BlockErrors:
     """Errors of a view; levels are those of 8 bits.
 
     Attributes:
-        weights: float32 ``[C]``, by how much the error of the view falls with the sum of squares
-            of a plane, times its pixels.
         limit_db: PSNR-YUV below which a block of 16 x 16 pixels has fallen out.
         squares: float32 ``[rows, columns, C]``, sums of squared errors of the blocks.
         places: int64 ``[n]``, numbers of the blocks for which a residual may pay, or which fell
             out.
+        weights: float32 ``[n, C]``, by how much the cost of the view falls with the sum of squares
+            of a plane of these blocks, times the pixels of the view.
         coefficients: float32 ``[n, C, 64]``, their transforms; an orthonormal one keeps squares.
     """
 
-    weights: Floats
     limit_db: float
     squares: Floats
     places: npt.NDArray[np.int64]
+    weights: Floats
     coefficients: Floats
 
 
@@ -55,6 +57,7 @@ def find_block_errors(
     bit_depth: int,
     bit_price: float,
     hidden: Mask | None = None,
+    has_rare_colors: bool = False,
 ) -> BlockErrors:
     """Look at a view.
 
@@ -64,27 +67,36 @@ def find_block_errors(
         bit_depth: Significant bits of a sample.
         bit_price: Of a bit, in weighted squares: ``lmbda`` times the number of views.
         hidden: bool ``[H, W]``, pixels that are no part of the scene.
+        has_rare_colors: Whether pixels of a rare color count for more, as in a fit.
     """
+    scale = np.float32(255 / (2**bit_depth - 1))
     difference = reference.astype(np.int32) - decoded
-    planes = planes_of(difference.astype(np.float32) * np.float32(255 / (2**bit_depth - 1)))
+    planes = planes_of(difference.astype(np.float32) * scale)
     mse = np.square(planes).mean((0, 1), dtype=np.float64) + _LEAST_MSE
-    weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
-    weights = (np.exp(np.log(mse) @ weights) * weights / mse).astype(np.float32)
     if hidden is not None:
         planes[hidden] = 0
     blocks = _blocks(planes)
     squares = np.square(blocks).sum((-2, -1))
+    weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
+    weights = np.exp(np.log(mse) @ weights) * weights / mse
+    weights = np.broadcast_to(weights, squares.shape).astype(np.float32)
+    if has_rare_colors:
+        samples = torch.from_numpy(planes_of(reference.astype(np.float32) * scale / 255))
+        rare = rare_weights(samples.permute(2, 0, 1)[None])[0, 0].numpy()[..., None]
+        # A block counts by where its error is now.
+        share = _blocks(np.square(planes) * rare).sum((-2, -1))
+        weights += share / np.maximum(squares, np.float32(_LEAST_MSE))
     limit_db = float(combined(psnr(mse, 255))) - _FALLEN_DB
     fell = fallen_blocks(squares, limit_db, reference.shape[:2])
     fell = _spread(fell, squares.shape[:2])
-    chosen = fell | (squares @ weights > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
+    chosen = fell | ((squares * weights).sum(-1) > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
     scaled = (TRANSFORM / np.sqrt(np.square(TRANSFORM).sum(1, keepdims=True))).astype(np.float32)
     coefficients = scaled @ blocks[chosen] @ scaled.T
     coefficients = coefficients.reshape(*coefficients.shape[:2], BLOCK * BLOCK)
-    gains = np.square(coefficients) * weights[:, None] - _LEVEL_BITS * bit_price
+    gains = np.square(coefficients) * weights[chosen][..., None] - _LEVEL_BITS * bit_price
     kept = fell[chosen] | (np.maximum(gains, 0).sum((1, 2)) > _BLOCK_BITS * bit_price)
     places = np.flatnonzero(chosen)[kept]
-    return BlockErrors(weights, limit_db, squares, places, coefficients[kept])
+    return BlockErrors(limit_db, squares, places, weights[chosen][kept], coefficients[kept])
 
 
 def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Mask:

@@ -18,6 +18,7 @@ from sanrcodec.encoder.gains import start_gains
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.options import Options
 from sanrcodec.encoder.probe import Probe
+from sanrcodec.encoder.rarity import has_rare_colors
 from sanrcodec.encoder.sweep import Geometry
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import PRESETS, gain_of, make_header
@@ -53,7 +54,8 @@ def new_model(
         LightFieldError, LimitError: of :func:`sanrcodec.presets.make_header`.
     """
     parallax = geometry.parallax if geometry else None
-    model = SceneModel(make_header(light_field, profile, parallax, gain_of(lmbda)), device, ranks)
+    header = make_header(light_field, profile, parallax, gain_of(lmbda))
+    model = SceneModel(header, device, ranks, has_rare_colors(light_field))
     start_gains(model, exposure)
     return model
 

@@ -31,6 +31,7 @@ from sanrcodec.encoder.loss import (
 )
 from sanrcodec.encoder.parameters import LatentVector, WeightVector
 from sanrcodec.encoder.part import FloatWeights
+from sanrcodec.encoder.rarity import rare_weights
 from sanrcodec.encoder.rate import LatentRate
 from sanrcodec.encoder.scene import FloatScene, Known, Scene
 from sanrcodec.encoder.views import Views
@@ -60,6 +61,7 @@ class SceneModel(nn.Module):
         ranks: The processes that share the steps of a fit. Each computes a band of the rows of all
             views, and what that sees of the scene. Of the latents' bits each estimates those of its
             share, of which the mean over the ranks is exact.
+        has_rare_colors: Whether pixels of a rare color count for more in the cost.
 
     Attributes:
         latents: All latents, float32 ``[N]`` in steps.
@@ -75,9 +77,10 @@ class SceneModel(nn.Module):
         header: StreamHeader,
         device: torch.device | str = "cpu",
         ranks: Ranks = ALONE,
+        has_rare_colors: bool = False,
     ) -> None:
         super().__init__()
-        self.header, self.ranks = header, ranks
+        self.header, self.ranks, self.has_rare_colors = header, ranks, has_rare_colors
         self.latent_vector = LatentVector(header)
         self.weight_vector = WeightVector(header, device)
         self.latents = nn.Parameter(torch.zeros(self.latent_vector.size, device=device))
@@ -202,6 +205,8 @@ class SceneModel(nn.Module):
         squares = F.mse_loss(views, target, reduction="none")
         errors = self.band.mean(plane_means(squares))
         cost = mse_yuv(_mean_of_views(errors, importance)) + lmbda * self._per_pixel(bits)
+        if self.has_rare_colors:
+            cost = cost + self._rare_errors(squares, target)
         errors = errors.detach()
         # Of each view, and of all.
         view_mse, mse = mse_yuv(torch.cat([errors, errors.mean(0, keepdim=True)])).split(
@@ -225,7 +230,7 @@ class SceneModel(nn.Module):
     ) -> Tensor:
         """Squared error in levels, bits of the latents, and bits of these and the weights: ``[3]``.
 
-        Collective.
+        The error has what pixels of a rare color cost beside it. Collective.
 
         Args:
             latents: Integers ``[N]``.
@@ -242,7 +247,11 @@ class SceneModel(nn.Module):
             mse = before[0]
         else:
             views = self.views(self.scene(latents, weights, known), weights, index)
-            mse = mse_yuv(_mean_of_views(self.errors(views, target), importance))
+            squares = F.mse_loss(views, target, reduction="none")
+            errors = self.band.mean(plane_means(squares))
+            mse = mse_yuv(_mean_of_views(errors, importance))
+            if self.has_rare_colors:
+                mse = mse + self._rare_errors(squares, target)
         if before is not None and group != "arm":
             latent_bits = before[1]
         else:
@@ -250,6 +259,16 @@ class SceneModel(nn.Module):
         found = torch.stack([mse, latent_bits, latent_bits + weight_bits])
         self.ranks.average_(found)
         return found
+
+    def _rare_errors(self, squares: Tensor, target: Tensor) -> Tensor:
+        """What pixels of a rare color cost beside the error of their views, ``[]``; collective.
+
+        Args:
+            squares: ``[B, C, h, W]``, squared errors in 0..1 of this rank's rows.
+            target: ``[B, C, h, W]``, what the views should be.
+        """
+        weighted = squares * rare_weights(target, self.band.mean)
+        return self.band.mean(plane_means(weighted)).sum(1).mean()
 
     @torch.no_grad()
     def coarsen(

@@ -129,7 +129,7 @@ class _Search:
         self.view = np.repeat(np.arange(len(errors)), sizes)
         self.places = np.concatenate([view.places for view in errors])
         self.coefficients = np.concatenate([view.coefficients for view in errors])
-        self.weights = np.stack([view.weights for view in errors])[self.view]
+        self.weights = np.concatenate([view.weights for view in errors])
         self.lift = np.ones(len(self.view), np.float32)
         scales = np.maximum(14 - np.arange(2 * BLOCK - 1), 0)
         step = self.best_step() if step is None else step

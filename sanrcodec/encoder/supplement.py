@@ -30,6 +30,7 @@ from sanrcodec.encoder.block_errors import BlockErrors, find_block_errors
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.memory import free_bytes
 from sanrcodec.encoder.quality import measured_again
+from sanrcodec.encoder.rarity import has_rare_colors
 from sanrcodec.encoder.residuals import choose_residuals
 from sanrcodec.encoder.settle import Written
 from sanrcodec.encoder.target import Target
@@ -126,6 +127,7 @@ class _Supplement:
         self._warn = warn
         self.opened = written.decoded
         self.n_views = math.prod(light_field.grid)
+        self.has_rare_colors = has_rare_colors(light_field)
 
     def files(self, lmbda: float, least: float, target: Target | None) -> Iterator[Written]:
         """Files with residuals, each nearer to what is wanted; see :func:`supplemented`.
@@ -203,7 +205,7 @@ class _Supplement:
         """The same of a view, by its number."""
         hidden = self.hidden.get(self.place(i))
         depth, price = self.light_field.bit_depth, self.price(lmbda)
-        return find_block_errors(reference, decoded, depth, price, hidden)
+        return find_block_errors(reference, decoded, depth, price, hidden, self.has_rare_colors)
 
     def place(self, i: int) -> tuple[int, int]:
         """Row and column of a view, by its number."""
