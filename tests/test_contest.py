@@ -107,19 +107,25 @@ def test_a_checkpoint_remembers_the_outcome(
     assert len(calls) == 2
 
 
+def options_of(light_field: LightField, steps: int | None = None) -> Any:
+    from sanrcodec.encoder import options
+
+    return options.checked_options(
+        light_field, lmbda=8.0, bpp=None, psnr=None, max_size=None, quality=None, preset="fast",
+        profile="default", steps=steps, schedule=None, time_budget=None, seed=0,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("steps", "short"), [(3, 3), (50, 50), (240, 50), (800, 100)])
 def test_steps_of_short_fits(
     monkeypatch: pytest.MonkeyPatch, shuffled: LightField, steps: int, short: int
 ) -> None:
-    from sanrcodec.encoder import distributed, exposure, options
+    from sanrcodec.encoder import distributed, exposure
     from sanrcodec.presets import PROFILES
 
     taken: list[int] = []
     monkeypatch.setattr(contest, "fit", lambda *args, **named: taken.append(named["steps"]))
-    whole = options.checked_options(
-        shuffled, lmbda=None, bpp=None, psnr=None, max_size=None, quality=None, preset="fast",
-        profile="default", steps=steps, schedule=None, time_budget=None, seed=0,
-    )  # fmt: skip
+    whole = options_of(shuffled, steps)
     found = contest.Contest.of(
         shuffled, (PROFILES["default"], PROFILES["sanr"]), exposure.measure_exposure(shuffled),
         whole, torch.device("cpu"), distributed.ALONE, lambda: False,
@@ -139,15 +145,13 @@ def test_black_views_have_no_part_in_the_cost(shuffled: LightField) -> None:
     found = exposure.measure_exposure(some_black)
     assert found.is_black.sum() == 10
 
-    model = contest.new_model(
-        some_black, PROFILES["default"], None, found, 8.0, torch.device("cpu"), distributed.ALONE
-    )
+    new = torch.device("cpu"), distributed.ALONE
+    profile = PROFILES["default"]
+    model = contest.new_model(some_black, profile, None, found, options_of(some_black), *new)
     cost = contest._cost(model, some_black, found, 8.0)
     lit = LightField(samples[1:4], 8)
     of_lit = exposure.measure_exposure(lit)
-    alone = contest.new_model(
-        lit, PROFILES["default"], None, of_lit, 8.0, torch.device("cpu"), distributed.ALONE
-    )
+    alone = contest.new_model(lit, profile, None, of_lit, options_of(lit), *new)
     # The gains of black views are all that the file has more, in a fit of 3072 pixels.
     assert cost == pytest.approx(contest._cost(alone, lit, of_lit, 8.0), rel=0.02)
 

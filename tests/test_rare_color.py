@@ -12,6 +12,7 @@ import pytest
 import sanrcodec
 from sanrcodec.color import planes_of
 from sanrcodec.lightfield import LightField
+from sanrcodec.presets import PROFILES
 
 torch = pytest.importorskip("torch")
 
@@ -19,7 +20,11 @@ from torch import Tensor  # noqa: E402
 
 from sanrcodec.encoder import loss  # noqa: E402
 from sanrcodec.encoder.block_errors import find_block_errors  # noqa: E402
+from sanrcodec.encoder.contest import new_model  # noqa: E402
+from sanrcodec.encoder.distributed import ALONE  # noqa: E402
+from sanrcodec.encoder.exposure import Exposure  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
+from sanrcodec.encoder.options import checked_options  # noqa: E402
 from sanrcodec.encoder.rarity import has_rare_colors, rare_weights  # noqa: E402
 from sanrcodec.encoder.scene import Known  # noqa: E402
 
@@ -70,6 +75,21 @@ def test_light_fields_with_rare_colors(bit_depth: int) -> None:
     assert not has_rare_colors(LightField(views[..., :1].copy(), bit_depth))
     views[1, 1][SPOT] = views[1, 1, :6, :4]
     assert not has_rare_colors(LightField(views, bit_depth))
+
+
+@pytest.mark.parametrize(("preset", "minds"), [("fast", True), ("medium", False)])
+def test_only_short_fits_mind_them(preset: str, minds: bool) -> None:
+    """Long ones find such colors by themselves."""
+    light_field = LightField(np.stack([meadow()] * 2)[None], 8)
+    options = checked_options(
+        light_field, lmbda=4.0, bpp=None, psnr=None, max_size=None, quality=None, preset=preset,
+        profile="default", steps=None, schedule=None, time_budget=None, seed=0,
+    )  # fmt: skip
+    exposure = Exposure(np.ones((1, 2)))
+    made = new_model(
+        light_field, PROFILES["default"], None, exposure, options, torch.device("cpu"), ALONE
+    )
+    assert made.has_rare_colors == minds
 
 
 def test_bands_of_rows_weigh_as_whole_views() -> None:

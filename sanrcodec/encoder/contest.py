@@ -35,7 +35,7 @@ def new_model(
     profile: Mapping[str, int],
     geometry: Geometry | None,
     exposure: Exposure,
-    lmbda: float,
+    options: Options,
     device: torch.device,
     ranks: Ranks,
 ) -> SceneModel:
@@ -46,7 +46,8 @@ def new_model(
         profile: Header values, one of :data:`sanrcodec.presets.PROFILES` or like it.
         geometry: From the plane sweep, or None.
         exposure: Of the light field.
-        lmbda: From which the step of the latents follows.
+        options: Of the fit. The step of the latents follows from their lmbda, and from their
+            schedule whether rare colors count for more.
         device: Where its parameters live.
         ranks: That share it.
 
@@ -54,8 +55,9 @@ def new_model(
         LightFieldError, LimitError: of :func:`sanrcodec.presets.make_header`.
     """
     parallax = geometry.parallax if geometry else None
-    header = make_header(light_field, profile, parallax, gain_of(lmbda))
-    model = SceneModel(header, device, ranks, has_rare_colors(light_field))
+    header = make_header(light_field, profile, parallax, gain_of(options.lmbda))
+    minds_colors = options.schedule.minds_rare_colors and has_rare_colors(light_field)
+    model = SceneModel(header, device, ranks, minds_colors)
     start_gains(model, exposure)
     return model
 
@@ -101,7 +103,7 @@ class Contest(NamedTuple):
         budget = options.time_budget and CONTEST_SHARE * options.time_budget
         costs = []
         for profile in profiles:
-            model = new_model(light_field, profile, None, exposure, options.lmbda, device, ranks)
+            model = new_model(light_field, profile, None, exposure, options, device, ranks)
             fit(
                 model, light_field, None, preset,
                 exposure=exposure if model.header.per_view else None, lmbda=options.lmbda,

@@ -114,6 +114,8 @@ class Schedule:
         color_weight: Of color outliers in the cost, at the start, see
             :func:`~sanrcodec.encoder.loss.color_outliers`.
         color_until: Progress at which this weight has fallen to 0, linearly.
+        minds_rare_colors: Whether pixels of a rare color count for more from the first step to the
+            last, see :mod:`~sanrcodec.encoder.rarity`. Long fits find them without, for fewer bits.
         first_lmbda: Factor of lmbda at the start. Where bits are dear, few latents come up, all of
             them of use; networks that know few latents let more of them come up in order. What is
             too much at first hardly ever goes away again.
@@ -136,6 +138,7 @@ class Schedule:
     guide_until: float = 0.1
     color_weight: float = 2.0
     color_until: float = 1.0
+    minds_rare_colors: bool = False
     first_lmbda: float = 4.0
     lmbda_until: float = 0.5
     latent_epsilon: float = 1.0
@@ -231,6 +234,7 @@ SCHEDULES = {
             DEFAULT_SCHEDULE.phases[-1],
         ),
         latent_epsilon=2.5,
+        minds_rare_colors=True,
     ),
     "medium": DEFAULT_SCHEDULE,
     "slow": DEFAULT_SCHEDULE,

@@ -114,7 +114,7 @@ def prepare(
         has_layers, seconds = contest
         profile = profile if has_layers else flat
         budget = budget and max(budget - seconds, _LEAST_SECONDS)
-    model = new_model(light_field, profile, geometry, exposure, options.lmbda, device, ranks)
+    model = new_model(light_field, profile, geometry, exposure, options, device, ranks)
     used = exposure if model.header.per_view else None
     # Without a geometry nothing tells where another view shows the same.
     extent = geometry.extent if geometry else None

@@ -30,7 +30,6 @@ from sanrcodec.encoder.block_errors import BlockErrors, find_block_errors
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.memory import free_bytes
 from sanrcodec.encoder.quality import measured_again
-from sanrcodec.encoder.rarity import has_rare_colors
 from sanrcodec.encoder.residuals import choose_residuals
 from sanrcodec.encoder.settle import Written
 from sanrcodec.encoder.target import Target
@@ -73,6 +72,7 @@ def supplemented(
     target: Target | None = None,
     hidden: Hidden | None = None,
     may_cost_more: bool = True,
+    has_rare_colors: bool = False,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Written:
     """Add residuals to a file.
@@ -85,6 +85,7 @@ def supplemented(
             a higher lmbda; where it lacks more, a lower one.
         hidden: bool ``[H, W]`` of some views, pixels that get no residual.
         may_cost_more: Whether the lmbda may be lower.
+        has_rare_colors: Whether pixels of a rare color count for more, as in the fit.
         warn: Called with a line before residuals are looked for that cost more, which takes a
             while. Not where a target is but a limit: that asks for no more than is good.
 
@@ -100,7 +101,7 @@ def supplemented(
     least = OPTION_RANGES["lmbda"].least if may_cost_more else lmbda
     # It is good as it is, should memory be short or the original not be read any more.
     with suppress(LightFieldError, MemoryError):
-        supplement = _Supplement(written, light_field, hidden or {}, warn)
+        supplement = _Supplement(written, light_field, hidden or {}, has_rare_colors, warn)
         for found in supplement.files(lmbda, least, target):
             best = found
     return best
@@ -121,13 +122,14 @@ class _Supplement:
         written: Written,
         light_field: LightField,
         hidden: Hidden,
+        has_rare_colors: bool,
         warn: Callable[[str], None],
     ) -> None:
         self.written, self.light_field, self.hidden = written, light_field, hidden
         self._warn = warn
         self.opened = written.decoded
         self.n_views = math.prod(light_field.grid)
-        self.has_rare_colors = has_rare_colors(light_field)
+        self.has_rare_colors = has_rare_colors
 
     def files(self, lmbda: float, least: float, target: Target | None) -> Iterator[Written]:
         """Files with residuals, each nearer to what is wanted; see :func:`supplemented`.
