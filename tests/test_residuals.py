@@ -228,6 +228,28 @@ def test_a_highlight_of_one_view_gets_its_blocks_and_no_others(textured: np.ndar
     assert 8 * n_bytes < residual_bits(SMALL, tables, views) + 80
 
 
+@pytest.mark.parametrize(("n_fallen", "n_lifted"), [(1, 1), (2, 0)])
+def test_fallen_blocks_are_lifted_where_that_takes_little_for_all(
+    n_fallen: int, n_lifted: int
+) -> None:
+    """None of them pays; where they are too many, the few that could be lifted are of no use."""
+    random, price = np.random.default_rng(5), 800.0
+    views = random.integers(60, 120, (4, 512, 512, 3), np.uint8)
+    decoded = (views + random.integers(-3, 4, views.shape)).astype(np.uint8)
+    decoded[2, : 16 * n_fallen, 48:64] += 12
+    header = dataclasses.replace(SMALL, height=512, width=512)
+    errors = errors_of(views, decoded, price)
+    assert fallen_blocks(errors[2].squares, errors[2].limit_db, (512, 512)).sum() == n_fallen
+    chosen = choose_residuals(header, errors, price)
+    assert (chosen is not None) == bool(n_lifted)
+    if chosen is not None:
+        tables, residuals = chosen
+        assert [len(view.places) for view in residuals] == [0, 0, 4 * n_lifted, 0]
+        add_residuals(decoded[2], 8, 512, (0, 512, 0, 512), tables.step, residuals[2])
+        after = errors_of(views, decoded, price)[2]
+        assert not fallen_blocks(after.squares, after.limit_db, (512, 512)).any()
+
+
 def test_hidden_pixels_get_none(textured: np.ndarray) -> None:
     decoded = textured.copy()
     textured[0, :16, :16] = 0

@@ -35,6 +35,7 @@ class BlockErrors:
     """Errors of a view; levels are those of 8 bits.
 
     Attributes:
+        error: Mean squared error of the view, of which PSNR-YUV is the decibel.
         limit_db: PSNR-YUV below which a block of 16 x 16 pixels has fallen out.
         squares: float32 ``[rows, columns, C]``, sums of squared errors of the blocks.
         places: int64 ``[n]``, numbers of the blocks for which a residual may pay, or which fell
@@ -44,6 +45,7 @@ class BlockErrors:
         coefficients: float32 ``[n, C, 64]``, their transforms; an orthonormal one keeps squares.
     """
 
+    error: float
     limit_db: float
     squares: Floats
     places: npt.NDArray[np.int64]
@@ -78,7 +80,8 @@ def find_block_errors(
     blocks = _blocks(planes)
     squares = np.square(blocks).sum((-2, -1))
     weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
-    weights = np.exp(np.log(mse) @ weights) * weights / mse
+    error = float(np.exp(np.log(mse) @ weights))
+    weights = error * weights / mse
     weights = np.broadcast_to(weights, squares.shape).astype(np.float32)
     if has_rare_colors:
         samples = torch.from_numpy(planes_of(reference.astype(np.float32) * scale / 255))
@@ -96,7 +99,7 @@ def find_block_errors(
     gains = np.square(coefficients) * weights[chosen][..., None] - _LEVEL_BITS * bit_price
     kept = fell[chosen] | (np.maximum(gains, 0).sum((1, 2)) > _BLOCK_BITS * bit_price)
     places = np.flatnonzero(chosen)[kept]
-    return BlockErrors(limit_db, squares, places, weights[chosen][kept], coefficients[kept])
+    return BlockErrors(error, limit_db, squares, places, weights[chosen][kept], coefficients[kept])
 
 
 def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Mask:

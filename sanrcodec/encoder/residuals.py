@@ -42,7 +42,9 @@ __all__ = ["choose_residuals"]
 
 _N_FITS = 4  # of tables to choices, and back
 _N_LIFTS, _LIFT = 6, 1.5  # rounds in which fallen blocks weigh more, by this factor each
-_WORTH_BITS = 10  # that a block of 16 x 16 pixels is worth beside what it gains, if it is lifted
+# Share of the error of all views that it may cost to lift all blocks that fell out. Where it costs
+# more, these are noise; then what a block is worth beside what it gains, if it is lifted.
+_NONE_FALLEN, _WORTH_BITS = 0.015, 10
 _FRAMING_BITS = 8 * 10  # of the section, and of the last words of its stream
 _CHUNK = 512  # blocks at once, so that what is made of them stays in a cache
 _LEVELS_PER_UNIT = 255 / 4096  # of 8 bits, for a step of the format
@@ -104,10 +106,7 @@ def choose_residuals(
     if not sum(len(view.places) for view in errors):
         return None
     search = _Search(header, errors, bit_price, step)
-    paying = search.paying()
-    choice = search.lifted(paying)
-    if search.gain(choice) < 0:
-        choice = paying
+    choice = search.lifted(search.paying())
     if not choice.flags.any():
         return None
     return search.fitted(choice), search.views(choice)
@@ -166,7 +165,11 @@ class _Search:
         return float(squares / self.price) - bits + _WORTH_BITS * lifted
 
     def lifted(self, paying: _Choice) -> _Choice:
-        """The same, and blocks that fell out at what price lifts them, if that is low."""
+        """The same, and blocks that fell out at what price lifts them: all, or the cheap ones.
+
+        Args:
+            paying: Blocks whose residuals are worth their bits.
+        """
         choice, fell = paying, np.zeros(len(self.view), np.bool_)
         for _ in range(_N_LIFTS):
             fallen = np.flatnonzero(self.fallen(choice) >= 0)
@@ -175,18 +178,21 @@ class _Search:
             fell[fallen] = True
             self.lift[fallen] *= _LIFT
             choice = choice.at(fallen, self.chosen(fallen))
-        if not fell.any():
+        still, block = self.fallen(choice), self.larger()
+        error = sum(view.error for view in self.errors) * self.header.height * self.header.width
+        spent = self.gain(paying) - self.gain(choice)
+        if (still < 0).all() and spent <= _NONE_FALLEN * error / self.price:
             return choice
         # Candidates of a larger block stand or fall together; the cheapest first, as far as what
         # pays allows it.
-        still, block = self.fallen(choice), self.larger()
         lifted = np.setdiff1d(block[fell], still)
         cost = np.bincount(block, choice.costs - paying.costs)[lifted] / self.price
         order = np.argsort(cost, kind="stable")
         left = self.gain(paying) + np.cumsum(_WORTH_BITS - cost[order])
         n_lifted = int(np.flatnonzero(left >= 0).max(initial=-1)) + 1
         places = np.flatnonzero(fell & ~np.isin(block, lifted[order[:n_lifted]]))
-        return choice.at(places, paying.of(places))
+        some = choice.at(places, paying.of(places))
+        return some if self.gain(some) >= 0 else paying
 
     def none(self) -> _Choice:
         """No residuals."""
