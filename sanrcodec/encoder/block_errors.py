@@ -36,7 +36,6 @@ class BlockErrors:
 
     Attributes:
         error: Mean squared error of the view, of which PSNR-YUV is the decibel.
-        limit_db: PSNR-YUV below which a block of 16 x 16 pixels has fallen out.
         squares: float32 ``[rows, columns, C]``, sums of squared errors of the blocks.
         places: int64 ``[n]``, numbers of the blocks for which a residual may pay, or which fell
             out.
@@ -46,11 +45,15 @@ class BlockErrors:
     """
 
     error: float
-    limit_db: float
     squares: Floats
     places: npt.NDArray[np.int64]
     weights: Floats
     coefficients: Floats
+
+    @property
+    def limit_db(self) -> float:
+        """PSNR-YUV below which a block of 16 x 16 pixels has fallen out."""
+        return _limit_db(self.error)
 
 
 def find_block_errors(
@@ -89,8 +92,7 @@ def find_block_errors(
         # A block counts by where its error is now.
         share = _blocks(np.square(planes) * rare).sum((-2, -1))
         weights += share / np.maximum(squares, np.float32(_LEAST_MSE))
-    limit_db = float(combined(psnr(mse, 255))) - _FALLEN_DB
-    fell = fallen_blocks(squares, limit_db, reference.shape[:2])
+    fell = fallen_blocks(squares, _limit_db(error), reference.shape[:2])
     fell = _spread(fell, squares.shape[:2])
     chosen = fell | ((squares * weights).sum(-1) > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
     scaled = (TRANSFORM / np.sqrt(np.square(TRANSFORM).sum(1, keepdims=True))).astype(np.float32)
@@ -99,7 +101,7 @@ def find_block_errors(
     gains = np.square(coefficients) * weights[chosen][..., None] - _LEVEL_BITS * bit_price
     kept = fell[chosen] | (np.maximum(gains, 0).sum((1, 2)) > _BLOCK_BITS * bit_price)
     places = np.flatnonzero(chosen)[kept]
-    return BlockErrors(error, limit_db, squares, places, weights[chosen][kept], coefficients[kept])
+    return BlockErrors(error, squares, places, weights[chosen][kept], coefficients[kept])
 
 
 def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Mask:
@@ -119,6 +121,10 @@ def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Ma
     sums = pairs.sum((1, 3), dtype=np.float64)
     fallen: Mask = combined(psnr(sums / (PAIR * BLOCK) ** 2, 255)) < limit_db
     return fallen
+
+
+def _limit_db(error: float) -> float:
+    return float(psnr(np.float64(error), 255)) - _FALLEN_DB
 
 
 def _spread(larger: Mask, shape: tuple[int, ...]) -> Mask:

@@ -203,10 +203,8 @@ class SceneModel(nn.Module):
         views = self.views(scene, weights, index)
         target = block_means(target, 1 << self.level)
         squares = F.mse_loss(views, target, reduction="none")
-        errors = self.band.mean(plane_means(squares))
-        cost = mse_yuv(_mean_of_views(errors, importance)) + lmbda * self._per_pixel(bits)
-        if self.has_rare_colors:
-            cost = cost + self._rare_errors(squares, target)
+        distortion, errors = self._distortion(squares, target, importance)
+        cost = distortion + lmbda * self._per_pixel(bits)
         errors = errors.detach()
         # Of each view, and of all.
         view_mse, mse = mse_yuv(torch.cat([errors, errors.mean(0, keepdim=True)])).split(
@@ -248,10 +246,7 @@ class SceneModel(nn.Module):
         else:
             views = self.views(self.scene(latents, weights, known), weights, index)
             squares = F.mse_loss(views, target, reduction="none")
-            errors = self.band.mean(plane_means(squares))
-            mse = mse_yuv(_mean_of_views(errors, importance))
-            if self.has_rare_colors:
-                mse = mse + self._rare_errors(squares, target)
+            mse, _ = self._distortion(squares, target, importance)
         if before is not None and group != "arm":
             latent_bits = before[1]
         else:
@@ -260,15 +255,23 @@ class SceneModel(nn.Module):
         self.ranks.average_(found)
         return found
 
-    def _rare_errors(self, squares: Tensor, target: Tensor) -> Tensor:
-        """What pixels of a rare color cost beside the error of their views, ``[]``; collective.
+    def _distortion(
+        self, squares: Tensor, target: Tensor, importance: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What errors cost, ``[]``, and those of the planes, ``[B, C]``; collective.
 
         Args:
             squares: ``[B, C, h, W]``, squared errors in 0..1 of this rank's rows.
             target: ``[B, C, h, W]``, what the views should be.
+            importance: ``[B]``, factor of each view's error; 1 by default.
         """
-        weighted = squares * rare_weights(target, self.band.mean)
-        return self.band.mean(plane_means(weighted)).sum(1).mean()
+        errors = self.band.mean(plane_means(squares))
+        weighted = errors if importance is None else errors * importance[:, None]
+        cost = mse_yuv(weighted.mean(0))
+        if self.has_rare_colors:
+            rare = plane_means(squares * rare_weights(target, self.band.mean))
+            cost = cost + self.band.mean(rare).sum(1).mean()
+        return cost, errors
 
     @torch.no_grad()
     def coarsen(
@@ -326,8 +329,3 @@ class SceneModel(nn.Module):
 
     def _per_pixel(self, bits: Tensor) -> Tensor:
         return bits / (self.header.height * self.header.width)
-
-
-def _mean_of_views(errors: Tensor, importance: Tensor | None) -> Tensor:
-    """Mean ``[C]`` of the views' errors ``[B, C]``, each times its factor ``[B]`` if there are."""
-    return (errors if importance is None else errors * importance[:, None]).mean(0)

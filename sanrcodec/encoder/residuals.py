@@ -178,17 +178,19 @@ class _Search:
             fell[fallen] = True
             self.lift[fallen] *= _LIFT
             choice = choice.at(fallen, self.chosen(fallen))
-        still, block = self.fallen(choice), self.larger()
+        if not fell.any():
+            return paying
+        still, block, gain = self.fallen(choice), self.larger(), self.gain(paying)
         error = sum(view.error for view in self.errors) * self.header.height * self.header.width
-        spent = self.gain(paying) - self.gain(choice)
-        if (still < 0).all() and spent <= _NONE_FALLEN * error / self.price:
+        allowed = _NONE_FALLEN * error / self.price
+        if (still < 0).all() and gain - self.gain(choice) <= allowed:
             return choice
         # Candidates of a larger block stand or fall together; the cheapest first, as far as what
         # pays allows it.
         lifted = np.setdiff1d(block[fell], still)
         cost = np.bincount(block, choice.costs - paying.costs)[lifted] / self.price
         order = np.argsort(cost, kind="stable")
-        left = self.gain(paying) + np.cumsum(_WORTH_BITS - cost[order])
+        left = gain + np.cumsum(_WORTH_BITS - cost[order])
         n_lifted = int(np.flatnonzero(left >= 0).max(initial=-1)) + 1
         places = np.flatnonzero(fell & ~np.isin(block, lifted[order[:n_lifted]]))
         some = choice.at(places, paying.of(places))
