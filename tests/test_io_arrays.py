@@ -30,7 +30,7 @@ def test_npy(tmp_path, dtype):
 
 
 # The axes of vuhwc in another order, and whether the shape alone tells it.
-ORDERS = [("vuhwc", True), ("hwvuc", False), ("vuchw", True), ("hwcvu", None), ("uvhwc", None)]
+ORDERS = [("vuhwc", True), ("hwvuc", False), ("vuchw", True), ("hwcvu", False), ("uvhwc", None)]
 
 
 @pytest.mark.parametrize(("axes", "clear"), ORDERS)
@@ -45,14 +45,24 @@ def test_order_of_axes(tmp_path, axes, clear):
             notes = assert_reads(tmp_path / "lf.npy", samples)
             assert (f"is read as {axes}" in notes) == (axes != "vuhwc")
     if clear is False:
-        refuses("may be vuhwc or hwvuc; add --axes", tmp_path / "lf.npy")
+        refuses(f"may be .* or {axes}.*; add --axes, for example", tmp_path / "lf.npy")
         assert_reads(tmp_path / "lf.npy", samples, grid=(3, 4))
 
 
-def test_shape_that_only_one_order_fits(tmp_path):
+@pytest.mark.parametrize(
+    ("grid", "axes"), [((5, 3), "hwvuc"), ((3, 5), "hwcvu"), ((2, 2), "hwcvu")]
+)
+def test_shape_that_only_one_order_fits(tmp_path, grid, axes):
+    samples = noise((*grid, 80, 90, 3))
+    np.save(tmp_path / "lf.npy", samples.transpose(["vuhwc".index(axis) for axis in axes]))
+    assert f"is read as {axes}" in assert_reads(tmp_path / "lf.npy", samples)
+
+
+def test_channels_and_views_that_a_shape_does_not_tell_apart(tmp_path):
     samples = noise((3, 3, 80, 90, 3))
-    np.save(tmp_path / "lf.npy", samples.transpose(2, 3, 0, 1, 4))
-    assert "shape (80, 90, 3, 3, 3) is read as hwvuc" in assert_reads(tmp_path / "lf.npy", samples)
+    np.save(tmp_path / "lf.npy", samples.transpose(2, 3, 4, 0, 1))
+    refuses("may be hwvuc or hwcvu; add --axes", tmp_path / "lf.npy")
+    assert_reads(tmp_path / "lf.npy", samples, axes="hwcvu")
 
 
 @pytest.mark.parametrize("grid", [(3, 5), (1, 9), (3, 1)])
@@ -68,7 +78,9 @@ def test_reversed_axes_are_asked_where_the_shape_allows_both(tmp_path, grid):
 
 def test_doubtful_shape_is_asked(tmp_path):
     np.save(tmp_path / "lf.npy", noise((48, 48, 3, 3, 3)))
-    refuses("may be vuhwc or hwvuc; add --axes, for example --axes hwvuc", tmp_path / "lf.npy")
+    refuses(
+        "may be vuhwc or hwvuc or hwcvu; add --axes, for example --axes hwvuc$", tmp_path / "lf.npy"
+    )
     np.save(tmp_path / "lf.npy", noise((15, 20, 30, 3)))
     refuses("for example --axes nhwc --grid VxU$", tmp_path / "lf.npy")
 
@@ -270,6 +282,17 @@ def test_which_of_several_arrays(tmp_path, name, save_arrays):
     assert_reads(paths[1], samples[:, :2])
     save_arrays(paths[2], {"a": samples.astype(np.float32)})
     refuses("no array of 8 or 16 unsigned bits .*float32", paths[2])
+
+
+@pytest.mark.parametrize("kind", ["cell", "struct"])
+def test_views_in_cells_or_structs(tmp_path, kind):
+    scipy_io = pytest.importorskip("scipy.io")
+    cell = np.empty((2, 3), object)
+    for place in np.ndindex(cell.shape):
+        cell[place] = noise((6, 5, 3))
+    content = {"cell": {"views": cell}, "struct": {"S": {"LF": noise((2, 3, 6, 5, 3))}}}
+    scipy_io.savemat(tmp_path / "lf.mat", content[kind])
+    refuses("save the views of cells or structs as one uint8 or", tmp_path / "lf.mat")
 
 
 @pytest.mark.parametrize(("name", "save_arrays"), [FORMATS[2], FORMATS[3]])

@@ -246,6 +246,13 @@ def test_raw_lenslet_image_names_what_decodes_it(tmp_path, pitch):
     assert_reads(tmp_path / "lf.png", lenses.astype(np.uint8)[None, None], grid=(1, 1))
 
 
+def test_small_views_with_a_period_like_that_of_lenses_are_asked(tmp_path):
+    samples = render((15, 15), (24, 32), seed=0, disparity=(-0.3, 0.2))
+    save(tmp_path / "lf.png", tile(samples))
+    refuses("If it is a mosaic of small views, add --grid VxU", tmp_path / "lf.png")
+    assert_reads(tmp_path / "lf.png", samples, grid=(15, 15))
+
+
 def test_mosaic_with_visible_blocks_of_jpeg_is_no_lenslet_image(tmp_path):
     samples = render((5, 5), (72, 96), seed=3)
     save(tmp_path / "lf.jpg", tile(samples), quality=30)

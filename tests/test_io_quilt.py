@@ -23,7 +23,14 @@ def quilt_of(samples, n_rows, n_columns):
 
 @pytest.mark.parametrize(
     "name",
-    ["lf_qs4x3a0.75.png", "LF_QS4X3A0.75.PNG", "lf_qs4x3.png", "lf-qs4x3a0,75.png", "qs4x3.png"],
+    [
+        "lf_qs4x3a0.75.png",
+        "LF_QS4X3A0.75.PNG",
+        "lf_qs4x3.png",
+        "lf-qs4x3a0,75.png",
+        "qs4x3.png",
+        "lf qs4x3a.75.png",
+    ],
 )
 def test_name_tells_the_tiles(tmp_path, name):
     samples = noise((1, 12, 8, 6, 3))

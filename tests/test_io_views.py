@@ -184,7 +184,8 @@ def test_hyphens_that_join_words_are_no_signs(tmp_path, name):
 def test_times_are_no_rows(tmp_path, name):
     samples = noise((3, 4, 4, 5, 3))
     save_views(tmp_path / "lf", samples, name)
-    refuses("do not tell their grid.* or give the images of one time", tmp_path / "lf")
+    # What all of them suggest together is no grid, and is not named.
+    refuses("add --grid VxU, rows of views first, or give the images of one time$", tmp_path / "lf")
     for v, u in np.ndindex(2, 4):
         (tmp_path / "lf" / name.format(v=v + 1, u=u)).unlink()
     assert_reads(tmp_path / "lf", samples[:1], grid=(1, 4))
@@ -487,6 +488,8 @@ def test_folder_without_images_names_what_may_be_meant(tmp_path):
     refuses("give a file such as .*lf.npy itself", tmp_path)  # the nearer one
     (tmp_path / "a" / "lf.npy").unlink()
     refuses(r"no images in this folder; the next ones lie in .*b$", tmp_path)
+    save_views(tmp_path / "a", noise((2, 3, 4, 5, 3)), "{v}/{u}.png")
+    refuses(r"no images in this folder; the next ones lie in .*a$", tmp_path)  # not in a row of it
 
 
 # Samples

@@ -41,6 +41,7 @@ _CONVERT = (
     "save it as uint8 or uint16 first, for example np.rint(255 * lf).astype(np.uint8), or "
     "im2uint8(lf) in MATLAB, if it runs 0..1"
 )
+_JOIN = "save the views of cells or structs as one uint8 or uint16 array [V, U, H, W, C] first"
 _NAMES = ("lf", "lightfield", "light_field")  # of the array, where a file holds several
 
 
@@ -184,9 +185,10 @@ def _choose(request: Request, found: dict[str, ArrayFile]) -> tuple[str, ArrayFi
         if array.dtype.kind == "u" and array.dtype.itemsize <= 2 and 3 <= len(array.shape) <= 5
     }
     if not usable:
+        are_cells = all(array.dtype == object for array in found.values())
         raise LightFieldError(
             f"{path}: no array of 8 or 16 unsigned bits and 3 to 5 axes among "
-            f"{list_names(listed)}; {_CONVERT}"
+            f"{list_names(listed)}; {_JOIN if are_cells else _CONVERT}"
         )
     named = [name for name in usable if name.lower().rsplit("/", 1)[-1] in _NAMES]
     names = list(usable) if len(usable) == 1 else named

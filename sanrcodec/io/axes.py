@@ -15,7 +15,7 @@ _CHANNELS = (1, 3, 4)  # the fourth one may be opaque alpha, or MATLAB's weight
 _ORDERS = {
     3: ("nhw", "hwn"),
     4: ("vuhw", "nhwc", "nchw", "hwvu"),
-    5: ("vuhwc", "hwvuc", "vuchw"),
+    5: ("vuhwc", "hwvuc", "vuchw", "hwcvu"),
 }
 _SETS = tuple(frozenset(letters) for letters in ("vuhwc", "vuhw", "nhwc", "nhw"))
 
@@ -64,8 +64,8 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
     likely = [axes for axes in valid if _is_likely(shape, axes)]
     if len(valid) == 1:
         return valid[0]
-    if likely == [orders[0]]:
-        return orders[0]
+    if likely in ([orders[0]], ["vuchw"]):
+        return likely[0]
     if len(shape) == 3 and shape[2] in _CHANNELS[1:]:
         raise LightFieldError(
             f"shape {shape} looks like one image [H, W, C]; save it as PNG, and say --grid, "

@@ -100,7 +100,10 @@ def _alternative(path: Path) -> str:
         if entry.is_dir():
             continue
         if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
-            return f"; the next ones lie in {entry.parent}"
+            folder, above = entry.parent, entry.parent.parent
+            if above != path and sum(map(_holds_images, _entries(above))) > 1:
+                folder = above  # of which each folder is a row
+            return f"; the next ones lie in {folder}"
         if entry.suffix.lower() in _ARRAYS:
             return f"; give a file such as {entry} itself, if it holds all views"
     for entry in _entries(path):

@@ -112,7 +112,8 @@ def infer_grid(samples: np.ndarray) -> tuple[int, int]:
         raise LightFieldError(
             "the content looks like a lenslet image. If its macro-pixels are whole pixels, add "
             "--layout lenslet --grid VxU; else decode it to views first, with LFToolbox or "
-            "plenopticam (one ordinary image is --grid 1x1)"
+            "plenopticam. If it is a mosaic of small views, add --grid VxU (one ordinary image is "
+            "1x1)"
         )
     if any(periods):
         raise RepeatedContentError((rows, columns), periods, counts)

@@ -26,7 +26,7 @@ from sanrcodec.lightfield import format_grid
 __all__ = ["LAYOUT", "choose_tiles", "quilt_path", "write_quilt"]
 
 _NAME = re.compile(
-    r"(?<![a-z0-9])qs(\d{1,3})x(\d{1,3})(?:a(\d+(?:[.,]\d+)?))?(?![a-z0-9])", re.IGNORECASE
+    r"(?<![a-z0-9])qs(\d{1,3})x(\d{1,3})(?:a(\d*[.,]?\d+))?(?![a-z0-9])", re.IGNORECASE
 )
 _MOST_STRETCH = math.log(1.25)  # of the views of a quilt, to fill a square picture, say
 _MOST_LEFT_OVER = 0.02  # of a side, that whole tiles may leave; more is another number of tiles

@@ -235,17 +235,18 @@ def _ask_for_grid(path: Path, found: NameSet, names: list[str], hint: str, likel
         )
         return ask + (name_array(path) or name_larger_folder(path, 1))
     varying = sum(len(set(column)) > 1 for column in zip(*found.values, strict=True))
+    likely = likely or _suggest(len(names))
     if not hint:  # one of them counts
         pass
     elif varying > 2:
         hint = f"; {varying} numbers in their names vary: better give those of one time, size, ..."
     elif varying == 2 and any(counts_time(text) for text in found.texts):
-        hint = ", or give the images of one time"
+        likely, hint = "", ", or give the images of one time"  # all together are no grid
     elif varying == 2:
         hint = (
             ", or look for missing views: as row and column, the numbers in their names leave holes"
         )
-    hint = (likely or _suggest(len(names))) + hint + name_larger_folder(path, len(names))
+    hint = likely + hint + name_larger_folder(path, len(names))
     return (
         f"{len(names)} images, {names[0]} to {names[-1]}, do not tell their grid; add --grid VxU, "
         f"rows of views first{hint}"
