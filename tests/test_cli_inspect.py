@@ -244,3 +244,11 @@ def test_order_that_the_views_contradict_is_said(
     assert f"{said} column by column, every" in assert_ok(sanr("inspect", "scan.npy", "--force"))
     np.save("lf.npy", samples)
     assert "order:" not in assert_ok(sanr("inspect", "lf.npy"))
+    samples[2, 3] = samples[2, 3, ::-1, ::-1]
+    np.save("lf.npy", samples)
+    said = "order: at view 2,3 neighbors are less alike than views farther apart; look whether"
+    assert said in assert_ok(sanr("inspect", "lf.npy", "--force"))
+    samples[2, 3] = samples[2, 2]
+    np.save("lf.npy", samples)
+    said = "order: view 2,3 is the same image as view 2,2"
+    assert said in assert_ok(sanr("inspect", "lf.npy", "--force"))

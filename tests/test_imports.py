@@ -33,9 +33,9 @@ LAYERS_INSIDE = {
     ),
     "io": (
         "atomic lock extras bombs pixels pnm png pillow_image tiff image stored selection "
-        "reading reduced scan_order conventions names foreign hci_parameters lenslet_pattern "
-        "repetition mosaic_grid mosaic lenslet quilt stack counted folder views array_file npy "
-        "hdf5 matlab axes arrays contact rearranged registry float_map animation"
+        "reading reduced likeness misplaced scan_order conventions names foreign hci_parameters "
+        "lenslet_pattern repetition mosaic_grid mosaic lenslet quilt stack counted folder views "
+        "array_file npy hdf5 matlab axes arrays contact rearranged registry float_map animation"
     ),
     "encoder": (
         "kernels functions distributed bands images rarity quantize part parameters latent_bits "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,13 @@ from sanrcodec.arithmetic.torchops import usable_device
 from sanrcodec.encoder.dead_pixels import describe_dead_pixels, find_dead_pixels
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.sweep import Geometry, estimate_geometry
-from sanrcodec.io import ORDERS_IN_WORDS, find_order, reduce_light_field
+from sanrcodec.io import (
+    ORDERS_IN_WORDS,
+    find_misplaced,
+    find_order,
+    find_twins,
+    reduce_light_field,
+)
 from sanrcodec.lightfield import LightField
 
 __all__ = [
@@ -83,7 +90,10 @@ def describe_exposure(exposure: Exposure) -> str:
 
 
 def describe_order(light_field: LightField) -> str:
-    """Say in one line whether views seem to follow each other in another order; else nothing."""
+    """Say in one line what seems wrong with the order of the views; else nothing.
+
+    They may follow each other in another order, be doubled, or not belong where they are.
+    """
     # Lines that are backwards may be rows, or columns.
     for supposed in ("rows", "columns"):
         order = find_order(light_field.samples, supposed)
@@ -92,7 +102,21 @@ def describe_order(light_field: LightField) -> str:
                 f"order: neighbors match better if the views go on {ORDERS_IN_WORDS[order]}; give "
                 f"them as counted images with --order {order}, or put them in order first"
             )
+    if twins := find_twins(light_field.samples):
+        (v, u), (v_other, u_other) = twins[0]
+        return f"order: view {v_other},{u_other} is the same image as view {v},{u}" + _more(twins)
+    if odd := find_misplaced(light_field.samples):
+        v, u = odd[0]
+        return (
+            f"order: at view {v},{u}{_more(odd)} neighbors are less alike than views farther "
+            "apart; look whether one there is out of place, turned, missing or of another scene"
+        )
     return ""
+
+
+def _more(found: Sequence[object]) -> str:
+    """Say how many there are besides the first."""
+    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
 
 
 def describe_geometry(

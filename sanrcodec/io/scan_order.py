@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from sanrcodec.errors import LightFieldError
+from sanrcodec.io.likeness import FLAT, LEAST_SIDE, Look, apart, are_dark, looker, mean_difference
 from sanrcodec.io.reading import ORDERS, Samples
-from sanrcodec.io.reduced import reduce_view
 from sanrcodec.lightfield import format_grid
 
 __all__ = [
@@ -35,12 +32,8 @@ ORDERS_IN_WORDS = {
     "serpentine-columns": "column by column, every second one backwards",
 }
 
-_SIDE = 64  # pixels of the reduced views that are compared
-_LEAST_SIDE = 16  # smaller views are alike by chance
 _MOST_BREAKS = 4  # between lines that are looked at, from the middle
 _MOST_PLACES = 4  # in a line
-_DARK = 0.5  # of the brightest view; vignetted ones say nothing
-_FLAT = 0.005  # of the mean; views that differ less are alike
 _STILL = 0.2  # of the difference along the other axis; between rows and columns it is 0.7..1.5
 _ALIKE = 0.6  # of the difference of views above each other; in grids it is 1 and more
 # Of the difference between neighbors of the supposed order that between those of another order is
@@ -53,8 +46,6 @@ _JUMP = 1.3  # times any step within a line
 _FEW_VIEWS = 6  # of 2 x 2 and 2 x 3: all pairs are looked at
 # Of the spread of all differences, and of that which the next best order leaves unexplained.
 _MOST_UNEXPLAINED = 0.5
-
-_Look = Callable[[int, int], npt.NDArray[np.float32]]
 
 
 class Scan(NamedTuple):
@@ -117,9 +108,9 @@ def find_order(samples: Samples, order: str) -> str:
     supposed = Scan((samples.shape[0], samples.shape[1]), order)
     if min(supposed.grid) < 2:
         return order
-    if min(samples.shape[2:4]) < _LEAST_SIDE:
+    if min(samples.shape[2:4]) < LEAST_SIDE:
         return order
-    look = _looker(samples)
+    look = looker(samples)
     if math.prod(supposed.grid) <= _FEW_VIEWS:
         return _order_of_few(supposed, look)
     # Of a square grid both serpentines are the same: the one along the supposed lines is meant.
@@ -150,17 +141,17 @@ def find_row(samples: Samples) -> str:
     n_v, n_u = samples.shape[:2]
     if n_v < 2 or n_u < 3:
         return ""
-    look = _looker(samples)
+    look = looker(samples)
     shares: dict[str, list[float]] = {"top": [], "bottom": []}
     for v in _from_the_middle(range(n_v - 1)):
         above, below = (look(v, 0), look(v, n_u - 1)), (look(v + 1, 0), look(v + 1, n_u - 1))
-        if _are_dark(*above, *below):
+        if are_dark(*above, *below):
             continue
-        usual = min(_difference(above[0], below[0]), _difference(above[1], below[1]))
-        if usual < _FLAT:
+        usual = min(mean_difference(above[0], below[0]), mean_difference(above[1], below[1]))
+        if usual < FLAT:
             continue
-        shares["top"].append(_difference(above[1], below[0]) / usual)
-        shares["bottom"].append(_difference(below[1], above[0]) / usual)
+        shares["top"].append(mean_difference(above[1], below[0]) / usual)
+        shares["bottom"].append(mean_difference(below[1], above[0]) / usual)
         if max(shares["top"][-1], shares["bottom"][-1]) < _ALIKE:
             return ""  # both ends are alike: every second row is backwards
     return next((way for way, found in shares.items() if found and max(found) < _ALIKE), "")
@@ -180,11 +171,11 @@ def find_line_length(samples: Samples, order: str = "rows") -> int:
     scan = Scan((samples.shape[0], samples.shape[1]), order)
     n_views = math.prod(scan.grid)
     n_followed = min(n_views, _MOST_FOLLOWED)
-    if min(samples.shape[2:4]) < _LEAST_SIDE:
+    if min(samples.shape[2:4]) < LEAST_SIDE:
         return 0
-    look = _looker(samples)
+    look = looker(samples)
     steps = np.array([
-        _apart(look, scan.place(k), scan.place(k + 1)) for k in range(n_followed - 1)
+        apart(look, scan.place(k), scan.place(k + 1)) for k in range(n_followed - 1)
     ])  # fmt: skip
     for length in range(2, n_views // 2 + 1):
         is_jump = np.arange(1, n_followed) % length == 0
@@ -193,7 +184,7 @@ def find_line_length(samples: Samples, order: str = "rows") -> int:
         # A single jump of many may be an odd view.
         if n_views % length or jumps.size < (1 if n_followed == n_views and length > 2 else 2):
             continue
-        if within.size and jumps.min() > max(_JUMP * within.max(), _FLAT):
+        if within.size and jumps.min() > max(_JUMP * within.max(), FLAT):
             return length
     return 0
 
@@ -223,19 +214,19 @@ def find_still_axis(samples: Samples) -> str:
     Returns:
         ``v``, ``u``, or an empty string. Views that cannot be read say nothing.
     """
-    look = _looker(samples)
+    look = looker(samples)
     shares = []
     for v in _from_the_middle(range(samples.shape[0] - 1)):
         for u in _from_the_middle(range(samples.shape[1] - 1))[:2]:
-            along_v, along_u = (_apart(look, (v, u), to) for to in ((v + 1, u), (v, u + 1)))
-            if along_v + along_u > _FLAT:  # neither is NaN
+            along_v, along_u = (apart(look, (v, u), to) for to in ((v + 1, u), (v, u + 1)))
+            if along_v + along_u > FLAT:  # neither is NaN
                 shares.append(along_v / max(along_u, 1e-6))
     if shares and max(shares) < _STILL:
         return "v"
     return "u" if shares and min(shares) > 1 / _STILL else ""
 
 
-def _gain(supposed: Scan, other: Scan, look: _Look) -> float:
+def _gain(supposed: Scan, other: Scan, look: Look) -> float:
     """How much better neighbors of another order match than those of the supposed one.
 
     Returns:
@@ -247,14 +238,14 @@ def _gain(supposed: Scan, other: Scan, look: _Look) -> float:
         """Of two views by their numbers; NaN if one of them says nothing."""
         if another is None:
             return math.nan
-        return _apart(look, supposed.place(one), supposed.place(another))
+        return apart(look, supposed.place(one), supposed.place(another))
 
     logs, least = [], _LEAST_GAIN
     for number in _some_numbers(supposed):
         beside = other.beside(number)
         usual = difference(number, supposed.beside(number))
         found = difference(number, beside)
-        if beside == supposed.beside(number) or not usual > _FLAT or math.isnan(found):
+        if beside == supposed.beside(number) or not usual > FLAT or math.isnan(found):
             continue
         if found > _CONTRADICTS * usual:
             return 0.0
@@ -272,7 +263,7 @@ def _gain(supposed: Scan, other: Scan, look: _Look) -> float:
     return sum(logs) if is_clear else 0.0
 
 
-def _order_of_few(supposed: Scan, look: _Look) -> str:
+def _order_of_few(supposed: Scan, look: Look) -> str:
     """The order of four or six views in which those that are equally far apart differ equally.
 
     Lines are so short that hardly any neighbors of two orders tell them apart; all pairs do. Of 414
@@ -281,13 +272,14 @@ def _order_of_few(supposed: Scan, look: _Look) -> str:
     """
     n_views = math.prod(supposed.grid)
     places = [supposed.place(number) for number in range(n_views)]
-    apart = {
-        pair: _apart(look, places[pair[0]], places[pair[1]])
+    differences = {
+        pair: apart(look, places[pair[0]], places[pair[1]])
         for pair in itertools.combinations(range(n_views), 2)
     }
-    if not all(difference > 0 for difference in apart.values()) or max(apart.values()) < _FLAT:
+    found = np.array(list(differences.values()))
+    if not (found > 0).all() or found.max() < FLAT:  # nor NaN
         return supposed.order
-    logs = {pair: math.log(difference) for pair, difference in apart.items()}
+    logs = {pair: math.log(difference) for pair, difference in differences.items()}
     scans = [Scan(supposed.grid, order) for order in ORDERS]
     if supposed.grid[0] == supposed.grid[1]:
         scans = [scan for scan in scans if scan.by_rows == supposed.by_rows]
@@ -333,35 +325,3 @@ def _ends(scan: Scan) -> list[int]:
 def _from_the_middle(lines: range) -> list[int]:
     middle = (lines.start + lines.stop - 1) / 2
     return sorted(lines, key=lambda line: abs(line - middle))[:_MOST_BREAKS]
-
-
-def _looker(samples: Samples) -> _Look:
-    """Return what reads a view ``v, u``, reduced, each but once."""
-    height, width = samples.shape[2:4]
-    factor = min(max(1, max(height, width) // _SIDE), height, width)
-
-    @functools.cache
-    def look(v: int, u: int) -> npt.NDArray[np.float32]:
-        reduced: npt.NDArray[np.float32] = reduce_view(samples[v, u], factor).astype(np.float32)
-        return reduced
-
-    return look
-
-
-def _apart(look: _Look, one: tuple[int, int], other: tuple[int, int]) -> float:
-    """Difference of the views at two places; NaN if one of them is dark, or cannot be read."""
-    try:
-        views = look(*one), look(*other)
-    except LightFieldError:  # perhaps it is not going to be read at all
-        return math.nan
-    return math.nan if _are_dark(*views) else _difference(*views)
-
-
-def _are_dark(*views: npt.NDArray[np.float32]) -> bool:
-    means = [float(view.mean()) for view in views]
-    return min(means) <= _DARK * max(means)
-
-
-def _difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """Mean difference of two views, as a share of their mean and without that of their exposure."""
-    return float(np.abs(one / one.mean() - other / other.mean()).mean())
