@@ -42,8 +42,9 @@ LAYERS_INSIDE = {
         "rate warp scene views loss model exposure dead_pixels target probe trim step_moves "
         "weight_moves correction block_errors quality faults schedule optimizer batches gains "
         "importance planes votes axis_order sweep geometry_report guide allocator process memory "
-        "last_good clock graphs lags outlook control settle residuals supplement steps pace "
-        "fitting resumable export checkpoint options result selfcheck contest start encoding"
+        "last_good clock graphs lags outlook control settle residual_choice spot_colors residuals "
+        "supplement steps pace fitting resumable export checkpoint options result selfcheck "
+        "contest start encoding"
     ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from headers import HEADER
 
 import sanrcodec
+from sanrcodec.bitstream.residuals import (
+    Tables,
+    ViewResiduals,
+    pack_residuals,
+    unpack_residuals,
+)
 from sanrcodec.color import planes_of
 from sanrcodec.lightfield import LightField
 from sanrcodec.presets import PROFILES
+from sanrcodec.scene.residuals import add_residuals
 
 torch = pytest.importorskip("torch")
 
@@ -26,16 +35,19 @@ from sanrcodec.encoder.exposure import Exposure  # noqa: E402
 from sanrcodec.encoder.model import SceneModel  # noqa: E402
 from sanrcodec.encoder.options import checked_options  # noqa: E402
 from sanrcodec.encoder.rarity import has_rare_colors, rare_weights  # noqa: E402
+from sanrcodec.encoder.residuals import choose_residuals  # noqa: E402
 from sanrcodec.encoder.scene import Known  # noqa: E402
 
 SPOT = np.s_[8:14, 18:22]
+WIDE_SPOT = np.s_[12:20, 20:28]  # across four blocks
+ORANGE = 230, 140, 20
 
 
-def meadow(size: tuple[int, int] = (64, 64)) -> np.ndarray:
+def meadow(size: tuple[int, int] = (64, 64), spot: tuple[slice, slice] = SPOT) -> np.ndarray:
     """A green texture and an orange spot, uint8 ``[H, W, 3]``."""
     gray = np.random.default_rng(0).integers(80, 160, (*size, 1))
     view = (gray * np.array([0.8, 1.0, 0.7])).astype(np.uint8)
-    view[SPOT] = 230, 140, 20
+    view[spot] = ORANGE
     return view
 
 
@@ -139,6 +151,71 @@ def test_residuals_of_rare_colors_are_worth_more() -> None:
     assert (more[8 + 2] > 1).all()  # 24 of its 64 pixels are rare, and weigh 6
     assert (more[8 + 2] < 4).all()
     assert not np.delete(more, 8 + 2, 0).any()
+
+
+FOUR_VIEWS = dataclasses.replace(
+    HEADER, n_v=2, n_u=2, height=64, width=64, margin_y=0, margin_x=0, channels=3, features=5
+)
+
+
+def paled(by: float, noise: int, bit_depth: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Four views of a meadow with a wide spot, and the same with noise, one spot of them pale."""
+    random, factor = np.random.default_rng(6), (2**bit_depth - 1) / 255
+    reference = np.repeat(meadow(spot=WIDE_SPOT)[None], 4, 0).astype(float)
+    decoded = reference + random.integers(-noise, noise + 1, reference.shape)
+    decoded[2][WIDE_SPOT] += by * (np.array((100.0, 120.0, 90.0)) - ORANGE)
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    rounded = ((x.clip(0, 255) * factor).round().astype(dtype) for x in (reference, decoded))
+    return tuple(rounded)
+
+
+def residuals_of(
+    views: tuple[np.ndarray, np.ndarray], price: float, has_rare: bool, bit_depth: int = 8
+) -> tuple[Tables, list[ViewResiduals]] | None:
+    errors = [
+        find_block_errors(*pair, bit_depth, price, has_rare_colors=has_rare)
+        for pair in zip(*views, strict=True)
+    ]
+    return choose_residuals(FOUR_VIEWS, errors, price)
+
+
+def off_by(reference: np.ndarray, decoded: np.ndarray) -> float:
+    """Of the mean color of a wide spot, in levels."""
+    difference = reference[WIDE_SPOT].astype(float) - decoded[WIDE_SPOT]
+    return float(np.abs(difference.mean((0, 1))).max())
+
+
+@pytest.mark.parametrize("bit_depth", [8, 12])
+@pytest.mark.parametrize("price", [3e3, 3e4])
+def test_a_pale_spot_gets_its_color_where_nothing_pays(price: float, bit_depth: int) -> None:
+    reference, decoded = views = paled(0.2, 3, bit_depth)
+    level = (2**bit_depth - 1) / 255
+    assert off_by(reference[2], decoded[2]) > 20 * level
+    assert residuals_of(views, price, False, bit_depth) is None
+    chosen = residuals_of(views, price, True, bit_depth)
+    assert chosen is not None
+    tables, found = chosen
+    assert [len(view.places) for view in found] == [0, 0, 4, 0]
+    add_residuals(decoded[2], bit_depth, 64, (0, 64, 0, 64), tables.step, found[2])
+    assert off_by(reference[2], decoded[2]) < 8 * level
+    unpacked = unpack_residuals(FOUR_VIEWS, pack_residuals(FOUR_VIEWS, tables, found))
+    np.testing.assert_array_equal(unpacked[1][2].levels, found[2].levels)
+
+
+def test_no_eye_sees_a_spot_that_is_off_by_little_or_less_than_the_view() -> None:
+    few, noisy = paled(0.05, 3), paled(0.2, 60)
+    assert 5 < off_by(few[0][2], few[1][2]) < 8
+    assert residuals_of(few, 3e4, True) is None
+    assert off_by(noisy[0][2], noisy[1][2]) > 15
+    assert residuals_of(noisy, 1e6, True) is None
+
+
+def test_hidden_spots_stay_as_they_are() -> None:
+    reference, decoded = paled(0.2, 3)
+    hidden = np.zeros((64, 64), bool)
+    hidden[WIDE_SPOT] = True
+    found = find_block_errors(reference[2], decoded[2], 8, 3e4, hidden, has_rare_colors=True)
+    assert not found.rare.at.size
 
 
 def test_outliers_are_blocks_far_above_the_error_of_their_view() -> None:

@@ -7,6 +7,7 @@ Must not choose. See format_spec.md section 8.6 for the transform.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,41 @@ import torch
 
 from sanrcodec.bitstream.residuals import BLOCK
 from sanrcodec.color import planes_of
-from sanrcodec.encoder.rarity import rare_weights
+from sanrcodec.encoder.rarity import rare_weights, rarity
 from sanrcodec.metrics import PLANE_WEIGHTS, combined, psnr
 from sanrcodec.scene.residuals import TRANSFORM
 
-__all__ = ["PAIR", "BlockErrors", "fallen_blocks", "find_block_errors"]
+__all__ = ["PAIR", "BlockErrors", "RareBlocks", "fallen_blocks", "find_block_errors", "transformed"]
 
 _FALLEN_DB = 11.5  # below its view; half a decibel less than what counts as fallen
 PAIR = 2  # blocks along a side of a larger one, by which fallen ones are found
 # What a block with a residual takes at least, and each of its levels, in bits.
 _BLOCK_BITS, _LEVEL_BITS = 4, 4
 _LEAST_MSE = 1e-3  # of a plane, in 8-bit levels squared
+_LEAST_RARE = 1.0  # pixels of a rare color that a block has, if it has any
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class RareBlocks:
+    """Blocks of a view that have pixels of a rare color; all are candidates.
+
+    Attributes:
+        bit_depth: Of the samples.
+        error_around: Mean squared error of the pixels of no rare color.
+        at: int64 ``[m]``, which of the candidates they are.
+        rarity: float32 ``[m, BLOCK, BLOCK]``, how rare each pixel is, 0 to 1.
+        reference, decoded: uint8 or uint16 ``[m, BLOCK, BLOCK, 3]``, samples.
+    """
+
+    bit_depth: int
+    error_around: float
+    at: npt.NDArray[np.int64]
+    rarity: Floats
+    reference: npt.NDArray[Any]
+    decoded: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +59,12 @@ class BlockErrors:
     Attributes:
         error: Mean squared error of the view, of which PSNR-YUV is the decibel.
         squares: float32 ``[rows, columns, C]``, sums of squared errors of the blocks.
-        places: int64 ``[n]``, numbers of the blocks for which a residual may pay, or which fell
-            out.
+        places: int64 ``[n]``, numbers of the candidates: blocks for which a residual may pay, which
+            fell out, or which have a rare color.
         weights: float32 ``[n, C]``, by how much the cost of the view falls with the sum of squares
             of a plane of these blocks, times the pixels of the view.
         coefficients: float32 ``[n, C, 64]``, their transforms; an orthonormal one keeps squares.
+        rare: Those of a rare color; none where these do not count for more.
     """
 
     error: float
@@ -49,6 +72,7 @@ class BlockErrors:
     places: npt.NDArray[np.int64]
     weights: Floats
     coefficients: Floats
+    rare: RareBlocks
 
     @property
     def limit_db(self) -> float:
@@ -82,26 +106,45 @@ def find_block_errors(
         planes[hidden] = 0
     blocks = _blocks(planes)
     squares = np.square(blocks).sum((-2, -1))
-    weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
-    error = float(np.exp(np.log(mse) @ weights))
-    weights = error * weights / mse
+    plane_weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
+    error = around = float(np.exp(np.log(mse) @ plane_weights))
+    weights = error * plane_weights / mse
     weights = np.broadcast_to(weights, squares.shape).astype(np.float32)
+    rareness = np.zeros((*reference.shape[:2], 1), np.float32)
     if has_rare_colors:
-        samples = torch.from_numpy(planes_of(reference.astype(np.float32) * scale / 255))
-        rare = rare_weights(samples.permute(2, 0, 1)[None])[0, 0].numpy()[..., None]
+        samples = planes_of(reference.astype(np.float32) * scale / 255)
+        color = torch.from_numpy(samples).permute(2, 0, 1)[None]
+        factors = rare_weights(color)[0, 0].numpy()[..., None]
         # A block counts by where its error is now.
-        share = _blocks(np.square(planes) * rare).sum((-2, -1))
+        share = _blocks(np.square(planes) * factors).sum((-2, -1))
         weights += share / np.maximum(squares, np.float32(_LEAST_MSE))
+        rareness[..., 0] = rarity(color)[0, 0].numpy()
+        if hidden is not None:
+            rareness[hidden] = 0
+        others = planes[rareness[..., 0] == 0]
+        mse = np.square(others).mean(0, dtype=np.float64) + _LEAST_MSE
+        around = float(np.exp(np.log(mse) @ plane_weights))
+    rareness = _blocks(rareness)[:, :, 0]
+    has_rare = rareness.sum((-2, -1)) >= _LEAST_RARE
     fell = fallen_blocks(squares, _limit_db(error), reference.shape[:2])
-    fell = _spread(fell, squares.shape[:2])
-    chosen = fell | ((squares * weights).sum(-1) > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
-    scaled = (TRANSFORM / np.sqrt(np.square(TRANSFORM).sum(1, keepdims=True))).astype(np.float32)
-    coefficients = scaled @ blocks[chosen] @ scaled.T
-    coefficients = coefficients.reshape(*coefficients.shape[:2], BLOCK * BLOCK)
+    needed = _spread(fell, squares.shape[:2]) | has_rare
+    chosen = needed | ((squares * weights).sum(-1) > (_BLOCK_BITS + _LEVEL_BITS) * bit_price)
+    coefficients = transformed(blocks[chosen])
     gains = np.square(coefficients) * weights[chosen][..., None] - _LEVEL_BITS * bit_price
-    kept = fell[chosen] | (np.maximum(gains, 0).sum((1, 2)) > _BLOCK_BITS * bit_price)
+    kept = needed[chosen] | (np.maximum(gains, 0).sum((1, 2)) > _BLOCK_BITS * bit_price)
     places = np.flatnonzero(chosen)[kept]
-    return BlockErrors(error, squares, places, weights[chosen][kept], coefficients[kept])
+    at = np.flatnonzero(has_rare.ravel()[places])
+    pair = (np.moveaxis(_blocks(view)[has_rare], 1, -1) for view in (reference, decoded))
+    rare = RareBlocks(bit_depth, around, at, rareness[has_rare], *pair)
+    return BlockErrors(error, squares, places, weights[chosen][kept], coefficients[kept], rare)
+
+
+def transformed(blocks: Floats) -> Floats:
+    """Coefficients ``[..., 64]`` of blocks ``[..., BLOCK, BLOCK]``, of the same sum of squares."""
+    norms = np.sqrt(np.square(TRANSFORM).sum(1, keepdims=True))
+    scaled = (TRANSFORM / norms).astype(np.float32)
+    found: Floats = (scaled @ blocks @ scaled.T).reshape(*blocks.shape[:-2], BLOCK * BLOCK)
+    return found
 
 
 def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Mask:
@@ -135,7 +178,7 @@ def _spread(larger: Mask, shape: tuple[int, ...]) -> Mask:
     return spread
 
 
-def _blocks(planes: Floats) -> Floats:
+def _blocks(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Blocks ``[rows, columns, C, BLOCK, BLOCK]`` of planes; beyond them there is no error."""
     height, width, n_planes = planes.shape
     rows, columns = -(-height // BLOCK), -(-width // BLOCK)

@@ -17,7 +17,7 @@ from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.encoder.images import color_planes
 from sanrcodec.lightfield import LightField
 
-__all__ = ["has_rare_colors", "rare_weights"]
+__all__ = ["has_rare_colors", "rare_weights", "rarity"]
 
 _WEIGHT = 6.0  # of the error of a plane in the cost, where a color is as rare as can be
 _MOST = 0.04  # of the mean of these weights over a view: what is not so rare counts for less
@@ -26,6 +26,22 @@ _MOST = 0.04  # of the mean of these weights over a view: what is not so rare co
 _FROM = 12.0
 _LEAST_DISTANCE = 20 / 255  # from the mean color: closer ones are no color of their own
 _LEAST_SHARE = 5e-4  # of a view, that is rare
+
+
+def rarity(planes: Tensor, mean: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+    """How rare the color of each pixel is in its view.
+
+    Args:
+        planes: As for :func:`rare_weights`.
+        mean: Likewise.
+
+    Returns:
+        ``[B, 1, H, W]``, 0 to 1.
+    """
+    chroma = planes[:, 1:]
+    distance = (chroma - mean(chroma.mean((2, 3), keepdim=True))).square().sum(1, keepdim=True)
+    usual = mean(distance.mean((2, 3), keepdim=True)).clamp(min=_LEAST_DISTANCE**2 / _FROM)
+    return (distance / (_FROM * usual) - 1).clamp(0.0, 1.0)
 
 
 def rare_weights(planes: Tensor, mean: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
@@ -39,9 +55,9 @@ def rare_weights(planes: Tensor, mean: Callable[[Tensor], Tensor] = lambda x: x)
     Returns:
         ``[B, 1, H, W]``, of all planes alike.
     """
-    rarity = _rarity(planes, mean)
-    share = mean(rarity.mean((2, 3), keepdim=True))
-    return rarity * (_MOST / share.clamp(min=_MOST / _WEIGHT))
+    found = rarity(planes, mean)
+    share = mean(found.mean((2, 3), keepdim=True))
+    return found * (_MOST / share.clamp(min=_MOST / _WEIGHT))
 
 
 def has_rare_colors(light_field: LightField) -> bool:
@@ -53,12 +69,4 @@ def has_rare_colors(light_field: LightField) -> bool:
     n_v, n_u = light_field.grid
     view = torch.from_numpy(light_field.view(n_v // 2, n_u // 2).astype("float32"))
     planes = color_planes(view[None] / (2**light_field.bit_depth - 1), torch.tensor(YCC_FROM_RGB))
-    return float(_rarity(planes, lambda x: x).mean()) > _LEAST_SHARE
-
-
-def _rarity(planes: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
-    """How rare the color of each pixel is in its view, 0 to 1, ``[B, 1, H, W]``."""
-    chroma = planes[:, 1:]
-    distance = (chroma - mean(chroma.mean((2, 3), keepdim=True))).square().sum(1, keepdim=True)
-    usual = mean(distance.mean((2, 3), keepdim=True)).clamp(min=_LEAST_DISTANCE**2 / _FROM)
-    return (distance / (_FROM * usual) - 1).clamp(0.0, 1.0)
+    return float(rarity(planes).mean()) > _LEAST_SHARE

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Chooses residuals of single views: where a block is worth its bits, or fell out without it.
+"""Chooses residuals of single views: where a block is worth its bits, or is wrong without it.
 
 Levels, steps and flags are chosen block by block by ``D + lmbda * R``, by the tables that the
 choice before asks for. What fell out is then chosen again at a lower price of bits, as long as few
-are enough. Must not decode, nor measure. See format_spec.md sections 6.6 and 8.6.
+are enough. Last come objects of a rare color. See format_spec.md sections 6.6 and 8.6.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +34,10 @@ from sanrcodec.bitstream.residuals import (
     residual_bits,
     step_of,
 )
-from sanrcodec.bitstream.tables import ESCAPE, MAX_RESIDUAL, N_SCALES, cost_table
+from sanrcodec.bitstream.tables import MAX_RESIDUAL, N_SCALES, cost_table
 from sanrcodec.encoder.block_errors import PAIR, BlockErrors, fallen_blocks
+from sanrcodec.encoder.residual_choice import LEVELS_PER_UNIT, Choice, flag_bits, level_bits
+from sanrcodec.encoder.spot_colors import SpotColors
 
 __all__ = ["choose_residuals"]
 
@@ -47,43 +48,9 @@ _N_LIFTS, _LIFT = 6, 1.5  # rounds in which fallen blocks weigh more, by this fa
 _NONE_FALLEN, _WORTH_BITS = 0.015, 10
 _FRAMING_BITS = 8 * 10  # of the section, and of the last words of its stream
 _CHUNK = 512  # blocks at once, so that what is made of them stays in a cache
-_LEVELS_PER_UNIT = 255 / 4096  # of 8 bits, for a step of the format
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
-
-
-_PARTS = "flags", "levels", "costs", "squares"
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """What is chosen for each candidate.
-
-    Attributes:
-        flags: int32 ``[n]``, 0 where a block has no residual.
-        levels: int32 ``[n, C, 64]``.
-        costs: float64 ``[n]``, weighted squares and bits at their price, without a lift.
-        squares: float32 ``[n, C]``, what is left of the error.
-    """
-
-    flags: Integers
-    levels: Integers
-    costs: npt.NDArray[np.float64]
-    squares: Floats
-
-    def of(self, some: npt.NDArray[np.int64]) -> _Choice:
-        """That of some candidates."""
-        return _Choice(*(getattr(self, name)[some] for name in _PARTS))
-
-    def at(self, some: npt.NDArray[np.int64], other: _Choice) -> _Choice:
-        """This one, with some candidates chosen otherwise."""
-        parts = []
-        for name in _PARTS:
-            part = getattr(self, name).copy()
-            part[some] = getattr(other, name)
-            parts.append(part)
-        return _Choice(*parts)
 
 
 def choose_residuals(
@@ -92,7 +59,7 @@ def choose_residuals(
     bit_price: float,
     step: int | None = None,
 ) -> tuple[Tables, list[ViewResiduals]] | None:
-    """Residuals of all views that pay, and of blocks that fell out.
+    """Residuals of all views that pay, of blocks that fell out, and of what lost a rare color.
 
     Args:
         header: Stream header.
@@ -106,7 +73,7 @@ def choose_residuals(
     if not sum(len(view.places) for view in errors):
         return None
     search = _Search(header, errors, bit_price, step)
-    choice = search.lifted(search.paying())
+    choice = search.colored(search.lifted(search.paying()))
     if not choice.flags.any():
         return None
     return search.fitted(choice), search.views(choice)
@@ -140,11 +107,11 @@ class _Search:
     def best_step(self) -> int:
         """The best uniform step where bits are many: D falls by 2 ln 2 of itself with a bit."""
         luma = float(np.median(self.weights[:, 0]))
-        best = math.sqrt(12 * self.price / (2 * math.log(2) * luma)) / _LEVELS_PER_UNIT
+        best = math.sqrt(12 * self.price / (2 * math.log(2) * luma)) / LEVELS_PER_UNIT
         steps = [step_of(i, 1) for i in range(N_STEPS)]
         return min(range(N_STEPS), key=lambda i: abs(math.log(steps[i] / max(best, 1.0))))
 
-    def paying(self) -> _Choice:
+    def paying(self) -> Choice:
         """Blocks whose residuals are worth their bits, none if not all of it is worth them."""
         everything = np.arange(len(self.view))
         choice = self.chosen(everything)
@@ -155,7 +122,7 @@ class _Search:
             choice = self.chosen(everything)
         return choice if self.gain(choice) > 0 else self.none()
 
-    def gain(self, choice: _Choice) -> float:
+    def gain(self, choice: Choice) -> float:
         """What a choice gains against none, in bits; blocks that it lifts are worth some."""
         none = self.none()
         bits = residual_bits(self.header, self.fitted(choice), self.views(choice)) + _FRAMING_BITS
@@ -164,7 +131,7 @@ class _Search:
         lifted = fallen[0] - fallen[1]
         return float(squares / self.price) - bits + _WORTH_BITS * lifted
 
-    def lifted(self, paying: _Choice) -> _Choice:
+    def lifted(self, paying: Choice) -> Choice:
         """The same, and blocks that fell out at what price lifts them: all, or the cheap ones.
 
         Args:
@@ -196,37 +163,42 @@ class _Search:
         some = choice.at(places, paying.of(places))
         return some if self.gain(some) >= 0 else paying
 
-    def none(self) -> _Choice:
+    def colored(self, choice: Choice) -> Choice:
+        """The same, and small objects of a rare color with that color."""
+        spots = SpotColors(self.errors)
+        at = spots.candidates
+        if not len(at):
+            return choice
+        kept = spots.kept(choice.of(at), self.tables, self.weights[at], self.price)
+        return choice.at(at, kept)
+
+    def none(self) -> Choice:
         """No residuals."""
         n, n_planes, size = self.coefficients.shape
         squares = np.square(self.coefficients).sum(-1)
         cost = (squares * self.weights).sum(1).astype(np.float64)
-        return _Choice(
-            np.zeros(n, np.int32), np.zeros((n, n_planes, size), np.int32), cost, squares
-        )
+        return Choice(np.zeros(n, np.int32), np.zeros((n, n_planes, size), np.int32), cost, squares)
 
-    def chosen(self, some: npt.NDArray[np.int64]) -> _Choice:
+    def chosen(self, some: npt.NDArray[np.int64]) -> Choice:
         """The best choice for some candidates, by the tables as they are."""
         parts = [self._chosen(some[i : i + _CHUNK]) for i in range(0, len(some), _CHUNK)]
-        return _Choice(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in _PARTS)
-        )
+        return Choice.joined(parts)
 
-    def _chosen(self, some: npt.NDArray[np.int64]) -> _Choice:
+    def _chosen(self, some: npt.NDArray[np.int64]) -> Choice:
         coefficients = self.coefficients[some]
         lift, weights = self.lift[some][:, None], self.weights[some]
-        flag_bits = _flag_bits(self.tables)[self.classes[some]]  # [n, 2 * MAX_FLAG + 1]
+        of_flags = flag_bits(self.tables)[self.classes[some]]  # [n, 2 * MAX_FLAG + 1]
         untouched = np.square(coefficients).sum(-1)
-        best = (untouched * weights * lift).sum(1) + self.price * flag_bits[:, MAX_FLAG]
+        best = (untouched * weights * lift).sum(1) + self.price * of_flags[:, MAX_FLAG]
         flags = np.zeros(len(some), np.int32)
         levels = np.zeros(coefficients.shape, np.int32)
-        squares, bits = untouched.copy(), flag_bits[:, MAX_FLAG].copy()
+        squares, bits = untouched.copy(), of_flags[:, MAX_FLAG].copy()
         for fineness in range(MAX_FLAG):
             found, left, taken = self._quantized(coefficients, weights * lift, fineness)
             for chroma in (False, True)[: min(2, coefficients.shape[1])]:
                 flag = -(fineness + 1) if chroma else fineness + 1
                 some_left, some_levels = left.copy(), found.copy()
-                spent = flag_bits[:, MAX_FLAG + flag] + taken[:, : None if chroma else 1].sum(1)
+                spent = of_flags[:, MAX_FLAG + flag] + taken[:, : None if chroma else 1].sum(1)
                 if not chroma:
                     some_left[:, 1:], some_levels[:, 1:] = untouched[:, 1:], 0
                 cost = (some_left * weights * lift).sum(1) + self.price * spent
@@ -235,27 +207,27 @@ class _Search:
                 levels[better], squares[better] = some_levels[better], some_left[better]
                 bits[better] = spent[better]
         costs = (squares * weights).sum(1) + self.price * bits
-        return _Choice(flags, levels, costs.astype(np.float64), squares)
+        return Choice(flags, levels, costs.astype(np.float64), squares)
 
     def _quantized(
         self, coefficients: Floats, weights: Floats, fineness: int
     ) -> tuple[Integers, Floats, Floats]:
         """Levels, what is left of the squares ``[n, C]``, and bits ``[n, C]``."""
-        step = np.float32(step_of(self.tables.step, fineness + 1) * _LEVELS_PER_UNIT)
+        step = np.float32(step_of(self.tables.step, fineness + 1) * LEVELS_PER_UNIT)
         magnitude = np.abs(coefficients)
         n_planes = coefficients.shape[1]
         rows = np.array([self.tables.scales[min(p, 1)] for p in range(n_planes)])[:, DIAGONAL]
         rows = np.minimum(rows + FINENESS_SCALES * fineness, N_SCALES - 1)
         levels = np.zeros(coefficients.shape, np.int32)
         squares = np.square(magnitude)
-        bits = np.broadcast_to(_level_bits()[rows, 0], coefficients.shape).copy()
+        bits = np.broadcast_to(level_bits()[rows, 0], coefficients.shape).copy()
         # The others, which are most, are nearer to 0, whose bits are the fewest.
         at = np.nonzero(magnitude > step / 2)
         near, scale, weight = magnitude[at], rows[at[1:]], weights[at[:2]]
 
         def cost(level: Integers) -> tuple[Floats, Floats, Floats]:
             """What is left of each square, bits, and the weighted sum of both."""
-            square, taken = np.square(near - level * step), _level_bits()[scale, level]
+            square, taken = np.square(near - level * step), level_bits()[scale, level]
             return square, taken, weight * square + self.price * taken
 
         below = np.minimum(np.floor(near / step), LEVEL_MAX - 1).astype(np.int32)
@@ -278,7 +250,7 @@ class _Search:
         number: npt.NDArray[np.int64] = (self.view * rows + y // PAIR) * columns + x // PAIR
         return number
 
-    def fallen(self, choice: _Choice) -> npt.NDArray[np.int64]:
+    def fallen(self, choice: Choice) -> npt.NDArray[np.int64]:
         """Of each candidate its larger block if that has fallen out, else -1."""
         size = self.header.height, self.header.width
         fell = np.zeros(len(self.view), np.bool_)
@@ -293,7 +265,7 @@ class _Search:
             fell[own] = out[y // PAIR, x // PAIR]
         return np.where(fell, self.larger(), -1)
 
-    def views(self, choice: _Choice) -> list[ViewResiduals]:
+    def views(self, choice: Choice) -> list[ViewResiduals]:
         """The residuals of each view."""
         views = []
         for i in range(len(self.errors)):
@@ -302,12 +274,12 @@ class _Search:
             views.append(found if own.size else no_residuals(self.header))
         return views
 
-    def class_of(self, choice: _Choice) -> Integers:
+    def class_of(self, choice: Choice) -> Integers:
         """Classes of the candidates."""
         classes: Integers = self._all_classes(choice)[self.view, self.places]
         return classes
 
-    def _all_classes(self, choice: _Choice) -> Integers:
+    def _all_classes(self, choice: Choice) -> Integers:
         """Classes of all blocks, ``[views, blocks]``."""
         n_v, n_u = self.header.n_v, self.header.n_u
         has = np.zeros((n_v * n_u, self.grid[0] * self.grid[1]), np.bool_)
@@ -319,7 +291,7 @@ class _Search:
         ]
         return np.stack(classes)
 
-    def fitted(self, choice: _Choice) -> Tables:
+    def fitted(self, choice: Choice) -> Tables:
         """The tables that take the fewest bits for a choice, those of the head included."""
         classes = self._all_classes(choice)
         flags = np.zeros(classes.shape, np.int32)
@@ -332,7 +304,7 @@ class _Search:
             scales=self._best_scales(choice),
         )
 
-    def _best_scales(self, choice: _Choice) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _best_scales(self, choice: Choice) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Scales of the levels by diagonal, of luma and of chroma."""
         used = choice.flags != 0
         kinds: list[tuple[int, ...]] = []
@@ -341,7 +313,7 @@ class _Search:
             bits = np.zeros((2 * BLOCK - 1, N_SCALES))
             for finer, count in enumerate(counts):
                 wider = np.minimum(np.arange(N_SCALES) + FINENESS_SCALES * finer, N_SCALES - 1)
-                bits += count @ _level_bits()[wider].T.astype(np.float64)
+                bits += count @ level_bits()[wider].T.astype(np.float64)
             scales: list[int] = []
             for diagonal in range(2 * BLOCK - 1):
                 expected = kinds[0][diagonal] if kinds else scales[-1] - 1 if scales else HEAD[9]
@@ -381,20 +353,3 @@ def _best_flag_table(count: npt.NDArray[np.float64]) -> tuple[int, int]:
     bits += _head_bits(location - HEAD[1])[None] + _head_bits(scale - HEAD[2])[:, None]
     best_scale, best_location = np.unravel_index(bits.argmin(), bits.shape)
     return int(location[best_location]), int(best_scale)
-
-
-def _flag_bits(tables: Tables) -> Floats:
-    """Bits of each flag in each class, ``[N_CLASSES, 2 * MAX_FLAG + 1]``."""
-    values = slice(MAX_RESIDUAL - MAX_FLAG, MAX_RESIDUAL + MAX_FLAG + 1)
-    return np.stack([cost_table()[scale, location + 4, values] for location, scale in tables.flags])
-
-
-@cache
-def _level_bits() -> Floats:
-    """Bits of levels of each magnitude at each scale, float32 ``[N_SCALES, LEVEL_MAX + 1]``."""
-    magnitude = np.arange(LEVEL_MAX + 1)
-    excess = np.maximum(magnitude - MAX_RESIDUAL, 1)
-    symbol = np.where(magnitude <= MAX_RESIDUAL, MAX_RESIDUAL + magnitude, ESCAPE)
-    escape = np.where(symbol == ESCAPE, 2 * np.floor(np.log2(excess)) + 2, 0)
-    bits: Floats = (cost_table()[:, 4, symbol] + escape).astype(np.float32)
-    return bits
