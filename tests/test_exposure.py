@@ -113,6 +113,17 @@ def test_nothing_but_black_is_said(tmp_path: Path, fit: Callable[..., Any]) -> N
 
 
 @pytest.mark.slow
+def test_dark_views_are_said_before_a_fit(fit: Callable[..., Any], views: np.ndarray) -> None:
+    dark = views.copy()
+    dark[0, 1], dark[4, 4] = 0, dark[4, 4] // 4
+    lines: list[str] = []
+    fit(LightField(dark, 8), steps=2, on_geometry=lines.append)
+    said = "exposure: of 25 views, 1 is black and 1 is less than half as bright as the others, the"
+    assert lines[0].startswith(f"{said} first at 0,1")
+    assert lines[1].startswith("parallax: ")
+
+
+@pytest.mark.slow
 def test_black_views_do_not_spoil_the_others(fit: Callable[..., Any], views: np.ndarray) -> None:
     """As good as without them, at about the same size, and black stays black."""
     black = views.copy()

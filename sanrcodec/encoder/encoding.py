@@ -104,9 +104,10 @@ def encode(
             ``time_budget`` is that of all runs together. It is left in place: remove it when the
             result is safe. A state that cannot be written later than the first is a warning.
         checkpoint_seconds: Between two states, about.
-        on_geometry: Called on rank 0 before the fit, with a line of what the plane sweep found. If
-            that is nothing, short fits choose between a scene with layers and one without, in a
-            quarter of the time of the fit; another line tells what they found.
+        on_geometry: Called on rank 0 before the fit, with a line of the views that are dark, if any
+            are, and one of what the plane sweep found. If that is nothing, short fits choose
+            between a scene with layers and one without, in a quarter of the time of the fit;
+            another line tells what they found.
         on_estimate: Called on rank 0 before the first step, with the steps that are planned and
             the seconds that they will take, which a few tried ones tell, or on CUDA devices the
             size of the views and the speed of the memory. Not for a fit of a few dozen steps.

@@ -109,7 +109,8 @@ def describe_order(light_field: LightField) -> str:
         v, u = odd[0]
         return (
             f"order: at view {v},{u}{_more(odd)} neighbors are less alike than views farther "
-            "apart; look whether one there is out of place, turned, missing or of another scene"
+            "apart; look whether one there is misplaced, turned, missing, partly dark, or of "
+            "another scene"
         )
     return ""
 

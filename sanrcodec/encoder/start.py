@@ -20,7 +20,11 @@ from sanrcodec.encoder.distributed import Ranks
 from sanrcodec.encoder.exposure import Exposure, measure_exposure
 from sanrcodec.encoder.faults import limits_of
 from sanrcodec.encoder.fitting import FitState
-from sanrcodec.encoder.geometry_report import describe_geometry, describe_order
+from sanrcodec.encoder.geometry_report import (
+    describe_exposure,
+    describe_geometry,
+    describe_order,
+)
 from sanrcodec.encoder.memory import check_memory
 from sanrcodec.encoder.model import SceneModel
 from sanrcodec.encoder.options import Options
@@ -82,7 +86,8 @@ def prepare(
         checkpoint: Whose geometry, contest and state are taken over, if it has been written before.
         ranks: That share the fit.
         should_stop: Polled by the short fits of a contest, as by the fit itself.
-        tell: Called with a line of what the plane sweep found, and another one after a contest.
+        tell: Called with a line of what is dark, if anything is, one of what the plane sweep found,
+            and another one after a contest.
 
     Raises:
         SanrError: the memory is too small, or the checkpoint is none of this fit.
@@ -98,6 +103,8 @@ def prepare(
             light_field, exposure, sweeps, device, checkpoint, options.steps, ranks.size
         )
     )
+    if exposure.has_light and (line := describe_exposure(exposure)):
+        tell(line)
     tell(describe_geometry(geometry, light_field.grid, sweeps))
     outcome = "none" if not sweeps else "found" if geometry else "not found"
     budget = options.time_budget
