@@ -15,10 +15,9 @@ __all__ = ["find_misplaced", "find_twins"]
 
 _Place = tuple[int, int]
 
-# Neighbors differ as much as 0.5 to 0.83 times what views twice as far apart do in real light
-# fields, up to 1 where the parallax is so wide that no two views are alike; 1.4 to 2.7 times where
-# a view is of another place or scene.
-_LEAST_SHARE = 1.2
+# Of real light fields 0.5 to 0.8, 1 where the parallax is so wide that no two views are alike, and
+# 1.13 at the dim rim of a lenslet image; 1.4 to 32 where a view is of another place or scene.
+_LEAST_SHARE = 1.3
 
 
 def find_misplaced(samples: Samples) -> list[_Place]:
