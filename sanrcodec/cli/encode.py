@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,14 +24,20 @@ _STOPPING = "stopping; the state reached is written. Ctrl-C again aborts"
 _TARGETS = ("lmbda", "bpp", "psnr", "max_size", "quality")
 
 
-def _checked_size(text: str) -> str:
-    """A size as it was written, which messages repeat.
+class _Size(NamedTuple):
+    """A size as it was written, which messages repeat, and in bytes."""
 
-    Raises:
-        LightFieldError: it is none.
-    """
-    parse_size(text)
-    return text
+    text: str
+    n_bytes: int
+
+    @classmethod
+    def of(cls, text: str) -> _Size:
+        """Read it.
+
+        Raises:
+            LightFieldError: it is none.
+        """
+        return cls(text, parse_size(text))
 
 
 @click.command("encode", short_help="Compress a light field.")
@@ -49,7 +55,7 @@ def _checked_size(text: str) -> str:
     "--psnr", "psnr", metavar="DB", help="Instead: PSNR-YUV that it shall have, within 0.2 dB."
 )
 @click.option(
-    "--max-size", type=Parsed("SIZE", _checked_size), metavar="SIZE",
+    "--max-size", type=Parsed("SIZE", _Size.of), metavar="SIZE",
     help="Instead: size that it must not exceed, such as 50kB or 20000.",
 )  # fmt: skip
 @number_option(
@@ -120,9 +126,9 @@ def command(
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} contradict each other; give one of them")
     for flag, value in given.items():
-        options["asked_as"] = f"{flag} {value if isinstance(value, str) else format(value, 'g')}"
+        options["asked_as"] = f"{flag} {value.text if flag == '--max-size' else format(value, 'g')}"
     if options["max_size"] is not None:
-        options["max_size"] = parse_size(options["max_size"])
+        options["max_size"] = options["max_size"].n_bytes
     rank, n_ranks = _rank()
     if len(sources) > 1 or output.endswith(("/", os.sep)):
         if checkpoint is not None:
