@@ -9,6 +9,7 @@ import pytest
 from conftest import synthetic
 
 from sanrcodec.bitstream.header import StreamHeader
+from sanrcodec.errors import SanrError
 from sanrcodec.presets import PROFILES, Parallax, make_header
 
 torch = pytest.importorskip("torch")
@@ -53,6 +54,14 @@ def test_each_row_counts_once(n: int, level: int) -> None:
             [float(band.part_of_canvas(one)) / n for band in found],
         ):
             assert sum(part) == pytest.approx(1)
+
+
+def test_a_level_that_several_processes_cannot_share() -> None:
+    header = make_header(synthetic((3, 2), (64, 80)), PROFILES["default"], Parallax(2), 16)
+    with pytest.raises(SanrError, match=r"level 3, .* 2 processes .* at most 2 is possible"):
+        bands(header, 2, 3)
+    (alone,) = bands(header, 1, 3)
+    assert alone.rows == range(8)
 
 
 @pytest.mark.parametrize(

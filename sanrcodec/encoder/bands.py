@@ -18,6 +18,7 @@ from torch.autograd.function import Function
 from sanrcodec.bitstream.grids import level_shape
 from sanrcodec.bitstream.header import StreamHeader, margin_limit
 from sanrcodec.encoder.distributed import ALONE, Ranks
+from sanrcodec.errors import SanrError
 
 __all__ = ["Band", "of_rows", "rows_of_each", "widened", "within"]
 
@@ -48,6 +49,9 @@ class Band:
         rows: Those of this rank.
         window: Rows of the canvas that they can look at.
         counted: Rows of the canvas, among these, that belong to this rank. Each has one.
+
+    Raises:
+        SanrError: several processes cannot share that level.
     """
 
     def __init__(self, header: StreamHeader, ranks: Ranks = ALONE, level: int = 0) -> None:
@@ -59,6 +63,12 @@ class Band:
             self.window = self.counted = range(self._canvas_height)
             return
         n_units, unit = -(-header.height // _UNIT), _UNIT >> level
+        if not unit:
+            raise SanrError(
+                f"the schedule has a phase of level {level}, which {ranks.size} processes cannot "
+                f"share: at most {_UNIT.bit_length() - 1} is possible; use another schedule, or "
+                "one process"
+            )
         first, stop = (rank * n_units // ranks.size for rank in (ranks.rank, ranks.rank + 1))
         self._has_rows = first < stop
         first = min(first, n_units - 1)

@@ -98,6 +98,9 @@ class SceneModel(nn.Module):
         Args:
             level: 0 for whole views; less than there are levels of texture and of geometry, and at
                 most 2 if there are several ranks.
+
+        Raises:
+            SanrError: several ranks cannot share that level.
         """
         header, ranks, device = self.header, self.ranks, self.latents.device
         if level not in self._at:
