@@ -36,6 +36,7 @@ TRANSFORM = np.array(
 COEFFICIENT_MAX = 65535
 RESIDUAL_MAX = 8191  # Q12; twice the peak
 _FIRST_SHIFT, _SECOND_SHIFT = 7, 8  # together 2**15
+_CHUNK = 256  # blocks at once, so that what is made of them stays in a cache
 
 Samples = npt.NDArray[Any]
 
@@ -80,18 +81,19 @@ def add_residuals(
     """
     y0, y1, x0, x1 = region
     top, left = BLOCK * np.stack(np.divmod(found.places, -(-width // BLOCK)))
-    inside = (top + BLOCK > y0) & (top < y1) & (left + BLOCK > x0) & (left < x1)
-    if not inside.any():
-        return
-    near = ViewResiduals(found.places[inside], found.flags[inside], found.levels[inside])
-    peak = (1 << bit_depth) - 1
-    changes = _sample_changes(residual_planes(step, near), peak)
-    for y, x, change in zip(top[inside].tolist(), left[inside].tolist(), changes, strict=True):
-        first_y, first_x = max(y, y0), max(x, x0)
-        last_y, last_x = min(y + BLOCK, y1), min(x + BLOCK, x1)
-        part = samples[first_y - y0 : last_y - y0, first_x - x0 : last_x - x0]
-        sums = part + change[first_y - y : last_y - y, first_x - x : last_x - x]
-        part[...] = np.clip(sums, 0, peak)
+    near = (top + BLOCK > y0) & (top < y1) & (left + BLOCK > x0) & (left < x1)
+    numbers, peak = np.flatnonzero(near), (1 << bit_depth) - 1
+    for some in (numbers[i : i + _CHUNK] for i in range(0, len(numbers), _CHUNK)):
+        residuals = ViewResiduals(found.places[some], found.flags[some], found.levels[some])
+        changes = _sample_changes(residual_planes(step, residuals), peak)
+        y = top[some][:, None, None] + np.arange(BLOCK)[:, None]
+        x = left[some][:, None, None] + np.arange(BLOCK)
+        inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+        at = tuple(
+            np.broadcast_to(place - first, inside.shape)[inside]
+            for place, first in ((y, y0), (x, x0))
+        )
+        samples[at] = np.clip(samples[at] + changes[inside], 0, peak)
 
 
 def _sample_changes(planes: npt.NDArray[np.int32], peak: int) -> npt.NDArray[np.int64]:
