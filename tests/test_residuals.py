@@ -379,6 +379,22 @@ def test_errors_are_found_once(
     assert len(found) == 9
 
 
+def test_views_are_decoded_once_for_all_files_that_are_tried(
+    plain: Written, light_field: LightField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = []
+    view = SanrFile.view
+
+    def counted(opened: SanrFile, v: int, u: int) -> np.ndarray:
+        places.append((v, u))
+        return view(opened, v, u)
+
+    monkeypatch.setattr(SanrFile, "view", counted)
+    found, *_ = supplemented_for(plain, light_field, psnr=plain.quality.mean + 5)
+    assert found is not plain
+    assert sorted(places) == list(np.ndindex(light_field.grid))
+
+
 # ------------------------------------------------------------------- whole encodings
 
 

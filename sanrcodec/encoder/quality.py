@@ -6,14 +6,16 @@ Must not judge it, nor know how the file came about.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sanrcodec.color import planes_of
+from sanrcodec.decoder import n_workers
 from sanrcodec.metrics import PSNR_CAP, psnr, psnr_yuv
+from sanrcodec.parallel import in_order
 
 __all__ = [
     "BLOCK",
@@ -32,6 +34,7 @@ _VISIBLE_DB = 30.0  # of a plane: better blocks are no fault to the eye
 _LOST_LUMA, _LOST_CHROMA = 1.0, 0.25
 
 Floats = npt.NDArray[np.float64]
+_View = tuple[int, np.ndarray, np.ndarray]  # its number, the original, and what is decoded
 
 
 class FallenBlock(NamedTuple):
@@ -65,17 +68,17 @@ class Quality(NamedTuple):
 def measure_quality(
     reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray], bit_depth: int
 ) -> Quality:
-    """Measure all views; holds one pair at a time.
+    """Measure all views, by several threads; holds a few pairs at a time.
 
     Args:
         reference: Views, uint8 or uint16 ``[H, W, C]``.
         decoded: As many views, in the same order.
         bit_depth: Significant bits of a sample.
     """
+    views = ((i, *pair) for i, pair in enumerate(zip(reference, decoded, strict=True)))
     values, blocks = [], {}
-    for i, (first, second) in enumerate(zip(reference, decoded, strict=True)):
-        values.append(psnr_yuv(first, second, bit_depth))
-        block = fallen_block(first, second, bit_depth, values[-1])
+    for i, value, block in _measured(views, bit_depth):
+        values.append(value)
         if block is not None:
             blocks[i] = block
     return Quality(float(np.mean(values)), min(values), np.array(values), blocks)
@@ -92,13 +95,25 @@ def measured_again(
         bit_depth: Significant bits of a sample.
     """
     values, blocks = quality.views.copy(), dict(quality.blocks)
-    for i, first, second in changed:
-        values[i] = psnr_yuv(first, second, bit_depth)
-        block = fallen_block(first, second, bit_depth, values[i])
+    for i, value, block in _measured(changed, bit_depth):
+        values[i] = value
         blocks.pop(i, None)
         if block is not None:
             blocks[i] = block
     return Quality(float(np.mean(values)), float(values.min()), values, blocks)
+
+
+def _measured(
+    views: Iterable[_View], bit_depth: int
+) -> Iterator[tuple[int, float, FallenBlock | None]]:
+    """Number, PSNR-YUV in dB and fallen block of views, in their order."""
+
+    def of_one(view: _View) -> tuple[int, float, FallenBlock | None]:
+        i, reference, decoded = view
+        value = psnr_yuv(reference, decoded, bit_depth)
+        return i, value, fallen_block(reference, decoded, bit_depth, value)
+
+    return in_order(of_one, views, n_workers())
 
 
 def fallen_block(

@@ -35,9 +35,11 @@ from sanrcodec.bitstream.residuals import (
     step_of,
 )
 from sanrcodec.bitstream.tables import MAX_RESIDUAL, N_SCALES, cost_table
+from sanrcodec.decoder import n_workers
 from sanrcodec.encoder.block_errors import PAIR, BlockErrors, fallen_blocks
 from sanrcodec.encoder.residual_choice import LEVELS_PER_UNIT, Choice, flag_bits, level_bits
 from sanrcodec.encoder.spot_colors import SpotColors
+from sanrcodec.parallel import in_order
 
 __all__ = ["choose_residuals"]
 
@@ -181,8 +183,8 @@ class _Search:
 
     def chosen(self, some: npt.NDArray[np.int64]) -> Choice:
         """The best choice for some candidates, by the tables as they are."""
-        parts = [self._chosen(some[i : i + _CHUNK]) for i in range(0, len(some), _CHUNK)]
-        return Choice.joined(parts)
+        chunks = (some[i : i + _CHUNK] for i in range(0, len(some), _CHUNK))
+        return Choice.joined(list(in_order(self._chosen, chunks, n_workers())))
 
     def _chosen(self, some: npt.NDArray[np.int64]) -> Choice:
         coefficients = self.coefficients[some]
@@ -195,17 +197,17 @@ class _Search:
         squares, bits = untouched.copy(), of_flags[:, MAX_FLAG].copy()
         for fineness in range(MAX_FLAG):
             found, left, taken = self._quantized(coefficients, weights * lift, fineness)
-            for chroma in (False, True)[: min(2, coefficients.shape[1])]:
-                flag = -(fineness + 1) if chroma else fineness + 1
-                some_left, some_levels = left.copy(), found.copy()
-                spent = of_flags[:, MAX_FLAG + flag] + taken[:, : None if chroma else 1].sum(1)
-                if not chroma:
-                    some_left[:, 1:], some_levels[:, 1:] = untouched[:, 1:], 0
+            for n_coded in sorted({1, coefficients.shape[1]}):  # luma, then all planes
+                flag = -(fineness + 1) if n_coded > 1 else fineness + 1
+                some_left = untouched.copy()
+                some_left[:, :n_coded] = left[:, :n_coded]
+                spent = of_flags[:, MAX_FLAG + flag] + taken[:, :n_coded].sum(1)
                 cost = (some_left * weights * lift).sum(1) + self.price * spent
-                better = (cost < best) & some_levels.any((1, 2))
+                better = (cost < best) & found[:, :n_coded].any((1, 2))
                 best[better], flags[better] = cost[better], flag
-                levels[better], squares[better] = some_levels[better], some_left[better]
-                bits[better] = spent[better]
+                levels[better, :n_coded] = found[better, :n_coded]
+                levels[better, n_coded:] = 0
+                squares[better], bits[better] = some_left[better], spent[better]
         costs = (squares * weights).sum(1) + self.price * bits
         return Choice(flags, levels, costs.astype(np.float64), squares)
 
@@ -222,8 +224,9 @@ class _Search:
         squares = np.square(magnitude)
         bits = np.broadcast_to(level_bits()[rows, 0], coefficients.shape).copy()
         # The others, which are most, are nearer to 0, whose bits are the fewest.
-        at = np.nonzero(magnitude > step / 2)
-        near, scale, weight = magnitude[at], rows[at[1:]], weights[at[:2]]
+        at = np.flatnonzero(magnitude > step / 2)
+        near, scale = magnitude.take(at), rows.take(at % rows.size)
+        weight = weights.take(at // DIAGONAL.size)
 
         def cost(level: Integers) -> tuple[Floats, Floats, Floats]:
             """What is left of each square, bits, and the weighted sum of both."""
@@ -239,8 +242,8 @@ class _Search:
             best = np.where(better, level, best)
             for old, new in zip(figures, others, strict=True):
                 np.copyto(old, new, where=better)
-        levels[at] = np.where(coefficients[at] < 0, -best, best)
-        squares[at], bits[at], _ = figures
+        levels.reshape(-1)[at] = np.where(coefficients.take(at) < 0, -best, best)
+        squares.reshape(-1)[at], bits.reshape(-1)[at], _ = figures
         return levels, squares.sum(-1), bits.sum(-1)
 
     def larger(self) -> npt.NDArray[np.int64]:
@@ -334,8 +337,13 @@ def _level_counts(levels: Integers, fineness: Integers) -> npt.NDArray[np.int64]
         ``[MAX_FLAG, diagonals, LEVEL_MAX + 1]``.
     """
     shape = MAX_FLAG, 2 * BLOCK - 1, LEVEL_MAX + 1
-    number = (fineness[:, None, None] * shape[1] + DIAGONAL) * shape[2] + np.abs(levels)
-    return np.bincount(number.ravel(), minlength=math.prod(shape)).reshape(shape)
+    at = np.flatnonzero(levels)  # few; all others are 0
+    block, place = at // math.prod(levels.shape[1:]), at % DIAGONAL.size
+    number = (fineness[block] * shape[1] + DIAGONAL[place]) * shape[2] + np.abs(levels.take(at))
+    counts = np.bincount(number, minlength=math.prod(shape)).reshape(shape)
+    n_planes = levels.shape[1] * np.bincount(fineness, minlength=MAX_FLAG)
+    counts[..., 0] = np.outer(n_planes, np.bincount(DIAGONAL)) - counts.sum(-1)
+    return counts
 
 
 def _head_bits(change: npt.NDArray[np.int64]) -> Floats:

@@ -7,10 +7,10 @@ Must not choose blocks, nor change what a file already has.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +19,15 @@ import torch
 
 from sanrcodec.bitstream import container
 from sanrcodec.bitstream.container import SectionType
+from sanrcodec.bitstream.header import StreamHeader
 from sanrcodec.bitstream.residuals import (
+    Tables,
     ViewResiduals,
     pack_residuals,
     residual_bits,
     unpack_residuals,
 )
-from sanrcodec.decoder import SanrFile
+from sanrcodec.decoder import SanrFile, n_workers
 from sanrcodec.encoder.block_errors import BlockErrors, find_block_errors
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.memory import free_bytes
@@ -36,12 +38,14 @@ from sanrcodec.encoder.target import Target
 from sanrcodec.errors import LightFieldError, SanrError
 from sanrcodec.lightfield import LightField
 from sanrcodec.metrics import psnr_yuv
+from sanrcodec.parallel import in_order
 from sanrcodec.presets import OPTION_RANGES
 from sanrcodec.scene.residuals import add_residuals
 
 __all__ = ["hidden_pixels", "supplemented"]
 
 _TIMES_CHOSEN = 5  # memory that the choice takes, against that of the coefficients
+_KEPT_BYTES = 2**28  # of decoded views: where all of them are fewer, each is decoded once
 _DEAREST = 16.0  # times lmbda, where a target allows little
 # Views by which another lmbda is found, first about, then within that factor of it, by so many
 # halvings of its logarithm each; and files that are tried.
@@ -108,10 +112,11 @@ def supplemented(
 
 
 class _Coded(NamedTuple):
-    """A file with residuals, and those of each view."""
+    """A file with residuals, their head, and those of each view."""
 
     content: bytes
-    views: Sequence[ViewResiduals]
+    tables: Tables
+    residuals: Sequence[ViewResiduals]
 
 
 class _Supplement:
@@ -130,6 +135,8 @@ class _Supplement:
         self.opened = written.decoded
         self.n_views = math.prod(light_field.grid)
         self.has_rare_colors = has_rare_colors
+        n_kept = _KEPT_BYTES // (self.opened.dtype.itemsize * math.prod(self.opened.shape[2:]))
+        self.decoded = lru_cache(n_kept)(self._decoded)
 
     def files(self, lmbda: float, least: float, target: Target | None) -> Iterator[Written]:
         """Files with residuals, each nearer to what is wanted; see :func:`supplemented`.
@@ -193,21 +200,29 @@ class _Supplement:
         """
         found, free = [], free_bytes(torch.device("cpu"))
         left = math.inf if free is None else free
-        pairs = zip(self.light_field.views(), self.opened.views(), strict=True)
-        for i, pair in enumerate(pairs):
-            found.append(self.errors_of(i, *pair, lmbda))
-            left -= _TIMES_CHOSEN * found[-1].coefficients.nbytes
+        for errors in self.errors_of(enumerate(self.light_field.views()), lmbda):
+            found.append(errors)
+            left -= _TIMES_CHOSEN * errors.coefficients.nbytes
             if left < 0:
                 raise MemoryError
         return found
 
     def errors_of(
-        self, i: int, reference: np.ndarray, decoded: np.ndarray, lmbda: float
-    ) -> BlockErrors:
-        """The same of a view, by its number."""
-        hidden = self.hidden.get(self.place(i))
+        self, originals: Iterable[tuple[int, np.ndarray]], lmbda: float
+    ) -> Iterator[BlockErrors]:
+        """The same of some views, given by number and original, in their order."""
         depth, price = self.light_field.bit_depth, self.price(lmbda)
-        return find_block_errors(reference, decoded, depth, price, hidden, self.has_rare_colors)
+
+        def of_one(original: tuple[int, np.ndarray]) -> BlockErrors:
+            i, reference = original
+            decoded, hidden = self.decoded(i), self.hidden.get(self.place(i))
+            return find_block_errors(reference, decoded, depth, price, hidden, self.has_rare_colors)
+
+        return in_order(of_one, originals, n_workers())
+
+    def _decoded(self, i: int) -> np.ndarray:
+        """A view without residuals, by its number; it is not to be changed."""
+        return self.opened.view(*self.place(i))
 
     def place(self, i: int) -> tuple[int, int]:
         """Row and column of a view, by its number."""
@@ -224,23 +239,26 @@ class _Supplement:
         chosen = choose_residuals(self.opened.header, errors, self.price(lmbda), step)
         if chosen is None:
             return None
-        tables, views = chosen
-        payload = pack_residuals(self.opened.header, tables, views)
-        _check(self.opened, payload, views)
-        return _Coded(_with_section(self.opened, payload), views)
+        payload = pack_residuals(self.opened.header, *chosen)
+        _check(self.opened, payload, chosen[1])
+        return _Coded(_with_section(self.opened, payload), *chosen)
 
-    def measured(self, content: bytes, views: Sequence[ViewResiduals]) -> Written:
-        """The same, its views with residuals decoded and measured."""
-        decoded = SanrFile(content, max_pixels=math.inf, max_work=math.inf)
+    def measured(
+        self, content: bytes, tables: Tables, residuals: Sequence[ViewResiduals]
+    ) -> Written:
+        """The same, its views with residuals measured; the scene is decoded already."""
 
-        def changed() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-            for i, residuals in enumerate(views):
-                if residuals.places.size:
-                    place = self.place(i)
-                    yield i, self.light_field.view(*place), decoded.view(*place)
+        def changed(i: int) -> np.ndarray:
+            view = self.decoded(i).copy()
+            _add(view, self.opened.header, tables.step, residuals[i])
+            return view
 
-        quality = measured_again(self.written.quality, changed(), self.light_field.bit_depth)
+        numbers = [i for i, of_view in enumerate(residuals) if of_view.places.size]
+        references = (self.light_field.view(*self.place(i)) for i in numbers)
+        views = zip(numbers, references, in_order(changed, numbers, n_workers()), strict=True)
+        quality = measured_again(self.written.quality, views, self.light_field.bit_depth)
         estimated = self.written.estimated_bytes + len(content) - len(self.written.content)
+        decoded = SanrFile(content, max_pixels=math.inf, max_work=math.inf)
         return Written(content, estimated, decoded, quality)
 
 
@@ -264,26 +282,24 @@ class _Few:
         every = -(-supplement.n_views // _N_FEW)
         self._numbers = range(every // 2, supplement.n_views, every)
         self._header = replace(supplement.opened.header, n_v=1, n_u=len(self._numbers))
-        places = [supplement.place(i) for i in self._numbers]
+        places = (supplement.place(i) for i in self._numbers)
         self._references = [supplement.light_field.view(*place) for place in places]
-        self._decoded = [supplement.opened.view(*place) for place in places]
-        self._psnr_before = self._psnr_yuv(self._decoded)
+        self._psnr_before = self._psnr_yuv([supplement.decoded(i) for i in self._numbers])
         self.at = cache(self._at)
 
     def _at(self, lmbda: float, step: int | None = None) -> _Outlook:
         """The file with residuals at some lmbda, and of a step if one is given."""
         bits, psnr = _figures(self._all.written)
-        few = zip(self._numbers, self._references, self._decoded, strict=True)
-        errors = [self._all.errors_of(*view, lmbda) for view in few]
+        few = zip(self._numbers, self._references, strict=True)
+        errors = list(self._all.errors_of(few, lmbda))
         chosen = choose_residuals(self._header, errors, self._all.price(lmbda), step)
         if chosen is None:
             return _Outlook(self._target.distance(bits, psnr), None)
         tables, residuals = chosen
         bits += residual_bits(self._header, *chosen) * self._all.n_views / len(residuals)
-        views = [decoded.copy() for decoded in self._decoded]
-        height, width, depth = self._header.height, self._header.width, self._header.bit_depth
+        views = [self._all.decoded(i).copy() for i in self._numbers]
         for samples, found in zip(views, residuals, strict=True):
-            add_residuals(samples, depth, width, (0, height, 0, width), tables.step, found)
+            _add(samples, self._header, tables.step, found)
         psnr += self._psnr_yuv(views) - self._psnr_before
         return _Outlook(self._target.distance(bits, psnr), tables.step)
 
@@ -335,6 +351,12 @@ def _with_section(opened: SanrFile, payload: bytes) -> bytes:
     parts = [(section.type, section.payload) for section in opened.sections.values()]
     at = [kind for kind, _ in parts].index(SectionType.LATENTS) + 1
     return container.pack([*parts[:at], (SectionType.RESIDUALS, payload), *parts[at:]])
+
+
+def _add(view: np.ndarray, header: StreamHeader, step: int, residuals: ViewResiduals) -> None:
+    """Add the residuals of a view to all of it, in place."""
+    region = 0, header.height, 0, header.width
+    add_residuals(view, header.bit_depth, header.width, region, step, residuals)
 
 
 def _check(opened: SanrFile, payload: bytes, views: Sequence[ViewResiduals]) -> None:
