@@ -158,9 +158,9 @@ class _Supplement:
         elif target and least < lmbda and _lacks(target, found):
             if not target.is_limit:
                 self._warn(
-                    f"{target.label}: what is worth its bits ends at {found.quality.mean:.2f} dB "
-                    f"and {len(found.content)} bytes; residuals of single views make up the rest, "
-                    "and are dear"
+                    f"{target.label}: this fit ends at {found.quality.mean:.2f} dB and "
+                    f"{len(found.content)} bytes; what is missing is added view by view, which "
+                    "takes many bits. More steps or a slower preset may need fewer"
                 )
             yield from self._nearer(best, target, found, lmbda, least)
 
