@@ -9,7 +9,7 @@ from io_inputs import assert_reads, noise, refuses, save, save_views
 from PIL import Image
 
 from sanrcodec.errors import LightFieldError
-from sanrcodec.io import read_input, read_light_field, stored, views, write_view
+from sanrcodec.io import Selection, read_input, read_light_field, stored, views, write_view
 
 ROW_FIRST = [
     "view_{v:02d}_{u:02d}.png",
@@ -248,6 +248,19 @@ def save_counted(folder, samples, name, numbers):
     folder.mkdir(exist_ok=True)
     for number, view in zip(numbers, samples, strict=True):
         write_view(folder / name.format(n=number), view, 8)
+
+
+def test_views_of_hci_that_are_missing_without_its_parameters(tmp_path):
+    whole = noise((6, 8, 4, 5, 3))
+    save_counted(tmp_path, whole.reshape(-1, 4, 5, 3)[:46], "input_Cam{n:03d}.png", range(46))
+    refuses("--grid says 6x8 views: 2 views are missing: input_Cam046", tmp_path, grid=(6, 8))
+    selection = Selection(views=((0, 5), (None, None)))
+    assert_reads(tmp_path, whole[:5], grid=(6, 8), selection=selection)
+    (tmp_path / "input_Cam011.png").unlink()
+    refuses("no regular part of a grid: 1 view is missing: .* --grid VxU, and --views", tmp_path)
+    found = read_input(tmp_path, (6, 8), selection=Selection(views=((2, 5), (None, None))))
+    np.testing.assert_array_equal(found.light_field.samples, whole[2:5])
+    assert "input_Cam000 to input_Cam045, row by row" in found.summary()
 
 
 def test_a_part_of_the_views_that_parameters_of_hci_tell(tmp_path):

@@ -45,8 +45,9 @@ def read_count(request: Request, found: NameSet) -> Count:
     """Find the grid that numbers tell.
 
     The parameters of the HCI benchmark say how many views were counted, of which a regular part may
-    be there; without them a square number of its names is a square grid. The numbers of every
-    second view, say, have gaps that tell where a row ends.
+    be there; without them a square number of its names is a square grid, and of fewer than the user
+    states it is known which are missing. The numbers of every second view, say, have gaps that tell
+    where a row ends.
 
     Raises:
         LightFieldError: views are missing, or the user states another grid.
@@ -59,7 +60,11 @@ def read_count(request: Request, found: NameSet) -> Count:
     if is_hci:
         stated = hci_parameters.read_grid((request.path / found.names[0]).parent)
         if stated is not None:
-            return _read_part(request, found, numbers, stated)
+            return _read_part(request, found, numbers, stated, hci_parameters.FILE_NAME)
+        if request.grid is not None and numbers[0] == 0:
+            n_wanted = math.prod(request.grid)
+            if max(len(numbers), numbers[-1]) < n_wanted:
+                return _read_part(request, found, numbers, request.grid, "--grid")
     if start := _find_restart(numbers):
         names = [*found.names[start:], *found.names[:start]]
         return Count(
@@ -81,7 +86,8 @@ def read_count(request: Request, found: NameSet) -> Count:
         lacking = _name_like(names[0], _first_gap(numbers))
         if is_hci:
             what = f"{names[0]} to {names[-1]} are no regular part of a grid"
-            refuse_missing(request, [lacking, *[""] * (n_gaps - 1)], what)
+            hint = "; add what is missing, or --grid VxU, and --views for what is whole"
+            refuse_missing(request, [lacking, *[""] * (n_gaps - 1)], what, hint)
         remark = f", with {n_gaps} gaps in their numbers, the first at {lacking}"
         return Count(names, None, remark, f", or look for {lacking}")
     if step > 1:
@@ -156,10 +162,14 @@ def _numbers_of(found: NameSet) -> list[int] | None:
 
 
 def _read_part(
-    request: Request, found: NameSet, numbers: Sequence[int], stated: tuple[int, int]
+    request: Request,
+    found: NameSet,
+    numbers: Sequence[int],
+    stated: tuple[int, int],
+    source: str,
 ) -> Count:
     """Place names that count the views of a grid from 0, of which some may be there only."""
-    whole, says = format_grid(stated), f"{hci_parameters.FILE_NAME} says"
+    whole, says = format_grid(stated), f"{source} says"
     try:
         check_grid(stated)
     except LightFieldError as error:

@@ -203,7 +203,8 @@ def _by_number(request: Request, sets: list[NameSet], files: dict[str, list[Path
     n_v, n_u = grid
     table = np.array(names, object)
     table = table.reshape(n_v, n_u) if order == "rows" else table.reshape(n_u, n_v).T
-    scheme = f"{names[0]} to {names[-1]}{remark}"
+    present = [name for name in names if name]
+    scheme = f"{present[0]} to {present[-1]}{remark}"
     is_sure = request.order is not None or by_rows
     if remark and is_sure:
         request.note(f"{request.path}: {scheme}")
