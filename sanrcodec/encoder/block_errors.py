@@ -96,7 +96,7 @@ def find_block_errors(
         bit_depth: Significant bits of a sample.
         bit_price: Of a bit, in weighted squares: ``lmbda`` times the number of views.
         hidden: bool ``[H, W]``, pixels that are no part of the scene.
-        has_rare_colors: Whether pixels of a rare color count for more, as in a fit.
+        has_rare_colors: Whether pixels of a rare color count for more, and their blocks are told.
     """
     scale = np.float32(255 / (2**bit_depth - 1))
     difference = reference.astype(np.int32) - decoded

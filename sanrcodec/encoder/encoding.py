@@ -195,9 +195,8 @@ def encode(
             def finish() -> EncodeResult:
                 hidden = hidden_pixels(light_field, start.dead_pixels, start.exposure)
                 written = supplemented(
-                    fitted, light_field, reached, options.target, hidden, finished,
-                    model.has_rare_colors, warn,
-                )  # fmt: skip
+                    fitted, light_field, reached, options.target, hidden, finished, warn
+                )
                 for line in faults_of(written.quality, light_field.grid):
                     warn(line)
                 n_bytes, target = len(written.content), options.target

@@ -60,6 +60,7 @@ def choose_residuals(
     errors: Sequence[BlockErrors],
     bit_price: float,
     step: int | None = None,
+    color_bits: float = 0.0,
 ) -> tuple[Tables, list[ViewResiduals]] | None:
     """Residuals of all views that pay, of blocks that fell out, and of what lost a rare color.
 
@@ -68,6 +69,8 @@ def choose_residuals(
         errors: Of each view in raster order.
         bit_price: Of a bit, as for :func:`~sanrcodec.encoder.block_errors.find_block_errors`.
         step: Index of the step, instead of the one that suits the price.
+        color_bits: That may be spent on objects of a rare color beside what pays. Where all of them
+            take more, none gets any.
 
     Returns:
         Head and residuals of each view in raster order; None if no block should have one.
@@ -75,7 +78,7 @@ def choose_residuals(
     if not sum(len(view.places) for view in errors):
         return None
     search = _Search(header, errors, bit_price, step)
-    choice = search.colored(search.lifted(search.paying()))
+    choice = search.colored(search.lifted(search.paying()), color_bits)
     if not choice.flags.any():
         return None
     return search.fitted(choice), search.views(choice)
@@ -127,11 +130,10 @@ class _Search:
     def gain(self, choice: Choice) -> float:
         """What a choice gains against none, in bits; blocks that it lifts are worth some."""
         none = self.none()
-        bits = residual_bits(self.header, self.fitted(choice), self.views(choice)) + _FRAMING_BITS
         squares = (self.weights * (none.squares - choice.squares)).sum(dtype=np.float64)
         fallen = [len(set(self.fallen(c).tolist()) - {-1}) for c in (none, choice)]
         lifted = fallen[0] - fallen[1]
-        return float(squares / self.price) - bits + _WORTH_BITS * lifted
+        return float(squares / self.price) - self.bits(choice) + _WORTH_BITS * lifted
 
     def lifted(self, paying: Choice) -> Choice:
         """The same, and blocks that fell out at what price lifts them: all, or the cheap ones.
@@ -165,14 +167,19 @@ class _Search:
         some = choice.at(places, paying.of(places))
         return some if self.gain(some) >= 0 else paying
 
-    def colored(self, choice: Choice) -> Choice:
-        """The same, and small objects of a rare color with that color."""
+    def colored(self, choice: Choice, allowed: float) -> Choice:
+        """The same, and all objects of a rare color with that color, if few bits are enough."""
         spots = SpotColors(self.errors)
         at = spots.candidates
-        if not len(at):
+        if not (allowed and len(at)):
             return choice
         kept = spots.kept(choice.of(at), self.tables, self.weights[at], self.price)
-        return choice.at(at, kept)
+        colored = choice.at(at, kept)
+        return colored if self.bits(colored) - self.bits(choice) <= allowed else choice
+
+    def bits(self, choice: Choice) -> float:
+        """Of the section."""
+        return residual_bits(self.header, self.fitted(choice), self.views(choice)) + _FRAMING_BITS
 
     def none(self) -> Choice:
         """No residuals."""

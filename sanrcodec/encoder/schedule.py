@@ -115,7 +115,7 @@ class Schedule:
             :func:`~sanrcodec.encoder.loss.color_outliers`.
         color_until: Progress at which this weight has fallen to 0, linearly.
         minds_rare_colors: Whether pixels of a rare color count for more from the first step to the
-            last, see :mod:`~sanrcodec.encoder.rarity`. Long fits find them without, for fewer bits.
+            last, see :mod:`~sanrcodec.encoder.rarity`. Long fits find most without, for fewer bits.
         first_lmbda: Factor of lmbda at the start. Where bits are dear, few latents come up, all of
             them of use; networks that know few latents let more of them come up in order. What is
             too much at first hardly ever goes away again.

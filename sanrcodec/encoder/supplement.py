@@ -32,6 +32,7 @@ from sanrcodec.encoder.block_errors import BlockErrors, find_block_errors
 from sanrcodec.encoder.exposure import Exposure
 from sanrcodec.encoder.memory import free_bytes
 from sanrcodec.encoder.quality import measured_again
+from sanrcodec.encoder.rarity import has_rare_colors
 from sanrcodec.encoder.residuals import choose_residuals
 from sanrcodec.encoder.settle import Written
 from sanrcodec.encoder.target import Target
@@ -44,6 +45,7 @@ from sanrcodec.scene.residuals import add_residuals
 
 __all__ = ["hidden_pixels", "supplemented"]
 
+_COLOR_SHARE = 0.15  # of the bits of a file, that objects of a rare color may take
 _TIMES_CHOSEN = 5  # memory that the choice takes, against that of the coefficients
 _KEPT_BYTES = 2**28  # of decoded views: where all of them are fewer, each is decoded once
 _DEAREST = 16.0  # times lmbda, where a target allows little
@@ -76,7 +78,6 @@ def supplemented(
     target: Target | None = None,
     hidden: Hidden | None = None,
     may_cost_more: bool = True,
-    has_rare_colors: bool = False,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Written:
     """Add residuals to a file.
@@ -89,7 +90,6 @@ def supplemented(
             a higher lmbda; where it lacks more, a lower one.
         hidden: bool ``[H, W]`` of some views, pixels that get no residual.
         may_cost_more: Whether the lmbda may be lower.
-        has_rare_colors: Whether pixels of a rare color count for more, as in the fit.
         warn: Called with a line before residuals are looked for that cost more, which takes a
             while. Not where a target is but a limit: that asks for no more than is good.
 
@@ -105,7 +105,7 @@ def supplemented(
     least = OPTION_RANGES["lmbda"].least if may_cost_more else lmbda
     # It is good as it is, should memory be short or the original not be read any more.
     with suppress(LightFieldError, MemoryError):
-        supplement = _Supplement(written, light_field, hidden or {}, has_rare_colors, warn)
+        supplement = _Supplement(written, light_field, hidden or {}, warn)
         for found in supplement.files(lmbda, least, target):
             best = found
     return best
@@ -127,14 +127,14 @@ class _Supplement:
         written: Written,
         light_field: LightField,
         hidden: Hidden,
-        has_rare_colors: bool,
         warn: Callable[[str], None],
     ) -> None:
         self.written, self.light_field, self.hidden = written, light_field, hidden
         self._warn = warn
         self.opened = written.decoded
         self.n_views = math.prod(light_field.grid)
-        self.has_rare_colors = has_rare_colors
+        self.has_rare_colors = has_rare_colors(light_field)
+        self.color_bits = _COLOR_SHARE * 8 * len(written.content)
         n_kept = _KEPT_BYTES // (self.opened.dtype.itemsize * math.prod(self.opened.shape[2:]))
         self.decoded = lru_cache(n_kept)(self._decoded)
 
@@ -149,8 +149,13 @@ class _Supplement:
         best = self.written
         if target and target.exceeds(*_figures(best)):
             return
-        coded = self.coded(self.errors(lmbda), lmbda)
+        errors = self.errors(lmbda)
+        coded = self.coded(errors, lmbda)
         found = self.measured(*coded) if coded else best
+        if target and target.exceeds(*_figures(found)) and self.color_bits:
+            self.color_bits = 0.0
+            coded = self.coded(errors, lmbda)
+            found = self.measured(*coded) if coded else best
         if target is None or not target.exceeds(*_figures(found)):
             yield (best := found)
         if target and target.exceeds(*_figures(found)):
@@ -236,7 +241,8 @@ class _Supplement:
         self, errors: Sequence[BlockErrors], lmbda: float, step: int | None = None
     ) -> _Coded | None:
         """The file with residuals, None if no block is worth one."""
-        chosen = choose_residuals(self.opened.header, errors, self.price(lmbda), step)
+        price, header = self.price(lmbda), self.opened.header
+        chosen = choose_residuals(header, errors, price, step, self.color_bits)
         if chosen is None:
             return None
         payload = pack_residuals(self.opened.header, *chosen)
@@ -292,7 +298,8 @@ class _Few:
         bits, psnr = _figures(self._all.written)
         few = zip(self._numbers, self._references, strict=True)
         errors = list(self._all.errors_of(few, lmbda))
-        chosen = choose_residuals(self._header, errors, self._all.price(lmbda), step)
+        color_bits = self._all.color_bits * len(errors) / self._all.n_views
+        chosen = choose_residuals(self._header, errors, self._all.price(lmbda), step, color_bits)
         if chosen is None:
             return _Outlook(self._target.distance(bits, psnr), None)
         tables, residuals = chosen
