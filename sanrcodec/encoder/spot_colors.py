@@ -33,8 +33,8 @@ from sanrcodec.scene.residuals import add_residuals
 
 __all__ = ["SpotColors"]
 
-# By how much the mean color of an object may be off, in levels of 8 bits: so much that few would
-# see it, or what the errors of the view hide, by their root mean square.
+# By how much the mean color of an object may be off, in levels of 8 bits: by as much as few would
+# see, or as the errors around it hide, in units of their root mean square.
 _OFF, _OFF_HIDDEN = 9.0, 1.8
 _NEAR = 3.0  # levels within which the mean of a plane is put right
 _LEAST_PIXELS = 12.0  # of an object, in a block and those around it
