@@ -31,7 +31,8 @@ def looker(samples: Samples) -> Look:
 
     @functools.cache
     def reduced(v: int, u: int) -> np.ndarray:
-        return reduce_view(samples[v, u], factor)
+        # A copy, since what is not made smaller may be a part of something large.
+        return reduce_view(samples[v, u], factor).copy()
 
     return lambda v, u: reduced(v, u).astype(np.float32)
 
