@@ -76,6 +76,18 @@ def test_reversed_axes_are_asked_where_the_shape_allows_both(tmp_path, grid):
     assert_reads(tmp_path / "lf.npy", samples, grid=grid)
 
 
+def test_gray_mosaics_with_parted_axes_are_asked_about(tmp_path):
+    samples = noise((7, 5, 50, 60, 1))
+    path = tmp_path / "lf.npy"
+    np.save(path, samples[..., 0].transpose(0, 2, 1, 3))  # [V, H, U, W]
+    refuses("may be vuhw .*or vhuw; add --axes", path)
+    assert_reads(path, samples, axes="vhuw")
+    assert_reads(path, samples, grid=(7, 5))
+    low = noise((1, 20, 8, 30, 1))  # one row is one
+    np.save(path, low[..., 0])
+    assert_reads(path, low)
+
+
 def test_doubtful_shape_is_asked(tmp_path):
     np.save(tmp_path / "lf.npy", noise((48, 48, 3, 3, 3)))
     refuses(

@@ -11,6 +11,7 @@ from sanrcodec.lightfield import MAX_GRID, MAX_SIZE, MAX_VIEWS
 __all__ = ["find_axes"]
 
 _CHANNELS = (1, 3, 4)  # the fourth one may be opaque alpha, or MATLAB's weight
+_LEAST_SIDE = 16  # of views that people have
 # n counts views. The first of each is what numpy's users have most.
 _ORDERS = {
     3: ("nhw", "hwn"),
@@ -54,6 +55,9 @@ def find_axes(shape: tuple[int, ...], stated: str | None, grid: tuple[int, int] 
     # views in a row than a view has columns.
     if "vuhwc" in valid and 1 < shape[0] and shape[3] < shape[1] and _is_valid(shape, "cwhuv"):
         valid.append("cwhuv")
+    # A mosaic of gray views, its axes parted, has the rows of views where others have columns.
+    if "vuhw" in valid and 1 < shape[0] and shape[2] < _LEAST_SIDE <= min(shape[1], shape[3]):
+        valid.append("vhuw")
     if not valid:
         raise LightFieldError(
             f"shape {shape} is no light field, expected [V, U, H, W, C]; "
