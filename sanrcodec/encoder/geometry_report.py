@@ -19,6 +19,7 @@ from sanrcodec.io import (
     find_misplaced,
     find_order,
     find_twins,
+    looker,
     reduce_light_field,
 )
 from sanrcodec.lightfield import LightField
@@ -102,10 +103,11 @@ def describe_order(light_field: LightField) -> str:
                 f"order: neighbors match better if the views go on {ORDERS_IN_WORDS[order]}; give "
                 f"them as counted images with --order {order}, or put them in order first"
             )
-    if twins := find_twins(light_field.samples):
+    look = looker(light_field.samples)  # each view is read once for both
+    if twins := find_twins(light_field.samples, look):
         (v, u), (v_other, u_other) = twins[0]
         return f"order: view {v_other},{u_other} is the same image as view {v},{u}" + _more(twins)
-    if odd := find_misplaced(light_field.samples):
+    if odd := find_misplaced(light_field.samples, look):
         v, u = odd[0]
         return (
             f"order: at view {v},{u}{_more(odd)} neighbors are less alike than views farther "

@@ -6,6 +6,7 @@ from sanrcodec.io.atomic import write_atomically
 from sanrcodec.io.contact import contact_sheet, shown_places
 from sanrcodec.io.float_map import FLOAT_MAP_SUFFIXES, write_float_map
 from sanrcodec.io.image import encode_view, write_view
+from sanrcodec.io.likeness import looker
 from sanrcodec.io.misplaced import find_misplaced, find_twins
 from sanrcodec.io.mosaic import write_mosaic
 from sanrcodec.io.quilt import choose_tiles, quilt_path, write_quilt
@@ -30,6 +31,7 @@ __all__ = [
     "find_misplaced",
     "find_order",
     "find_twins",
+    "looker",
     "parse_every",
     "parse_ranges",
     "quilt_path",

@@ -20,7 +20,7 @@ _Place = tuple[int, int]
 _LEAST_SHARE = 1.3
 
 
-def find_misplaced(samples: Samples) -> list[_Place]:
+def find_misplaced(samples: Samples, look: Look | None = None) -> list[_Place]:
     """Find where neighbors are less alike than views that are twice as far apart.
 
     There a view may be out of place, turned, missing before others, or of another scene; or the
@@ -28,6 +28,7 @@ def find_misplaced(samples: Samples) -> list[_Place]:
 
     Args:
         samples: Array, or stand-in, ``[V, U, H, W, C]``.
+        look: What has read them, if anything.
 
     Returns:
         Places ``v, u``, the clearest first. Those in lines of two views, or at the ends of lines of
@@ -35,7 +36,7 @@ def find_misplaced(samples: Samples) -> list[_Place]:
     """
     if min(samples.shape[2:4]) < LEAST_SIDE:
         return []
-    look, (n_v, n_u) = looker(samples), samples.shape[:2]
+    look, (n_v, n_u) = look or looker(samples), samples.shape[:2]
     shares = {
         (v, u): max(
             _share(look, [(k, u) for k in range(n_v)], v),
@@ -47,17 +48,18 @@ def find_misplaced(samples: Samples) -> list[_Place]:
     return sorted(odd, key=lambda place: -shares[place])
 
 
-def find_twins(samples: Samples) -> list[tuple[_Place, _Place]]:
+def find_twins(samples: Samples, look: Look | None = None) -> list[tuple[_Place, _Place]]:
     """Find views that are the same image as an earlier one, sample by sample.
 
     Args:
         samples: Array, or stand-in, ``[V, U, H, W, C]``.
+        look: What has read them, if anything.
 
     Returns:
         Pairs of places, the earlier one first; none if all views are one image, nor of those of one
         color.
     """
-    look, twins = looker(samples), []
+    look, twins = look or looker(samples), []
     firsts: dict[bytes, list[_Place]] = defaultdict(list)  # by what is left of them
     for v, u in np.ndindex(samples.shape[:2]):
         reduced = look(v, u)
