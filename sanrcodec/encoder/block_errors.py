@@ -15,7 +15,7 @@ import torch
 
 from sanrcodec.bitstream.residuals import BLOCK
 from sanrcodec.color import planes_of
-from sanrcodec.encoder.rarity import rare_weights, rarity
+from sanrcodec.encoder.rarity import rarity, weights_of
 from sanrcodec.metrics import PLANE_WEIGHTS, combined, psnr
 from sanrcodec.scene.residuals import TRANSFORM
 
@@ -106,24 +106,24 @@ def find_block_errors(
         planes[hidden] = 0
     blocks = _blocks(planes)
     squares = np.square(blocks).sum((-2, -1))
-    plane_weights = np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
-    error = around = float(np.exp(np.log(mse) @ plane_weights))
-    weights = error * plane_weights / mse
+    error = around = _combined_error(mse)
+    weights = error * _plane_weights(mse) / mse
     weights = np.broadcast_to(weights, squares.shape).astype(np.float32)
     rareness = np.zeros((*reference.shape[:2], 1), np.float32)
     if has_rare_colors:
         samples = planes_of(reference.astype(np.float32) * scale / 255)
         color = torch.from_numpy(samples).permute(2, 0, 1)[None]
-        factors = rare_weights(color)[0, 0].numpy()[..., None]
+        rare = rarity(color)
+        factors = weights_of(rare)[0, 0].numpy()[..., None]
         # A block counts by where its error is now.
         share = _blocks(np.square(planes) * factors).sum((-2, -1))
         weights += share / np.maximum(squares, np.float32(_LEAST_MSE))
-        rareness[..., 0] = rarity(color)[0, 0].numpy()
+        rareness[..., 0] = rare[0, 0].numpy()
         if hidden is not None:
             rareness[hidden] = 0
         others = planes[rareness[..., 0] == 0]
         mse = np.square(others).mean(0, dtype=np.float64) + _LEAST_MSE
-        around = float(np.exp(np.log(mse) @ plane_weights))
+        around = _combined_error(mse)
     rareness = _blocks(rareness)[:, :, 0]
     has_rare = rareness.sum((-2, -1)) >= _LEAST_RARE
     fell = fallen_blocks(squares, _limit_db(error), reference.shape[:2])
@@ -135,8 +135,8 @@ def find_block_errors(
     places = np.flatnonzero(chosen)[kept]
     at = np.flatnonzero(has_rare.ravel()[places])
     pair = (np.moveaxis(_blocks(view)[has_rare], 1, -1) for view in (reference, decoded))
-    rare = RareBlocks(bit_depth, around, at, rareness[has_rare], *pair)
-    return BlockErrors(error, squares, places, weights[chosen][kept], coefficients[kept], rare)
+    found = RareBlocks(bit_depth, around, at, rareness[has_rare], *pair)
+    return BlockErrors(error, squares, places, weights[chosen][kept], coefficients[kept], found)
 
 
 def transformed(blocks: Floats) -> Floats:
@@ -164,6 +164,15 @@ def fallen_blocks(squares: Floats, limit_db: float, size: tuple[int, ...]) -> Ma
     sums = pairs.sum((1, 3), dtype=np.float64)
     fallen: Mask = combined(psnr(sums / (PAIR * BLOCK) ** 2, 255)) < limit_db
     return fallen
+
+
+def _plane_weights(mse: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.array(PLANE_WEIGHTS if len(mse) == 3 else (1.0,))
+
+
+def _combined_error(mse: npt.NDArray[np.float64]) -> float:
+    """The error of which PSNR-YUV is the decibel, of those of the planes ``[C]``."""
+    return float(np.exp(np.log(mse) @ _plane_weights(mse)))
 
 
 def _limit_db(error: float) -> float:

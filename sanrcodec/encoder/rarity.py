@@ -17,7 +17,7 @@ from sanrcodec.color import YCC_FROM_RGB
 from sanrcodec.encoder.images import color_planes
 from sanrcodec.lightfield import LightField
 
-__all__ = ["has_rare_colors", "rare_weights", "rarity"]
+__all__ = ["has_rare_colors", "rare_weights", "rarity", "weights_of"]
 
 _WEIGHT = 6.0  # of the error of a plane in the cost, where a color is as rare as can be
 _MOST = 0.04  # of the mean of these weights over a view: what is not so rare counts for less
@@ -55,9 +55,18 @@ def rare_weights(planes: Tensor, mean: Callable[[Tensor], Tensor] = lambda x: x)
     Returns:
         ``[B, 1, H, W]``, of all planes alike.
     """
-    found = rarity(planes, mean)
-    share = mean(found.mean((2, 3), keepdim=True))
-    return found * (_MOST / share.clamp(min=_MOST / _WEIGHT))
+    return weights_of(rarity(planes, mean), mean)
+
+
+def weights_of(rare: Tensor, mean: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+    """The same of what :func:`rarity` gives.
+
+    Args:
+        rare: ``[B, 1, H, W]``.
+        mean: As for :func:`rare_weights`.
+    """
+    share = mean(rare.mean((2, 3), keepdim=True))
+    return rare * (_MOST / share.clamp(min=_MOST / _WEIGHT))
 
 
 def has_rare_colors(light_field: LightField) -> bool:

@@ -30,6 +30,7 @@ from sanrcodec.bitstream.residuals import (
     ViewResiduals,
     block_grid,
     flag_classes,
+    level_scales,
     no_residuals,
     residual_bits,
     step_of,
@@ -37,7 +38,12 @@ from sanrcodec.bitstream.residuals import (
 from sanrcodec.bitstream.tables import MAX_RESIDUAL, N_SCALES, cost_table
 from sanrcodec.decoder import n_workers
 from sanrcodec.encoder.block_errors import PAIR, BlockErrors, fallen_blocks
-from sanrcodec.encoder.residual_choice import LEVELS_PER_UNIT, Choice, flag_bits, level_bits
+from sanrcodec.encoder.residual_choice import (
+    LEVELS_PER_UNIT,
+    Choice,
+    flag_bits,
+    level_bits,
+)
 from sanrcodec.encoder.spot_colors import SpotColors
 from sanrcodec.parallel import in_order
 
@@ -169,10 +175,10 @@ class _Search:
 
     def colored(self, choice: Choice, allowed: float) -> Choice:
         """The same, and all objects of a rare color with that color, if few bits are enough."""
+        if not (allowed and any(len(view.rare.at) for view in self.errors)):
+            return choice
         spots = SpotColors(self.errors)
         at = spots.candidates
-        if not (allowed and len(at)):
-            return choice
         kept = spots.kept(choice.of(at), self.tables, self.weights[at], self.price)
         colored = choice.at(at, kept)
         return colored if self.bits(colored) - self.bits(choice) <= allowed else choice
@@ -225,8 +231,7 @@ class _Search:
         step = np.float32(step_of(self.tables.step, fineness + 1) * LEVELS_PER_UNIT)
         magnitude = np.abs(coefficients)
         n_planes = coefficients.shape[1]
-        rows = np.array([self.tables.scales[min(p, 1)] for p in range(n_planes)])[:, DIAGONAL]
-        rows = np.minimum(rows + FINENESS_SCALES * fineness, N_SCALES - 1)
+        rows = level_scales(self.tables, np.array([fineness + 1], np.int32), n_planes)[0]
         levels = np.zeros(coefficients.shape, np.int32)
         squares = np.square(magnitude)
         bits = np.broadcast_to(level_bits()[rows, 0], coefficients.shape).copy()

@@ -17,15 +17,13 @@ import numpy.typing as npt
 
 from sanrcodec.bitstream.residuals import (
     BLOCK,
-    DIAGONAL,
-    FINENESS_SCALES,
     LEVEL_MAX,
     MAX_FLAG,
     Tables,
     ViewResiduals,
+    level_scales,
     step_of,
 )
-from sanrcodec.bitstream.tables import N_SCALES
 from sanrcodec.color import ycc
 from sanrcodec.encoder.block_errors import BlockErrors, transformed
 from sanrcodec.encoder.residual_choice import LEVELS_PER_UNIT, Choice, level_bits
@@ -95,6 +93,7 @@ class SpotColors:
         """
         flags, levels = choice.flags.copy(), choice.levels.copy()
         least = _fineness(tables.step)
+        scales = level_scales(tables, np.arange(1, MAX_FLAG + 1, dtype=np.int32), levels.shape[1])
         for _ in range(_N_ROUNDS):
             lacking = self._lacking(tables.step, flags, levels)
             off = np.argwhere(np.abs(lacking) > _NEAR * self._pixels[:, None])
@@ -104,13 +103,11 @@ class SpotColors:
                     finer = levels[i] << (fineness - abs(int(flags[i])))
                     levels[i] = np.clip(finer, -LEVEL_MAX, LEVEL_MAX)
                 step = step_of(tables.step, fineness) * LEVELS_PER_UNIT
-                scales = np.array(tables.scales[min(plane, 1)])[DIAGONAL]
-                scales = np.minimum(scales + FINENESS_SCALES * (fineness - 1), N_SCALES - 1)
                 levels[i, plane] = _moved(
                     levels[i, plane],
                     self._coefficients[i, plane] / step,
                     step**2 * weights[i, plane],
-                    price * level_bits()[scales],
+                    price * level_bits()[scales[fineness - 1, plane]],
                     lacking[i, plane] / self._pixels[i],
                     step * self._masks[i] / self._pixels[i],
                 )
